@@ -1,0 +1,46 @@
+"""Composable signal-processing layers for the hidden states of any neural network.
+
+Signals are (batch, time, channels), channels last. Time is in samples (tokens), frequency in cycles per
+sample unless it is a cutoff (in units of Nyquist), gain linear.
+"""
+
+from dsptorch.functional import PeriodicFIR
+from dsptorch.hyperparams import BoundedHyperparam, named_hyperparams, param_groups
+from dsptorch.layers import (
+    FIR,
+    Blend,
+    Chain,
+    ChannelBottleneck,
+    Delay,
+    Layer,
+    LFORouting,
+    Multirate,
+    Parallel,
+    Pointwise,
+    Residual,
+)
+from dsptorch.surgery import find, insert, remove, streaming
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "FIR",
+    "Blend",
+    "BoundedHyperparam",
+    "Chain",
+    "ChannelBottleneck",
+    "Delay",
+    "LFORouting",
+    "Layer",
+    "Multirate",
+    "Parallel",
+    "PeriodicFIR",
+    "Pointwise",
+    "Residual",
+    "find",
+    "insert",
+    "named_hyperparams",
+    "param_groups",
+    "remove",
+    "streaming",
+]

@@ -1,0 +1,34 @@
+"""Pure functions and the `PeriodicFIR` value: tensors in, tensors out. Imports torch alone."""
+
+from dsptorch.functional.bounds import from_bounded, to_bounded
+from dsptorch.functional.channel_bottleneck import width_mask
+from dsptorch.functional.design import firwin, halfband, minimum_phase, unit_dc
+from dsptorch.functional.lfo_routing import grouped_conv, lfo_gate
+from dsptorch.functional.lptv import lptv_filter
+from dsptorch.functional.multirate import multirate
+from dsptorch.functional.oscillator import lfo_phase, saw, sine, square, triangle
+from dsptorch.functional.periodic_fir import PeriodicFIR
+from dsptorch.functional.response import FrequencyResponse
+from dsptorch.functional.stream import FIRState
+
+__all__ = [
+    "FIRState",
+    "FrequencyResponse",
+    "PeriodicFIR",
+    "firwin",
+    "from_bounded",
+    "grouped_conv",
+    "halfband",
+    "lfo_gate",
+    "lfo_phase",
+    "lptv_filter",
+    "minimum_phase",
+    "multirate",
+    "saw",
+    "sine",
+    "square",
+    "to_bounded",
+    "triangle",
+    "unit_dc",
+    "width_mask",
+]

@@ -1,0 +1,60 @@
+"""Routes of channels, mixed over time by a convolution of their own and gated by oscillators."""
+
+import torch
+from torch import Tensor
+
+from dsptorch.functional.oscillator import lfo_phase, sine
+
+
+def lfo_gate(
+    position: Tensor,
+    freq: Tensor,
+    phase: Tensor,
+    amplitude: Tensor,
+    bias: Tensor,
+    temperature: float | Tensor,
+) -> Tensor:
+    """Gate each route by a sum of oscillators at an absolute position.
+
+        gate_r(t) = sigmoid((bias_r + sum_k amplitude_rk * sin(2 pi (freq_rk * t + phase_rk))) / temperature)
+
+    Args:
+        position: Absolute time in samples, int64, of any size.
+        freq: Cycles per sample.
+        phase: Cycles.
+        amplitude: Linear, in units of the gate's logit.
+        bias: The logit around which the gate swings.
+        temperature: Above 0; small ones switch, large ones fade.
+
+    Shape:
+        position: (...). freq, phase, amplitude: (routes, num_lfos). bias: (routes,). Result: (..., routes),
+        in the dtype of freq.
+
+    Example:
+        >>> route = torch.zeros(1, 1)
+        >>> lfo_gate(torch.arange(4), route + 0.25, route, route + 1.0, torch.zeros(1), 1.0).flatten()
+        tensor([0.5000, 0.7311, 0.5000, 0.2689])
+    """
+    cycles = lfo_phase(freq, position[..., None, None], phase)  # (..., routes, num_lfos)
+    return torch.sigmoid(((amplitude * sine(cycles)).sum(-1) + bias) / temperature)
+
+
+def grouped_conv(x: Tensor, weight: Tensor) -> Tensor:
+    """Convolve over time, mixing the channels of each group; only complete windows are computed.
+
+        y[t, g, o] = sum_k sum_i  weight[g, k, i, o] * x[t + taps - 1 - k, g, i]
+
+    Args:
+        x: The signal, with taps - 1 more samples than the result.
+        weight: One matrix per group and tap.
+
+    Shape:
+        x: (batch, time + taps - 1, groups * width). weight: (groups, taps, width, width).
+        Result: (batch, time, groups * width).
+    """
+    groups, taps, width, _ = weight.shape
+    time = x.shape[1] - taps + 1
+    grouped = x.unflatten(2, (groups, width))
+    windows = torch.cat([grouped[:, taps - 1 - k : taps - 1 - k + time] for k in range(taps)], -1)
+    # One matrix product per group, (batch * time, taps * width) by (taps * width, width).
+    return torch.einsum("btgi,gio->btgo", windows, weight.flatten(1, 2)).flatten(2)

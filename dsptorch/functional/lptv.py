@@ -1,0 +1,163 @@
+"""The one kernel: a depthwise, linear, periodically time-varying FIR filter as shift-and-add.
+
+The operation is one trilinear form,
+
+    S(x, w, v) = sum over b, t, i, c of  v[b, t, c] * w[t mod P, i, c] * x[b, t - lags[i], c],
+
+whose three partial derivatives are the three functions below: the filter (in v), the filter with the
+time-reversed weights (in x), and the correlation (in w). Each is the derivative of the others, so two
+`autograd.Function`s are differentiable to any order and save nothing but their own inputs.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import Function, FunctionCtx
+
+
+def lptv_filter(x: Tensor, weight: Tensor, lags: Sequence[int]) -> Tensor:
+    """Filter a signal with periodically time-varying taps, taking it as zero outside its ends.
+
+        y[t, c] = sum_i  weight[t mod P, i, c] * x[t - lags[i], c]
+
+    Args:
+        x: The signal, sample 0 at phase 0.
+        weight: The taps of each of the P phases, for every channel or (C = 1) shared by all.
+        lags: The delay of each tap in samples; negative ones look ahead.
+
+    Shape:
+        x: (batch, time, channels). weight: (P, len(lags), channels or 1). Result: as x, in x's dtype.
+        Half-precision input is accumulated in float32.
+
+    Example:
+        >>> x = torch.tensor([1.0, 2.0, 4.0]).reshape(1, 3, 1)
+        >>> difference = torch.tensor([1.0, -1.0]).reshape(1, 2, 1)
+        >>> lptv_filter(x, difference, lags=(0, 1)).flatten()
+        tensor([1., 1., 2.])
+
+    References:
+        P. P. Vaidyanathan, Multirate Systems and Filter Banks, 1993, ch. 10 (LPTV systems).
+    """
+    if not lags:
+        return torch.zeros_like(x)
+    if weight.shape[-1] != x.shape[-1]:
+        weight = weight.expand(-1, -1, x.shape[-1])
+    # Dynamo cannot trace a Function that defines `jvp`; forward-mode AD is for eager code alone.
+    function = _Filter if torch.compiler.is_compiling() else _FilterWithJvp
+    y: Tensor = function.apply(x, weight, tuple(lags))  # type: ignore[no-untyped-call]
+    return y
+
+
+def _correlate(x: Tensor, v: Tensor, period: int, lags: tuple[int, ...]) -> Tensor:
+    """The derivative of S in w: g[p, i, c] = sum over b and t = p mod P of v[t, c] * x[t - lags[i], c]."""
+    function = _Correlation if torch.compiler.is_compiling() else _CorrelationWithJvp
+    g: Tensor = function.apply(x, v, period, lags)  # type: ignore[no-untyped-call]
+    return g
+
+
+def _reverse(weight: Tensor, lags: tuple[int, ...]) -> tuple[Tensor, tuple[int, ...]]:
+    """The adjoint filter: weight[(t + lag) mod P] at lag -lag."""
+    if weight.shape[0] > 1:
+        weight = torch.stack([weight[:, i].roll(-lag, 0) for i, lag in enumerate(lags)], 1)
+    return weight, tuple(-lag for lag in lags)
+
+
+def _accumulation_dtype(*tensors: Tensor) -> torch.dtype:
+    dtype = torch.float32
+    for tensor in tensors:
+        dtype = torch.promote_types(dtype, tensor.dtype)
+    return dtype
+
+
+def _shifted(x: Tensor, period: int, lags: tuple[int, ...], dtype: torch.dtype) -> list[Tensor]:
+    """The views x[t - lag], each (batch, ceil(T / P), P, channels), of one zero-padded copy of x."""
+    time = x.shape[1]
+    blocks = (time + period - 1) // period
+    before, after = max(0, *lags), max(0, *(-lag for lag in lags))
+    padded = F.pad(x.to(dtype), (0, 0, before, after + blocks * period - time))
+    return [
+        padded[:, before - lag : before - lag + blocks * period].unflatten(1, (blocks, period)) for lag in lags
+    ]
+
+
+class _Filter(Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, lags: tuple[int, ...]) -> Tensor:
+        dtype = _accumulation_dtype(x, weight)
+        taps = weight.to(dtype)
+        shifted = _shifted(x, weight.shape[0], lags, dtype)
+        y = shifted[0] * taps[:, 0]
+        for i in range(1, len(lags)):
+            y = y.addcmul_(shifted[i], taps[:, i])
+        return y.flatten(1, 2)[:, : x.shape[1]].to(x.dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, weight, ctx.lags = inputs
+        ctx.save_for_backward(x, weight)
+        ctx.save_for_forward(x, weight)
+
+    @staticmethod
+    def backward(ctx: Any, v: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        grad_x = grad_weight = None
+        if ctx.needs_input_grad[0]:
+            grad_x = lptv_filter(v, *_reverse(weight, ctx.lags)).to(x.dtype)
+        if ctx.needs_input_grad[1]:
+            grad_weight = _correlate(x, v, weight.shape[0], ctx.lags).to(weight.dtype)
+        return grad_x, grad_weight, None
+
+
+class _FilterWithJvp(_Filter):
+    @staticmethod
+    def jvp(ctx: Any, x_tangent: Tensor | None, weight_tangent: Tensor | None, _: None) -> Tensor | None:
+        x, weight = ctx.saved_tensors
+        terms = []
+        if x_tangent is not None:
+            terms.append(lptv_filter(x_tangent, weight, ctx.lags))
+        if weight_tangent is not None:
+            terms.append(lptv_filter(x, weight_tangent, ctx.lags))
+        return sum(terms[1:], terms[0]) if terms else None
+
+
+class _Correlation(Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, v: Tensor, period: int, lags: tuple[int, ...]) -> Tensor:
+        dtype = _accumulation_dtype(x, v)
+        (blocks,) = _shifted(v, period, (0,), dtype)
+        return torch.stack([(blocks * view).sum((0, 1)) for view in _shifted(x, period, lags, dtype)], 1)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, v, ctx.period, ctx.lags = inputs
+        ctx.save_for_backward(x, v)
+        ctx.save_for_forward(x, v)
+
+    @staticmethod
+    def backward(ctx: Any, weight: Tensor) -> tuple[Tensor | None, ...]:
+        x, v = ctx.saved_tensors
+        grad_x = grad_v = None
+        if ctx.needs_input_grad[0]:
+            grad_x = lptv_filter(v, *_reverse(weight, ctx.lags)).to(x.dtype)
+        if ctx.needs_input_grad[1]:
+            grad_v = lptv_filter(x, weight, ctx.lags).to(v.dtype)
+        return grad_x, grad_v, None, None
+
+
+class _CorrelationWithJvp(_Correlation):
+    @staticmethod
+    def jvp(ctx: Any, x_tangent: Tensor | None, v_tangent: Tensor | None, *_: None) -> Tensor | None:
+        x, v = ctx.saved_tensors
+        terms = []
+        if x_tangent is not None:
+            terms.append(_correlate(x_tangent, v, ctx.period, ctx.lags))
+        if v_tangent is not None:
+            terms.append(_correlate(x, v_tangent, ctx.period, ctx.lags))
+        return sum(terms[1:], terms[0]) if terms else None

@@ -1,0 +1,54 @@
+"""The checks of arguments that every part shares, with one wording."""
+
+import math
+
+from torch import Tensor
+
+
+def check_signal(x: object, channels: int | None, where: str) -> None:
+    """Raise unless x is a floating-point (batch, time, channels) tensor of the expected width.
+
+    Args:
+        x: What was given.
+        channels: The expected width; None for any.
+        where: Who expects it.
+    """
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{where} expects a tensor (batch, time, channels), got {describe(x)}")
+    if x.dim() != 3:
+        raise ValueError(
+            f"{where} expects (batch, time, channels), got shape {tuple(x.shape)}; "
+            "one sequence is x.unsqueeze(0), and channels come last"
+        )
+    if not x.is_floating_point():
+        raise TypeError(f"{where} expects floating-point input, got {x.dtype}; convert it with x.float()")
+    if channels is not None and x.shape[2] != channels:
+        raise ValueError(
+            f"{where} expects {channels} channels in the last dimension, got shape {tuple(x.shape)}"
+            + ("; channels come last: x.transpose(1, 2)" if x.shape[1] == channels else "")
+        )
+
+
+def check_int(name: str, value: object, least: int | None = None) -> int:
+    """Return an integer argument, not under `least`, or raise."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int, got {describe(value)}")
+    if least is not None and value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+    return value
+
+
+def check_finite(name: str, value: float) -> float:
+    """Return a finite number, or raise."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number, got {describe(value)}")
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value}")
+    return value
+
+
+def describe(value: object) -> str:
+    """What came, for an error."""
+    if isinstance(value, Tensor):
+        return f"a {value.dtype} tensor of shape {tuple(value.shape)}"
+    return f"{value!r} of type {type(value).__name__}"

@@ -1,0 +1,195 @@
+"""Hyperparameters that learn inside their bounds, and the parameter groups that an optimizer needs."""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dsptorch.functional.bounds import from_bounded, to_bounded
+
+
+class BoundedHyperparam(nn.Module):
+    """A learnable value that cannot leave its interval.
+
+    The parameter is an unbounded number, `raw`; the value is
+
+        v = low + (high - low) * sigmoid(raw),      or, if log,  v = low * (high / low) ** sigmoid(raw)
+
+    Calling the module gives the value with its gradient; `.value` gives it without.
+
+    Args:
+        init: The first value, in [low, high], a number or a tensor. On a bound the gradient is 0, so an init
+            there is placed 1 % of the interval inside.
+        low: The lower bound, finite; above 0 if `log`.
+        high: The upper bound, finite, above `low`.
+        log: Whether the scale is logarithmic: for rates, times and frequencies.
+        shape: The shape of the value. A number as `init` fills it; a tensor brings its own.
+        device: The device of `raw`.
+        dtype: The dtype of `raw`: float32 (the default) or float64. It stays float32 when the model around
+            it is cast to half precision.
+
+    Shape:
+        () -> shape
+
+    Raises:
+        ValueError: If the bounds are no interval, or `init` is outside.
+
+    Example:
+        >>> mix = BoundedHyperparam(0.4, 0.2, 0.6)
+        >>> mix
+        BoundedHyperparam(0.4, low=0.2, high=0.6)
+        >>> mix() * torch.ones(2)
+        tensor([0.4000, 0.4000], grad_fn=<MulBackward0>)
+        >>> mix.value
+        tensor([0.4000])
+    """
+
+    no_weight_decay = ("raw",)
+
+    def __init__(
+        self,
+        init: float | Tensor,
+        low: float,
+        high: float,
+        *,
+        log: bool = False,
+        shape: tuple[int, ...] | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__()
+        if dtype not in (torch.float32, torch.float64):
+            raise ValueError(
+                f"dtype must be torch.float32 or torch.float64, got {dtype}: half precision is too coarse to learn in"
+            )
+        self.low, self.high, self.log = float(low), float(high), log
+        if shape is None:
+            shape = tuple(init.shape) if isinstance(init, Tensor) and init.dim() else (1,)
+        raw = from_bounded(torch.as_tensor(init, dtype=dtype, device=device), self.low, self.high, log=log)
+        self.raw = nn.Parameter(raw.expand(shape).clone())
+
+    def forward(self) -> Tensor:
+        """The value, with gradient."""
+        return to_bounded(self.raw, self.low, self.high, log=self.log)
+
+    @property
+    def value(self) -> Tensor:
+        """The value, detached."""
+        return self().detach()
+
+    @torch.no_grad()
+    def set_(self, value: float | Tensor) -> None:
+        """Move to a value in [low, high]; nothing changes if it is outside."""
+        value = torch.as_tensor(value, dtype=self.raw.dtype, device=self.raw.device)
+        self.raw.copy_(from_bounded(value, self.low, self.high, log=self.log).expand_as(self.raw))
+
+    def extra_repr(self) -> str:  # noqa: D102
+        values = self.value.flatten()
+        mean = f"{values.mean().item():.4g}" if values.numel() and values.device.type != "meta" else "?"
+        value = mean if values.numel() == 1 else f"mean {mean}, shape={tuple(self.raw.shape)}"
+        return f"{value}, low={self.low:g}, high={self.high:g}" + (", log=True" if self.log else "")
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "BoundedHyperparam":
+        return super()._apply(at_least_float32(fn), recurse)
+
+
+def at_least_float32(fn: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Make a conversion, as `Module._apply` gets it, move a tensor but not cast it below float32."""
+
+    def convert(tensor: Tensor) -> Tensor:
+        converted = fn(tensor)
+        if converted.is_floating_point() and converted.dtype.itemsize < 4:
+            return tensor.to(device=converted.device)
+        return converted
+
+    return convert
+
+
+Hyperparam = float | BoundedHyperparam
+"""What a layer's hyperparameter argument takes: a fixed number, or one that learns."""
+
+
+def check_hyperparam(name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> Hyperparam:
+    """Return a hyperparameter argument if it is one: finite, and within what makes sense for it.
+
+    Args:
+        name: The argument's name, for the error.
+        value: What was given.
+        low: The least value that makes sense.
+        high: The greatest.
+
+    Raises:
+        TypeError: If it is neither a number nor a BoundedHyperparam.
+        ValueError: If it is not finite, or outside.
+    """
+    if isinstance(value, BoundedHyperparam):
+        if value.low < low or value.high > high:
+            raise ValueError(
+                f"{name} must stay in [{low:g}, {high:g}], got bounds [{value.low:g}, {value.high:g}]; narrow them"
+            )
+        return value
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(
+            f"{name} must be a float (fixed) or a BoundedHyperparam (learned), got {value!r} "
+            f"of type {type(value).__name__}"
+        )
+    if not math.isfinite(value) or not low <= value <= high:
+        raise ValueError(f"{name} must be a finite number in [{low:g}, {high:g}], got {value}")
+    return float(value)
+
+
+def current(value: Hyperparam) -> float | Tensor:
+    """The value to compute with: the number, or the tensor with its gradient."""
+    return value() if isinstance(value, BoundedHyperparam) else value
+
+
+def describe(value: Hyperparam) -> str:
+    """The value to print."""
+    return value.extra_repr() if isinstance(value, BoundedHyperparam) else f"{value:g}"
+
+
+def named_hyperparams(model: nn.Module) -> Iterator[tuple[str, BoundedHyperparam]]:
+    """Every BoundedHyperparam of a model with its name, each once.
+
+    Example:
+        >>> from dsptorch import Multirate
+        >>> for name, hyperparam in named_hyperparams(Multirate(8)):
+        ...     print(name, hyperparam)
+        mix_ratio BoundedHyperparam(0.4, low=0.2, high=0.6)
+        detail_strength BoundedHyperparam(0.75, low=0.5, high=1)
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, BoundedHyperparam):
+            yield name, module
+
+
+def param_groups(model: nn.Module, *, weight_decay: float) -> list[dict[str, Any]]:
+    """Split a model's parameters into those that weight decay should pull to zero and those it must not.
+
+    Not decayed: vectors and scalars (biases, norms, gains), and what a module names in its class attribute
+    `no_weight_decay`: raw hyperparameters (0 is the middle of their interval, not the absence of an effect)
+    and filter taps (0 is silence, not the identity).
+
+    Args:
+        model: Any module. Parameters that do not require a gradient are left out.
+        weight_decay: The decay of the others, at least 0.
+
+    Returns:
+        Two groups for any `torch.optim` optimizer.
+
+    Example:
+        >>> groups = param_groups(torch.nn.Linear(4, 4), weight_decay=0.1)
+        >>> [(group["weight_decay"], len(group["params"])) for group in groups]
+        [(0.1, 1), (0.0, 1)]
+    """
+    if not math.isfinite(weight_decay) or weight_decay < 0:
+        raise ValueError(f"weight_decay must be a finite number, at least 0, got {weight_decay}")
+    spared = {
+        id(getattr(module, name)) for module in model.modules() for name in getattr(module, "no_weight_decay", ())
+    }
+    params = [p for p in model.parameters() if p.requires_grad]
+    decayed = [p for p in params if p.dim() >= 2 and id(p) not in spared]
+    others = [p for p in params if p.dim() < 2 or id(p) in spared]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]

@@ -1,0 +1,28 @@
+"""Layers: thin `nn.Module`s over `dsptorch.functional`, one contract."""
+
+from dsptorch.layers.base import FilterLayer, Layer, PositionState
+from dsptorch.layers.blend import Blend
+from dsptorch.layers.channel_bottleneck import ChannelBottleneck
+from dsptorch.layers.combine import Chain, CombinedState, Parallel, Residual
+from dsptorch.layers.fir import FIR, Delay
+from dsptorch.layers.lfo_routing import LFORouting, LFORoutingState
+from dsptorch.layers.multirate import Multirate
+from dsptorch.layers.pointwise import Pointwise
+
+__all__ = [
+    "FIR",
+    "Blend",
+    "Chain",
+    "ChannelBottleneck",
+    "CombinedState",
+    "Delay",
+    "FilterLayer",
+    "LFORouting",
+    "LFORoutingState",
+    "Layer",
+    "Multirate",
+    "Parallel",
+    "Pointwise",
+    "PositionState",
+    "Residual",
+]

@@ -1,0 +1,150 @@
+"""The channel bottleneck."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dsptorch.functional.channel_bottleneck import width_mask
+from dsptorch.hyperparams import BoundedHyperparam, Hyperparam, check_hyperparam, current
+from dsptorch.layers.base import Layer, PositionState
+
+
+class ChannelBottleneck(Layer):
+    """Add what passes through a narrow layer, at every moment by itself.
+
+        D_b = floor(bottleneck_ratio * d_model)
+        U   = residual_weight * (W_2 gelu(W_1 LayerNorm(x) + b_1) + b_2)
+        y   = x + (1 - residual_mix) * U
+
+    A floor has no gradient, so for a learned ratio the widest bottleneck of its interval is built, and the
+    ratio moves a soft mask over the hidden units. Nothing in a training loss rewards narrowness: to learn a
+    width put a price on it, or it only grows.
+
+    Args:
+        d_model: The width.
+        bottleneck_ratio: Hidden units per channel, in (0, 1]; at least one unit is kept. None: learned, 0.25
+            in [0.15, 0.35].
+        residual_mix: What is kept from the update, in [0, 1]. None: learned, 0.5 in [0.3, 0.7].
+        device: The device of the parameters.
+        dtype: Their dtype. Hyperparameters are float32 at least.
+
+    Attributes:
+        norm, down, up: The LayerNorm and the two linear layers, as PyTorch initialises them.
+        residual_weight: A learned gain, (1,), at first 1.
+
+    Shape:
+        (batch, time, d_model) -> the same shape and dtype.
+
+    Raises:
+        TypeError, ValueError: If an argument is not as described.
+
+    Example:
+        >>> layer = ChannelBottleneck(64)
+        >>> layer(torch.randn(2, 10, 64)).shape
+        torch.Size([2, 10, 64])
+        >>> layer.down.out_features                  # the widest of the interval: ceil(0.35 * 64)
+        23
+        >>> layer.compact().down.out_features        # floor(0.25 * 64)
+        16
+
+    References:
+        E. Yifee, Adaptive Frequency-Domain DSP for Language Model Training, 2025, Channel Bottleneck
+        Regularization.
+    """
+
+    no_weight_decay = ("residual_weight",)
+
+    def __init__(
+        self,
+        d_model: int,
+        *,
+        bottleneck_ratio: Hyperparam | None = None,
+        residual_mix: Hyperparam | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(d_model)
+        if bottleneck_ratio is None:
+            bottleneck_ratio = BoundedHyperparam(0.25, 0.15, 0.35, device=device)
+        if residual_mix is None:
+            residual_mix = BoundedHyperparam(0.5, 0.3, 0.7, device=device)
+        self.bottleneck_ratio = check_hyperparam("bottleneck_ratio", bottleneck_ratio, 0.0, 1.0)
+        self.residual_mix = check_hyperparam("residual_mix", residual_mix, 0.0, 1.0)
+        if isinstance(self.bottleneck_ratio, BoundedHyperparam):
+            units = math.ceil(self.bottleneck_ratio.high * d_model)
+        else:
+            units = _whole_width(self.bottleneck_ratio, d_model)
+        self.norm = nn.LayerNorm(d_model, device=device, dtype=dtype)
+        self.down = nn.Linear(d_model, units, device=device, dtype=dtype)
+        self.up = nn.Linear(units, d_model, device=device, dtype=dtype)
+        self.residual_weight = nn.Parameter(torch.ones(1, device=device, dtype=dtype))
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Draw the weights anew; hyperparameters stay."""
+        for module in (self.norm, self.down, self.up):
+            module.reset_parameters()
+        self.residual_weight.fill_(1.0)
+
+    @property
+    def lookahead(self) -> int:
+        """0."""
+        return 0
+
+    @property
+    def period(self) -> int:
+        """1: every moment is treated alike."""
+        return 1
+
+    @property
+    def receptive_field(self) -> int:
+        """1: every moment is treated by itself."""
+        return 1
+
+    def process(self, x: Tensor, state: PositionState | None) -> tuple[Tensor, PositionState]:  # noqa: D102
+        hidden = F.gelu(self.down(self.norm(x)))
+        if isinstance(self.bottleneck_ratio, BoundedHyperparam):
+            hidden = hidden * self._mask().to(hidden.dtype)
+        gain = (1 - current(self.residual_mix)) * self.residual_weight
+        y = torch.addcmul(x, self.up(hidden).to(x.dtype), gain.to(x.dtype))
+        return y, PositionState.after(x, state)
+
+    @torch.no_grad()
+    def compact(self) -> "ChannelBottleneck":
+        """Return a layer cut to its whole width floor(bottleneck_ratio * d_model), at least 1.
+
+        The units that stay keep their place in the mask, as a gain of their output weights, so the result
+        differs by the tail of the mask alone. `bottleneck_ratio` becomes a number; a layer where it already
+        is one is returned as a copy.
+        """
+        learned = isinstance(self.bottleneck_ratio, BoundedHyperparam)
+        ratio = self.bottleneck_ratio().item() if learned else self.bottleneck_ratio
+        weight = self.down.weight
+        small = ChannelBottleneck(
+            self.d_model,
+            bottleneck_ratio=ratio,
+            residual_mix=self.residual_mix,
+            device=weight.device,
+            dtype=weight.dtype,
+        )
+        units = small.down.out_features
+        small.norm.load_state_dict(self.norm.state_dict())
+        small.down.weight.copy_(weight[:units])
+        small.down.bias.copy_(self.down.bias[:units])
+        small.up.weight.copy_(self.up.weight[:, :units] * (self._mask()[:units] if learned else 1.0))
+        small.up.bias.copy_(self.up.bias)
+        small.residual_weight.copy_(self.residual_weight)
+        return small.train(self.training)
+
+    def _mask(self) -> Tensor:
+        width = current(self.bottleneck_ratio) * self.d_model
+        return width_mask(width, self.down.out_features, self.down.weight)
+
+    def extra_repr(self) -> str:  # noqa: D102
+        return f"{self.d_model}, units={self.down.out_features}"
+
+
+def _whole_width(ratio: float, d_model: int) -> int:
+    return max(1, math.floor(ratio * d_model + 1e-6))  # 0.29 * 100 is 28.999...

@@ -1,0 +1,152 @@
+"""A learned FIR filter per channel, and the delay."""
+
+import torch
+from torch import Tensor, nn
+
+from dsptorch.functional.design import firwin
+from dsptorch.functional.periodic_fir import PeriodicFIR
+from dsptorch.functional.validate import check_int
+from dsptorch.hyperparams import check_hyperparam
+from dsptorch.layers.base import FilterLayer
+
+_INITS = ("identity", "lowpass", "delays")
+
+
+class FIR(FilterLayer):
+    """Filter each channel with taps of its own.
+
+        y[t, c] = sum_k  weight[k, c] * x[t - k + offset, c]          offset = 0 if causal, else kernel_size // 2
+
+    Args:
+        d_model: The width.
+        kernel_size: The number of taps, at least 1.
+        init: How the taps start. "identity": y = x. "lowpass": a low-pass of unit gain at DC with the given
+            `cutoff`. "delays": a bank of delays, half of the channels at 0, the others spread evenly over 1
+            to kernel_size - 1, so that the channels offer the next layer different moments. Or a tensor of
+            taps, (kernel_size, d_model).
+        cutoff: The cutoff of the "lowpass", in units of Nyquist, in (0, 1).
+        delay: By how many samples the output stands for an earlier input, at least 0: a declaration (a
+            symmetric causal filter of n taps is late by (n - 1) / 2) that `Parallel` and `Residual` align by.
+        causal: False centres the filter, which looks ahead by kernel_size // 2.
+        device: The device of the taps.
+        dtype: Their dtype.
+
+    Shape:
+        (batch, time, d_model) -> the same shape and dtype.
+
+    Raises:
+        TypeError, ValueError: If an argument is not as described.
+
+    Example:
+        >>> layer = FIR(4, kernel_size=3, init="delays")
+        >>> layer(torch.tensor([1.0, 2.0, 3.0, 4.0]).reshape(1, 4, 1).expand(1, 4, 4))[0]
+        tensor([[1., 1., 0., 0.],
+                [2., 2., 1., 0.],
+                [3., 3., 2., 1.],
+                [4., 4., 3., 2.]], grad_fn=<SelectBackward0>)
+
+    References:
+        A. V. Oppenheim and R. W. Schafer, Discrete-Time Signal Processing, 3rd ed., 2010, ch. 7 (FIR design
+        by windowing).
+    """
+
+    no_weight_decay = ("weight",)
+
+    def __init__(
+        self,
+        d_model: int,
+        kernel_size: int = 4,
+        *,
+        init: str | Tensor = "identity",
+        cutoff: float = 0.5,
+        delay: int = 0,
+        causal: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(d_model)
+        self.kernel_size = check_int("kernel_size", kernel_size, least=1)
+        self.causal = causal
+        self._delay = check_int("delay", delay, least=0)
+        self._init, self._cutoff = init, check_hyperparam("cutoff", cutoff)
+        if isinstance(init, Tensor):
+            if init.shape != (kernel_size, d_model):
+                raise ValueError(
+                    f"init must be of shape (kernel_size, d_model) = ({kernel_size}, {d_model}), "
+                    f"got {tuple(init.shape)}"
+                )
+            if not torch.isfinite(init).all():
+                raise ValueError("init must be finite, got taps with NaN or infinity")
+        elif init not in _INITS:
+            raise ValueError(f"init must be one of {', '.join(_INITS)}, or a tensor of taps, got {init!r}")
+        elif init == "delays" and not causal:
+            raise ValueError("init='delays' is a causal bank; give causal=True, or a tensor of taps as init")
+        self.weight = nn.Parameter(torch.empty(kernel_size, d_model, device=device, dtype=dtype))
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Set the taps to their first values."""
+        self.weight.copy_(self._first_taps())
+
+    def _first_taps(self) -> Tensor:
+        if isinstance(self._init, Tensor):
+            return self._init
+        if self._init == "lowpass":
+            return firwin(self.kernel_size, self._cutoff).unsqueeze(-1)
+        lags = torch.zeros(self.d_model, dtype=torch.int64)
+        if self._init == "delays" and self.kernel_size > 1:
+            moved = self.d_model // 2
+            lags[self.d_model - moved :] = 1 + torch.arange(moved) * (self.kernel_size - 1) // max(moved, 1)
+        taps = torch.arange(self.kernel_size).unsqueeze(-1) == lags + self._offset
+        return taps.float()
+
+    @property
+    def _offset(self) -> int:
+        return 0 if self.causal else self.kernel_size // 2
+
+    @property
+    def delay(self) -> int:
+        """The declared delay in samples."""
+        return self._delay
+
+    def filter(self) -> PeriodicFIR:
+        """The layer as a filter, with the present taps."""
+        return PeriodicFIR.fir(self.weight, self._offset)
+
+    def extra_repr(self) -> str:  # noqa: D102
+        init = "taps" if isinstance(self._init, Tensor) else self._init
+        late = f", delay={self._delay}" if self._delay else ""
+        return f"{self.d_model}, kernel_size={self.kernel_size}, init={init}{late}, causal={self.causal}"
+
+
+class Delay(FilterLayer):
+    """Delay every channel: y[t] = x[t - delay], zero before the start.
+
+    Args:
+        d_model: The width.
+        delay: Samples, at least 0.
+
+    Shape:
+        (batch, time, d_model) -> the same shape and dtype.
+
+    Example:
+        >>> Delay(1, 2)(torch.tensor([1.0, 2.0, 3.0]).reshape(1, 3, 1)).flatten()
+        tensor([0., 0., 1.])
+    """
+
+    def __init__(self, d_model: int, delay: int) -> None:
+        super().__init__(d_model)
+        self._delay = check_int("delay", delay, least=0)
+
+    @property
+    def delay(self) -> int:
+        """The delay in samples."""
+        return self._delay
+
+    def filter(self) -> PeriodicFIR:
+        """The delay as a filter."""
+        return PeriodicFIR.delay(self._delay)
+
+    def extra_repr(self) -> str:  # noqa: D102
+        return f"{self.d_model}, delay={self._delay}"

@@ -1,0 +1,190 @@
+"""LFO routing."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dsptorch.functional.lfo_routing import grouped_conv, lfo_gate
+from dsptorch.functional.lptv import lptv_filter
+from dsptorch.functional.validate import check_finite, check_int
+from dsptorch.hyperparams import BoundedHyperparam, Hyperparam, at_least_float32, check_hyperparam, current
+from dsptorch.layers.base import Layer
+
+
+class LFORoutingState(NamedTuple):
+    """What LFO routing remembers.
+
+    Attributes:
+        history: The last kernel_size - 1 inputs, oldest first: (batch, kernel_size - 1, d_model).
+        position: The absolute time of the next sample of each row: int64, (batch,).
+    """
+
+    history: Tensor
+    position: Tensor
+
+
+class LFORouting(Layer):
+    """Mix each route of channels over time, as far as low-frequency oscillators open its gate.
+
+        gate_r(t) = sigmoid((bias_r + sum_k amplitude_rk sin(2 pi (freq_rk t + phase_rk))) / gate_temperature)
+        routed    = gate * conv(x) + (1 - gate) * x
+        y         = residual_mix * x + (1 - residual_mix) * routed
+
+    The gate is a function of the absolute position t, which the state keeps, so the layer commutes with no
+    time shift: its period is None.
+
+    Args:
+        d_model: The width.
+        routes: How many groups the channels are split into; it divides d_model.
+        num_lfos: Oscillators per route, at least 1.
+        kernel_size: The taps of the convolution over time, at least 1.
+        max_freq: The highest frequency in cycles per sample, in (0, 0.5].
+        residual_mix: The share of the input, in [0, 1]. None: learned, 0.35 in [0.2, 0.5].
+        gate_temperature: At least 0.001. None: learned, 1 in [0.5, 2], on a log scale.
+        depthwise: True filters each channel by itself instead of mixing the channels of a route.
+        causal: False centres the convolution, which looks ahead by kernel_size // 2.
+        device: The device of the parameters.
+        dtype: The dtype of the convolution. The oscillators are float32 at least.
+
+    Attributes:
+        weight: (routes, kernel_size, width, width), or (kernel_size, d_model) if depthwise.
+        gate.freq: A BoundedHyperparam of shape (routes, num_lfos), at first spread geometrically over
+            max_freq / 64 to max_freq / 2.
+        gate.phase, gate.amplitude: (routes, num_lfos), at first random in [0, 1) cycles, and 1.
+        gate.bias: (routes,), at first 0.
+
+    Shape:
+        (batch, time, d_model) -> the same shape and dtype.
+
+    Raises:
+        TypeError, ValueError: If an argument is not as described.
+
+    Example:
+        >>> layer = LFORouting(64, routes=4)
+        >>> y, state = layer.step(torch.randn(2, 10, 64))
+        >>> state.position
+        tensor([10, 10])
+
+    References:
+        E. Yifee, Adaptive Frequency-Domain DSP for Language Model Training, 2025, LFO-Based Temporal Routing.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        routes: int = 4,
+        *,
+        num_lfos: int = 2,
+        kernel_size: int = 3,
+        max_freq: float = 0.1,
+        residual_mix: Hyperparam | None = None,
+        gate_temperature: Hyperparam | None = None,
+        depthwise: bool = False,
+        causal: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(d_model)
+        self.routes = check_int("routes", routes, least=1)
+        self.num_lfos = check_int("num_lfos", num_lfos, least=1)
+        self.kernel_size = check_int("kernel_size", kernel_size, least=1)
+        self.max_freq = check_finite("max_freq", max_freq)
+        if d_model % routes:
+            raise ValueError(f"routes must divide d_model, got {routes} routes for a width of {d_model}")
+        if not 0 < max_freq <= 0.5:
+            raise ValueError(f"max_freq must be in (0, 0.5] cycles per sample, got {max_freq}")
+        if residual_mix is None:
+            residual_mix = BoundedHyperparam(0.35, 0.2, 0.5, device=device)
+        if gate_temperature is None:
+            gate_temperature = BoundedHyperparam(1.0, 0.5, 2.0, log=True, device=device)
+        self.residual_mix = check_hyperparam("residual_mix", residual_mix, 0.0, 1.0)
+        self.gate_temperature = check_hyperparam("gate_temperature", gate_temperature, 1e-3)
+        self.depthwise, self.causal = depthwise, causal
+
+        width = d_model // routes
+        shape = (kernel_size, d_model) if depthwise else (routes, kernel_size, width, width)
+        self.weight = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
+        self.gate = _Gate(routes, num_lfos, max_freq, device)
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Draw the convolution (as `nn.Conv1d` does) and the phases anew; hyperparameters stay."""
+        inputs = self.kernel_size * (1 if self.depthwise else self.d_model // self.routes)
+        self.weight.uniform_(-(inputs**-0.5), inputs**-0.5)
+        self.gate.reset_parameters()
+
+    @property
+    def lookahead(self) -> int:
+        """0, or kernel_size // 2 if not causal."""
+        return 0 if self.causal else self.kernel_size // 2
+
+    @property
+    def period(self) -> None:
+        """None: the gates follow the absolute position."""
+        return None
+
+    @property
+    def receptive_field(self) -> int:
+        """The taps of the convolution."""
+        return self.kernel_size
+
+    def process(self, x: Tensor, state: LFORoutingState | None) -> tuple[Tensor, LFORoutingState]:  # noqa: D102
+        batch, time, _ = x.shape
+        memory = self.kernel_size - 1
+        if state is None:
+            seen = F.pad(x, (0, 0, memory, 0))
+            position = torch.zeros(batch, dtype=torch.int64, device=x.device)
+            moments = torch.arange(time, device=x.device).unsqueeze(0)  # one gate for all rows
+        else:
+            seen = torch.cat([state.history, x], 1)
+            position = state.position
+            moments = position.unsqueeze(1) + torch.arange(time, device=x.device)
+        gate = self.gate(moments, current(self.gate_temperature))
+        opened = (1 - current(self.residual_mix)) * gate.repeat_interleave(self.d_model // self.routes, -1)
+        # residual_mix * x + (1 - residual_mix) * (gate * conv + (1 - gate) * x)
+        dtype = torch.promote_types(x.dtype, opened.dtype)
+        y = torch.lerp(x.to(dtype), self._convolved(seen).to(dtype), opened.to(dtype))
+        return y.to(x.dtype), LFORoutingState(seen[:, time:], position + time)
+
+    def _convolved(self, seen: Tensor) -> Tensor:
+        """The convolution at the samples after the first kernel_size - 1."""
+        seen = F.pad(seen, (0, 0, 0, self.lookahead))[:, self.lookahead :]
+        if self.depthwise:
+            taps = self.weight.unsqueeze(0)
+            return lptv_filter(seen, taps, range(self.kernel_size))[:, self.kernel_size - 1 :]
+        return grouped_conv(seen, self.weight.to(seen.dtype))
+
+    def extra_repr(self) -> str:  # noqa: D102
+        return (
+            f"{self.d_model}, routes={self.routes}, num_lfos={self.num_lfos}, kernel_size={self.kernel_size}, "
+            f"max_freq={self.max_freq:g}, depthwise={self.depthwise}, causal={self.causal}"
+        )
+
+
+class _Gate(nn.Module):
+    """The oscillators of every route. Their parameters stay float32 when the model is cast to less."""
+
+    no_weight_decay = ("phase", "amplitude")
+
+    def __init__(self, routes: int, num_lfos: int, max_freq: float, device: torch.device | str | None) -> None:
+        super().__init__()
+        spread = 32 ** torch.linspace(0, 1, routes * num_lfos).reshape(routes, num_lfos)
+        self.freq = BoundedHyperparam(max_freq / 64 * spread, 0.0, max_freq, device=device)
+        self.phase = nn.Parameter(torch.empty(routes, num_lfos, device=device))
+        self.amplitude = nn.Parameter(torch.empty(routes, num_lfos, device=device))
+        self.bias = nn.Parameter(torch.empty(routes, device=device))
+
+    def reset_parameters(self) -> None:
+        self.phase.uniform_(0.0, 1.0)
+        self.amplitude.fill_(1.0)
+        self.bias.zero_()
+
+    def forward(self, moments: Tensor, temperature: float | Tensor) -> Tensor:
+        return lfo_gate(moments, self.freq(), self.phase, self.amplitude, self.bias, temperature)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "_Gate":
+        return super()._apply(at_least_float32(fn), recurse)

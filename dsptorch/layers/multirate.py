@@ -1,0 +1,120 @@
+"""The multirate block."""
+
+import torch
+from torch import Tensor, nn
+
+from dsptorch.functional.design import firwin
+from dsptorch.functional.multirate import multirate
+from dsptorch.functional.periodic_fir import PeriodicFIR
+from dsptorch.functional.validate import check_int
+from dsptorch.hyperparams import BoundedHyperparam, Hyperparam, check_hyperparam, current, describe
+from dsptorch.layers.base import FilterLayer
+
+
+class Multirate(FilterLayer):
+    """Split each channel into a coarse and a detail band with learned filters, and blend with the input.
+
+        coarse = recon(hold(low(x)))                         low-pass, keep every `downsample`-th, hold, smooth
+        y      = m * x + (1 - m) * (coarse + alpha * detail(x - coarse))
+
+    It is one periodically time-varying filter, and runs as one where that is faster. Causal: sample n of the
+    low rate is taken at time downsample * n, and held, not interpolated, until the next.
+
+    Args:
+        d_model: The width.
+        downsample: The decimation factor s of each level, at least 1.
+        levels: How often the coarse band is split again, at least 1.
+        kernel_size: The taps of each filter, at least 1.
+        mix_ratio: The share m of the input, in [0, 1]. None: learned, 0.4 in [0.2, 0.6].
+        detail_strength: The gain alpha of the detail band. None: learned, 0.75 in [0.5, 1].
+        causal: False centres the filters (the hold stays), which looks ahead.
+        device: The device of the parameters.
+        dtype: Their dtype. Hyperparameters are float32 at least.
+
+    Attributes:
+        low, recon, detail: The taps, (levels, kernel_size, d_model). At first `low` and `recon` are
+            low-passes of unit gain at DC with cutoff 1 / downsample, and `detail` passes its input.
+
+    Shape:
+        (batch, time, d_model) -> the same shape and dtype.
+
+    Raises:
+        TypeError, ValueError: If an argument is not as described.
+
+    Example:
+        >>> layer = Multirate(64)
+        >>> layer(torch.randn(2, 100, 64)).shape
+        torch.Size([2, 100, 64])
+        >>> layer.lookahead, layer.period, layer.receptive_field
+        (0, 2, 11)
+
+    References:
+        E. Yifee, Adaptive Frequency-Domain DSP for Language Model Training, 2025, Multirate Subband
+        Decomposition (the block).
+        P. J. Burt and E. H. Adelson, The Laplacian Pyramid as a Compact Image Code, IEEE Trans. Commun.
+        31(4), 1983, p. 532 (the identity).
+    """
+
+    no_weight_decay = ("low", "recon", "detail")
+
+    def __init__(
+        self,
+        d_model: int,
+        downsample: int = 2,
+        *,
+        levels: int = 1,
+        kernel_size: int = 4,
+        mix_ratio: Hyperparam | None = None,
+        detail_strength: Hyperparam | None = None,
+        causal: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(d_model)
+        self.downsample = check_int("downsample", downsample, least=1)
+        self.levels = check_int("levels", levels, least=1)
+        self.kernel_size = check_int("kernel_size", kernel_size, least=1)
+        self.causal = causal
+        if mix_ratio is None:
+            mix_ratio = BoundedHyperparam(0.4, 0.2, 0.6, device=device)
+        if detail_strength is None:
+            detail_strength = BoundedHyperparam(0.75, 0.5, 1.0, device=device)
+        self.mix_ratio = check_hyperparam("mix_ratio", mix_ratio, 0.0, 1.0)
+        self.detail_strength = check_hyperparam("detail_strength", detail_strength)
+        shape = (levels, kernel_size, d_model)
+        self.low = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
+        self.recon = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
+        self.detail = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Set the filters to their first values; hyperparameters stay."""
+        centre = 0 if self.causal else self._offset
+        delta = torch.zeros(self.kernel_size)
+        delta[centre] = 1.0
+        low = firwin(self.kernel_size, 1 / self.downsample) if self.downsample > 1 else delta
+        for weight, taps in ((self.low, low), (self.recon, low), (self.detail, delta)):
+            weight.copy_(taps.unsqueeze(-1).expand_as(weight))
+
+    @property
+    def _offset(self) -> int:
+        return 0 if self.causal else self.kernel_size // 2
+
+    def filter(self) -> PeriodicFIR:
+        """The block as one filter, with the present weights and hyperparameters."""
+        return multirate(
+            self.low,
+            self.recon,
+            self.detail,
+            downsample=self.downsample,
+            mix_ratio=current(self.mix_ratio),
+            detail_strength=current(self.detail_strength),
+            offset=self._offset,
+        )
+
+    def extra_repr(self) -> str:  # noqa: D102
+        return (
+            f"{self.d_model}, downsample={self.downsample}, levels={self.levels}, kernel_size={self.kernel_size}, "
+            f"causal={self.causal}"
+        )

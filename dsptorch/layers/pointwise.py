@@ -1,0 +1,58 @@
+"""Modules that treat every moment by itself, as layers."""
+
+from torch import Tensor, nn
+
+from dsptorch.layers.base import Layer, PositionState
+
+
+class Pointwise(Layer):
+    """Declare that a module treats every moment by itself, so that it can stand in a Chain.
+
+        y[t] = module(x[t])
+
+    That is a promise: `dsptorch.testing.assert_causal` checks a part of it.
+
+    Args:
+        module: Such a module, (..., d_model) -> (..., d_model): an activation, a norm over channels, an MLP.
+        d_model: The width.
+
+    Shape:
+        (batch, time, d_model) -> the same shape and dtype.
+
+    Example:
+        >>> import torch
+        >>> from dsptorch import FIR, Chain, Pointwise
+        >>> layer = Chain(FIR(8, 3), Pointwise(torch.nn.GELU(), 8))
+        >>> layer(torch.randn(2, 5, 8)).shape
+        torch.Size([2, 5, 8])
+    """
+
+    def __init__(self, module: nn.Module, d_model: int) -> None:
+        super().__init__(d_model)
+        if not isinstance(module, nn.Module):
+            raise TypeError(f"module must be an nn.Module, got {type(module).__name__}")
+        self.module = module
+
+    @property
+    def lookahead(self) -> int:
+        """0."""
+        return 0
+
+    @property
+    def period(self) -> int:
+        """1: every moment is treated alike."""
+        return 1
+
+    @property
+    def receptive_field(self) -> int:
+        """1: every moment is treated by itself."""
+        return 1
+
+    def process(self, x: Tensor, state: PositionState | None) -> tuple[Tensor, PositionState]:  # noqa: D102
+        y: Tensor = self.module(x)
+        if y.shape != x.shape:
+            raise ValueError(
+                f"Pointwise needs a module that keeps the shape, but {type(self.module).__name__} made "
+                f"{tuple(y.shape)} of {tuple(x.shape)}"
+            )
+        return y.to(x.dtype), PositionState.after(x, state)

@@ -1,0 +1,7 @@
+"""Layers into models that we do not own."""
+
+from dsptorch.surgery.find import find
+from dsptorch.surgery.insert import insert, remove
+from dsptorch.surgery.streaming import Stream, streaming
+
+__all__ = ["Stream", "find", "insert", "remove", "streaming"]

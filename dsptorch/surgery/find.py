@@ -1,0 +1,66 @@
+"""Naming the places of a model."""
+
+import re
+from collections.abc import Callable
+from typing import TypeAlias
+
+from torch import nn
+
+Where: TypeAlias = str | type[nn.Module] | Callable[[str, nn.Module], bool]
+"""A glob on names (`*` does not cross a dot, `**` does), a type, or a predicate of name and module."""
+
+
+def find(model: nn.Module, where: Where) -> dict[str, nn.Module]:
+    """Find the submodules of a model by name, by type, or by a predicate.
+
+    Args:
+        model: Any module.
+        where: A glob on the dotted names: `*` is any part of a name without a dot, `**` any part, `?` one
+            character, `[ab]` one of them; or a type (subclasses count); or a predicate, called with the name
+            and the module.
+
+    Returns:
+        The matches by name, in the model's order; never the model itself.
+
+    Raises:
+        TypeError: If `where` is none of these.
+        ValueError: If nothing matches; the error lists some names that there are.
+
+    Example:
+        >>> model = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, batch_first=True), 2)
+        >>> list(find(model, "layers.*"))
+        ['layers.0', 'layers.1']
+        >>> list(find(model, nn.LayerNorm))[:2]
+        ['layers.0.norm1', 'layers.0.norm2']
+    """
+    matches = _predicate(where)
+    named = [(name, module) for name, module in model.named_modules(remove_duplicate=False) if name]
+    found = {name: module for name, module in named if matches(name, module)}
+    if not found:
+        names = ", ".join(name for name, _ in named[:12]) + (", ..." if len(named) > 12 else "")
+        raise ValueError(
+            f"nothing in {type(model).__name__} matches {where!r}; its submodules are: {names or 'none'}"
+        )
+    return found
+
+
+def _predicate(where: Where) -> Callable[[str, nn.Module], bool]:
+    if isinstance(where, str):
+        pattern = re.compile(_glob_to_regex(where))
+        return lambda name, module: pattern.fullmatch(name) is not None
+    if isinstance(where, type):
+        kind = where
+        return lambda name, module: isinstance(module, kind)
+    if callable(where):
+        return where
+    raise TypeError(
+        "where must be a glob on names, a type, or a predicate of name and module, "
+        f"got {where!r} of type {type(where).__name__}"
+    )
+
+
+def _glob_to_regex(glob: str) -> str:
+    """Translate a glob in which `*` and `?` stay within a name and `**` crosses dots."""
+    parts = re.split(r"(\*\*|\*|\?|\[[^\]]+\])", glob)
+    known = {"**": ".*", "*": "[^.]*", "?": "[^.]"}
+    return "".join(known.get(p) or (p if p.startswith("[") and p.endswith("]") else re.escape(p)) for p in parts)

@@ -1,0 +1,213 @@
+"""Putting layers into models that we do not own, and taking them out again."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from dsptorch.layers import Blend, Layer
+from dsptorch.surgery.find import Where, find
+
+_NAMES = {"before": "dsp_before", "after": "dsp_after"}
+
+
+def insert(
+    model: nn.Module,
+    where: Where,
+    build: Callable[[nn.Module], nn.Module],
+    *,
+    position: str = "before",
+    identity: bool = False,
+) -> list[str]:
+    """Insert a layer before or after submodules of any model, in place.
+
+    The layer becomes a child of the submodule, named `dsp_before` or `dsp_after`, and acts on its first
+    argument or on its output. Nothing else changes: classes, attributes and the names of parameters stay, so
+    old checkpoints load with `strict=False`, and `remove` restores the model exactly. Everything is checked
+    before anything is changed. Insertions at the same place are applied in the order in which they came.
+
+    Args:
+        model: Any module.
+        where: The submodules: a glob on names (`*` does not cross a dot), a type, or a predicate of name and
+            module; see `find`. Layers inserted before, and their parts, do not match.
+        build: Called with each submodule found; returns a new layer for it.
+        position: "before" (on the input) or "after" (on the output).
+        identity: True starts every layer as the exact identity, to be opened by training; see `Blend`.
+
+    Returns:
+        The names of the inserted layers.
+
+    Raises:
+        TypeError, ValueError: If nothing matches, a submodule is shared between names or found twice, or
+            `build` returns no module, the same one twice, or one that is part of the model. The model is
+            unchanged.
+
+    Example:
+        >>> import torch
+        >>> from dsptorch import Multirate
+        >>> model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))
+        >>> insert(model, "*", lambda linear: Multirate(linear.in_features))
+        ['0.dsp_before', '1.dsp_before']
+        >>> model(torch.randn(2, 5, 8)).shape
+        torch.Size([2, 5, 8])
+        >>> remove(model)
+        ['0.dsp_before', '1.dsp_before']
+    """
+    if position not in _NAMES:
+        raise ValueError(f"position must be 'before' or 'after', got {position!r}")
+    targets = {name: module for name, module in find(model, where).items() if not _is_inserted(name)}
+    if not targets:
+        raise ValueError(f"{where!r} matches nothing but layers that were inserted before")
+    _check_not_shared(model, targets)
+    layers = {name: build(module) for name, module in targets.items()}
+    _check_new(model, layers)
+    if identity:
+        layers = {name: _blend(name, layer) for name, layer in layers.items()}
+
+    names = []
+    for name, target in targets.items():
+        child = _free_name(target, _NAMES[position])
+        target.add_module(child, layers[name].train(target.training))
+        _hook(target, child, position)
+        names.append(f"{name}.{child}")
+    return names
+
+
+def remove(model: nn.Module, where: Where | None = None) -> list[str]:
+    """Take inserted layers out again; the model is then as it was before they came.
+
+    Args:
+        model: The model.
+        where: Which of the inserted layers: a glob on their names, a type, or a predicate; None is all.
+
+    Returns:
+        The names of the removed layers.
+
+    Raises:
+        ValueError: If there are none, or `where` matches something that was not inserted.
+    """
+    inserted = _inserted(model)
+    if not inserted:
+        raise ValueError(f"there is no inserted layer in {type(model).__name__}")
+    chosen = inserted if where is None else find(model, where)
+    if isinstance(where, type) or callable(where):
+        chosen = {name: layer for name, layer in chosen.items() if name in inserted}
+    foreign = [name for name in chosen if name not in inserted]
+    if foreign or not chosen:
+        raise ValueError(
+            f"{where!r} matches {foreign[0] if foreign else 'nothing'} that was inserted; "
+            f"inserted layers are: {', '.join(inserted)}"
+        )
+    for name in chosen:
+        parent, child = name.rpartition(".")[::2]
+        _unhook(model.get_submodule(parent), child)
+    return list(chosen)
+
+
+class _Before:
+    """The hook that applies the child `name` of a module to its first argument."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        layer = module.get_submodule(self.name)
+        if args:
+            return (layer(args[0]), *args[1:]), kwargs
+        if not kwargs:
+            raise TypeError(f"{type(module).__name__} was called without arguments, nothing to apply {self.name} to")
+        first = next(iter(kwargs))  # called by keyword alone: the first one is the signal
+        return args, {**kwargs, first: layer(kwargs[first])}
+
+
+class _After:
+    """The hook that applies the child `name` of a module to its output, or to the first of several."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        layer = module.get_submodule(self.name)
+        if isinstance(output, Tensor):
+            return layer(output)
+        if type(output) in (tuple, list) and output and isinstance(output[0], Tensor):
+            return type(output)((layer(output[0]), *output[1:]))
+        raise TypeError(
+            f"{self.name} was inserted after {type(module).__name__}, whose output must be a tensor or a tuple that "
+            f"starts with one, got {type(output).__name__}; insert it before the next submodule instead"
+        )
+
+
+def _hook(target: nn.Module, child: str, position: str) -> None:
+    if position == "before":
+        target.register_forward_pre_hook(_Before(child), with_kwargs=True)
+    else:
+        target.register_forward_hook(_After(child))
+
+
+def _unhook(target: nn.Module, child: str) -> None:
+    for hooks, with_kwargs in (
+        (target._forward_pre_hooks, target._forward_pre_hooks_with_kwargs),
+        (target._forward_hooks, target._forward_hooks_with_kwargs),
+    ):
+        for key, hook in list(hooks.items()):
+            if isinstance(hook, (_Before, _After)) and hook.name == child:
+                del hooks[key]
+                with_kwargs.pop(key, None)
+    delattr(target, child)
+
+
+def _inserted(model: nn.Module) -> dict[str, nn.Module]:
+    found = {}
+    for name, module in model.named_modules():
+        for hook in (*module._forward_pre_hooks.values(), *module._forward_hooks.values()):
+            if isinstance(hook, (_Before, _After)):
+                found[f"{name}.{hook.name}" if name else hook.name] = module.get_submodule(hook.name)
+    return found
+
+
+def _is_inserted(name: str) -> bool:
+    return any(part.startswith(tuple(_NAMES.values())) for part in name.split("."))
+
+
+def _free_name(target: nn.Module, stem: str) -> str:
+    name, count = stem, 1
+    while hasattr(target, name):
+        count += 1
+        name = f"{stem}_{count}"
+    return name
+
+
+def _check_not_shared(model: nn.Module, targets: dict[str, nn.Module]) -> None:
+    uses = Counter(id(module) for _, module in model.named_modules(remove_duplicate=False))
+    for name, module in targets.items():
+        if uses[id(module)] > 1:
+            raise ValueError(
+                f"{name} is used in {uses[id(module)]} places of the model, so one layer's state would serve them "
+                "all; give each place its own module first"
+            )
+
+
+def _check_new(model: nn.Module, layers: dict[str, nn.Module]) -> None:
+    known = {id(module) for module in model.modules()}
+    for name, layer in layers.items():
+        if not isinstance(layer, nn.Module):
+            raise TypeError(f"build must return a module, got {layer!r} of type {type(layer).__name__} for {name}")
+        if id(layer) in known:
+            raise ValueError(f"build must return a new module for each place, got for {name} one already in use")
+        known.add(id(layer))
+
+
+def _blend(name: str, layer: nn.Module) -> nn.Module:
+    if not isinstance(layer, Layer):
+        raise TypeError(
+            f"identity=True needs a dsptorch layer, got {type(layer).__name__} for {name}; "
+            "wrap it in Pointwise, or make it start as the identity itself"
+        )
+    parameter = next(layer.parameters(), None)
+    if parameter is None:
+        return Blend(layer)
+    return Blend(layer, device=parameter.device, dtype=parameter.dtype)

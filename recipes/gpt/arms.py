@@ -1,0 +1,84 @@
+"""Arms: what a treatment does to a plain GPT, by `dsptorch.insert` alone.
+
+================  ==========================================================================
+multirate         before every transformer block, on the residual stream
+lfo_routing       on the residual stream after attention's addition
+bottleneck        on the residual stream after the MLP's addition
+fir               on what attention and the MLP read: after their norms
+token_shift       there too: half of the channels come from the step before; nothing is learned
+================  ==========================================================================
+
+The first three together are the seed's blocks (https://github.com/eladwf/adaptive-multirate-transformers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from dsptorch import FIR, ChannelBottleneck, LFORouting, Multirate, insert
+
+from .model import GPT, GPTConfig
+
+BRANCHES = ("blocks.*.attn.norm", "blocks.*.mlp.norm")
+
+
+@dataclass
+class Arm:
+    """Which layers go into the plain model; null leaves one out, {} takes its defaults.
+
+    Args:
+        multirate: keyword arguments of dsptorch.Multirate, before every block.
+        lfo_routing: keyword arguments of dsptorch.LFORouting, after attention's addition.
+        bottleneck: keyword arguments of dsptorch.ChannelBottleneck, after the MLP's addition.
+        fir: keyword arguments of dsptorch.FIR, after the norms of attention and MLP.
+        token_shift: whether half of the channels of attention's and the MLP's input come from t - 1.
+    """
+
+    multirate: dict[str, Any] | None = None
+    lfo_routing: dict[str, Any] | None = None
+    bottleneck: dict[str, Any] | None = None
+    fir: dict[str, Any] | None = None
+    token_shift: bool = False
+
+
+def build(config: GPTConfig, arm: Arm) -> GPT:
+    """Return the plain model of `config` with the layers of `arm` inserted."""
+    model = GPT(config)
+    _insert(model, "multirate", arm.multirate, Multirate, "before", "blocks.*")
+    _insert(model, "lfo_routing", arm.lfo_routing, LFORouting, "after", "blocks.*.attn")
+    _insert(model, "bottleneck", arm.bottleneck, ChannelBottleneck, "after", "blocks.*.mlp")
+    _insert(model, "fir", arm.fir, FIR, "after", *BRANCHES)
+    if arm.token_shift:
+        _insert(model, "token_shift", {}, token_shift, "after", *BRANCHES)
+    return model
+
+
+def token_shift(d_model: int) -> FIR:
+    """Return a fixed filter: the first half of the channels as they are, the others from t - 1."""
+    taps = torch.zeros(2, d_model)  # (K, D)
+    taps[0, : d_model // 2] = 1.0
+    taps[1, d_model // 2 :] = 1.0
+    return FIR(d_model, kernel_size=2, init=taps).requires_grad_(False)
+
+
+def _insert(
+    model: GPT,
+    name: str,
+    options: dict[str, Any] | None,
+    layer: Callable[..., nn.Module],
+    position: str,
+    *places: str,
+) -> None:
+    """Insert layer(d_model, **options) at every place; None inserts nothing."""
+    if options is None:
+        return
+    for where in places:
+        try:
+            insert(model, where, lambda _: layer(model.config.d_model, **options), position=position)
+        except TypeError as error:
+            raise ValueError(f"arm.{name}: got {options}, but {error}; see help(dsptorch)") from error

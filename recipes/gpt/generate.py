@@ -1,0 +1,101 @@
+"""Text from a checkpoint, a token at a time: a KV cache for attention, the layers' own state for the rest.
+
+With RoPE the window of attention slides: past `context` tokens every token sees the last `context` ones,
+and the inserted layers go on from their state without an end. With learned positions it ends at `context`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dsptorch import streaming
+
+from .arms import Arm, build
+from .checkpoint import read_checkpoint
+from .leak_gate import evaluating
+from .model import GPT, GPTConfig
+
+
+def load_model(checkpoint: Path) -> GPT:
+    """Return the trained model of a checkpoint, in eval mode."""
+    state = read_checkpoint(checkpoint)
+    model = build(GPTConfig(**state["config"]["model"]), Arm(**state["config"]["arm"]))
+    model.load_state_dict(state["model"])
+    return model.eval()
+
+
+def generate(
+    model: GPT,
+    prompt: bytes,
+    length: int,
+    *,
+    temperature: float = 0.8,
+    top_k: int = 40,
+    seed: int = 0,
+    emit: Callable[[bytes], None] = lambda _: None,
+) -> bytes:
+    """Return `length` new bytes.
+
+    Args:
+        model: trained on bytes.
+        prompt: what the text begins with; at least one byte.
+        length: number of new bytes.
+        temperature: divides the logits; 0 takes the likeliest byte.
+        top_k: how many of the likeliest bytes to draw from.
+        seed: of the draws.
+        emit: called with every new byte as it comes.
+
+    Raises:
+        ValueError: An empty prompt, or more positions than a model with learned positions has.
+    """
+    if not prompt:
+        raise ValueError("expected a prompt of at least one byte, got none; give some text to continue")
+    total = len(prompt) + length - 1
+    if model.position is not None and total > model.config.context:
+        raise ValueError(
+            f"expected prompt and text within the {model.config.context} learned positions, got {total}; "
+            "shorten either, or use a model with RoPE"
+        )
+    device = model.embed.weight.device
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.tensor(list(prompt), device=device)[None]  # (1, T)
+    with evaluating(model), streaming(model):
+        cache = model.empty_cache()
+        for chunk in torch.split(ids, model.config.context, dim=1):
+            logits = model(chunk, cache)  # (1, t, V)
+        text = bytearray()
+        while len(text) < length:
+            token = _draw(logits[0, -1].float().cpu(), temperature, top_k, generator)
+            text.append(token)
+            emit(bytes([token]))
+            if len(text) < length:
+                logits = model(torch.tensor([[token]], device=device), cache)  # (1, 1, V)
+    return bytes(text)
+
+
+def _draw(logits: Tensor, temperature: float, top_k: int, generator: torch.Generator) -> int:
+    """Draw a token from logits (V,)."""
+    if temperature == 0:
+        return int(logits.argmax())
+    best, tokens = logits.topk(min(top_k, len(logits)))
+    choice = torch.multinomial((best / temperature).softmax(0), 1, generator=generator)
+    return int(tokens[choice])
+
+
+def streaming_error(model: GPT, ids: Tensor) -> float:
+    """Return the largest difference between the logits of the full forward and those of token by token.
+
+    Args:
+        model: any arm.
+        ids: (B, T) int64, T <= context.
+    """
+    with evaluating(model):
+        full = model(ids)  # (B, T, V)
+        with streaming(model):
+            cache = model.empty_cache()
+            steps = [model(ids[:, t : t + 1], cache) for t in range(ids.shape[1])]  # each (B, 1, V)
+    return float((torch.cat(steps, dim=1) - full).abs().max())

@@ -1,0 +1,75 @@
+"""The log of a run: one JSON object a line, and TensorBoard where it is installed."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, Any
+
+from .checkpoint import write_text
+
+LOG = "metrics.jsonl"
+
+Record = dict[str, Any]
+
+
+def bits(nats: float) -> float:
+    """Return a loss in nats in bits; for a byte model these are bits per character (bpc)."""
+    return nats / math.log(2)
+
+
+def read_metrics(path: Path, *, until: float = math.inf) -> list[Record]:
+    """Return the records of a log up to a step; a last line that was cut off by a kill is left out."""
+    if not path.exists():
+        return []
+    lines = path.read_text().split("\n")[:-1]  # what follows the last newline was not finished
+    return [record for record in map(json.loads, lines) if record["step"] <= until]
+
+
+class Metrics:
+    """Append records to a run's log, after cutting it back to the step that the run starts from.
+
+    Args:
+        folder: folder of the run.
+        start: the step of the checkpoint that the run continues from, 0 for a new run.
+        active: False on all ranks but the first, where nothing is written.
+    """
+
+    def __init__(self, folder: Path, start: int, *, active: bool = True) -> None:
+        self._file: IO[str] | None = None
+        self._board: Any = None
+        if not active:
+            return
+        path = folder / LOG
+        kept = read_metrics(path, until=start)
+        write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
+        self._file = path.open("a")
+        if find_spec("tensorboard"):
+            from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415  (optional, and slow to import)
+
+            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
+
+    def write(self, step: int, **values: float) -> None:
+        """Append one record: the number of updates made, and what was measured then."""
+        if self._file:
+            self._file.write(json.dumps({"step": step, **values}) + "\n")
+            self._file.flush()
+        if self._board:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
+
+    def sync(self) -> None:
+        """Bring all records to the disk."""
+        if self._file:
+            os.fsync(self._file.fileno())
+
+    def __enter__(self) -> Metrics:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in (self._file, self._board):
+            if file:
+                file.close()

@@ -1,0 +1,219 @@
+"""A byte-level GPT to put layers into: nanoGPT's, with its norms and additions inside the sublayers.
+
+The residual stream enters and leaves every named module of this list, so a layer can be inserted before
+or after any of them, and the model never knows::
+
+    blocks.*            the stream in, the stream out
+    blocks.*.attn       the same: x + attn(norm(x))
+    blocks.*.mlp        the same: x + mlp(norm(x))
+    blocks.*.attn.norm  the stream in, what attention reads out
+    blocks.*.mlp.norm   the stream in, what the MLP reads out
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass
+class GPTConfig:
+    """The shape of a plain model.
+
+    Args:
+        vocab_size: number of tokens; 256 for bytes.
+        n_layer: number of blocks.
+        n_head: attention heads a block, each of an even width.
+        d_model: width of the residual stream.
+        context: longest sequence in tokens, and the window of attention when generating.
+        positions: "rope" rotates queries and keys, "learned" adds a table to the embedding.
+        dropout: probability, on the embedding, the attention weights and both branches.
+    """
+
+    vocab_size: int = 256
+    n_layer: int = 4
+    n_head: int = 4
+    d_model: int = 128
+    context: int = 256
+    positions: Literal["rope", "learned"] = "rope"
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse a shape that no model has."""
+        if min(self.vocab_size, self.n_layer, self.n_head, self.d_model, self.context) < 1:
+            raise ValueError(f"model: expected sizes of at least 1, got {self}; raise the one below")
+        if self.d_model % (2 * self.n_head):
+            raise ValueError(
+                f"model: expected heads of an even width, got {self.d_model} over {self.n_head} heads; "
+                f"make d_model a multiple of {2 * self.n_head}"
+            )
+        if self.positions not in ("rope", "learned"):
+            raise ValueError(f'model.positions: expected "rope" or "learned", got {self.positions!r}')
+
+
+class KVCache:
+    """What one attention layer remembers between calls: its last `window` keys and values.
+
+    Keys are kept before rotation and rotated by their place in the window when they are read. RoPE depends
+    on distances alone, so this equals rotation by absolute position, and no angle ever grows.
+    """
+
+    def __init__(self, window: int) -> None:
+        self.window = window
+        self.kv: Tensor | None = None  # (2, B, H, length, D/H)
+
+    def __len__(self) -> int:
+        """Return the number of remembered positions."""
+        return 0 if self.kv is None else self.kv.shape[3]
+
+    def append(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Return keys and values of the past and of this chunk, and remember the last of them."""
+        kv = torch.stack((k, v))  # (2, B, H, T, D/H)
+        if self.kv is not None:
+            kv = torch.cat((self.kv, kv), dim=3)  # (2, B, H, past + T, D/H)
+        self.kv = kv[:, :, :, -self.window :]
+        return kv[0], kv[1]
+
+
+def rope_table(length: int, width: int, device: torch.device) -> Tensor:
+    """Return cosines and sines, (2, length, width / 2), of RoPE's angles t * 10000^(-2i / width)."""
+    frequency = 10_000.0 ** (-torch.arange(0, width, 2, device=device, dtype=torch.float32) / width)
+    angle = torch.arange(length, device=device, dtype=torch.float32)[:, None] * frequency
+    return torch.stack((angle.cos(), angle.sin()))
+
+
+def rotate(x: Tensor, rope: Tensor) -> Tensor:
+    """Rotate the pairs (x[i], x[i + width/2]) of x: (B, H, T, width) by rope: (2, T, width/2)."""
+    cos, sin = rope
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat((a * cos - b * sin, a * sin + b * cos), dim=-1).to(x.dtype)
+
+
+class CausalAttention(nn.Module):
+    """Multi-head attention to the last `context` positions, on a sequence or on the chunks of one."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.n_head, self.context, self.dropout = config.n_head, config.context, config.dropout
+        self.qkv = nn.Linear(config.d_model, 3 * config.d_model, bias=False)
+        self.proj = nn.Linear(config.d_model, config.d_model, bias=False)
+
+    def forward(self, x: Tensor, rope: Tensor | None, cache: KVCache | None) -> Tensor:
+        """Attend: x (B, T, D), rope (2, past + T, D/H/2) or None -> (B, T, D)."""
+        B, T, D = x.shape
+        q, k, v = self.qkv(x).view(B, T, 3, self.n_head, -1).permute(2, 0, 3, 1, 4)  # each (B, H, T, D/H)
+        if cache is not None:
+            k, v = cache.append(k, v)  # (B, H, S, D/H), S = past + T
+        S = k.shape[2]
+        if rope is not None:
+            q, k = rotate(q, rope[:, S - T :]), rotate(k, rope)
+        # Query i stands at S - T + i, and sees itself and the context - 1 positions before it.
+        seen = None
+        if S > T:
+            seen = x.new_ones(T, S, dtype=torch.bool).tril(S - T).triu(S - T - self.context + 1)
+        dropout = self.dropout if self.training else 0.0
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, dropout_p=dropout, is_causal=seen is None)
+        return self.proj(y.transpose(1, 2).reshape(B, T, D))  # type: ignore[no-any-return]
+
+
+class AttentionSublayer(nn.Module):
+    """The stream plus attention on its normed copy."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(config.d_model, bias=False)
+        self.attn = CausalAttention(config)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, rope: Tensor | None = None, cache: KVCache | None = None) -> Tensor:
+        """Map the stream (B, T, D) -> (B, T, D)."""
+        return x + self.dropout(self.attn(self.norm(x), rope, cache))  # type: ignore[no-any-return]
+
+
+class MLPSublayer(nn.Module):
+    """The stream plus an MLP on its normed copy."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(config.d_model, bias=False)
+        self.mlp = nn.Sequential(
+            nn.Linear(config.d_model, 4 * config.d_model, bias=False),
+            nn.GELU(),
+            nn.Linear(4 * config.d_model, config.d_model, bias=False),
+        )
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map the stream (B, T, D) -> (B, T, D)."""
+        return x + self.dropout(self.mlp(self.norm(x)))  # type: ignore[no-any-return]
+
+
+class Block(nn.Module):
+    """A transformer block: attention, then an MLP, each added to the stream."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.attn = AttentionSublayer(config)
+        self.mlp = MLPSublayer(config)
+
+    def forward(self, x: Tensor, rope: Tensor | None = None, cache: KVCache | None = None) -> Tensor:
+        """Map the stream (B, T, D) -> (B, T, D)."""
+        return self.mlp(self.attn(x, rope, cache))  # type: ignore[no-any-return]
+
+
+class GPT(nn.Module):
+    """Bytes in, the logits of the next byte out; the head is tied to the embedding.
+
+    Args:
+        config: the shape of the model.
+
+    Shape:
+        ids: (B, T) int64, T <= context -> logits: (B, T, vocab_size).
+    """
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embed = nn.Embedding(config.vocab_size, config.d_model)
+        learned = config.positions == "learned"
+        self.position = nn.Embedding(config.context, config.d_model) if learned else None
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        self.norm = nn.LayerNorm(config.d_model, bias=False)
+        self.head = nn.Linear(config.d_model, config.vocab_size, bias=False)
+        # As GPT-2: the 2 n_layer branches that are summed have the variance of one.
+        for name, weight in self.named_parameters():
+            if weight.dim() == 2:
+                branch = name.endswith(("proj.weight", "mlp.2.weight"))
+                nn.init.normal_(weight, std=0.02 / (2 * config.n_layer) ** 0.5 if branch else 0.02)
+        self.head.weight = self.embed.weight
+
+    def empty_cache(self) -> list[KVCache]:
+        """Return what `forward` continues from: nothing yet."""
+        return [KVCache(self.config.context) for _ in self.blocks]
+
+    def forward(self, ids: Tensor, cache: list[KVCache] | None = None) -> Tensor:
+        """Return the logits of every next token; with a cache, continue the sequence that it remembers."""
+        context, new = self.config.context, ids.shape[1]
+        past = len(cache[0]) if cache else 0
+        if new > context:
+            raise ValueError(f"expected at most context={context} tokens a call, got {new}; pass chunks")
+        if self.position is not None and past + new > context:
+            raise ValueError(
+                f"expected at most context={context} learned positions, got {past + new}; "
+                "generate less, or use RoPE, whose window slides"
+            )
+        x = self.embed(ids)  # (B, T) -> (B, T, D)
+        rope = None
+        if self.position is None:
+            rope = rope_table(past + new, self.config.d_model // self.config.n_head, ids.device)
+        else:
+            x = x + self.position(torch.arange(past, past + new, device=ids.device))
+        x = self.dropout(x)
+        for i, block in enumerate(self.blocks):
+            x = block(x, rope, cache[i] if cache else None)
+        return self.head(self.norm(x))  # type: ignore[no-any-return]  # (B, T, D) -> (B, T, V)

@@ -1,0 +1,152 @@
+"""The study: arms times seeds, each a run of its own, summed up in results.json and table.md."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shlex
+import statistics
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .checkpoint import check_same_run, write_text
+from .config import CONFIGS, TrainConfig, load_config
+from .data import load_splits
+from .table import markdown
+from .train import RESULT, Result, fingerprint, plain, train
+
+ARMS = ("learned", "rope", "learned+seed_blocks", "rope+seed_blocks", "rope+token_shift", "rope+fir")
+
+
+def study(
+    arms: Sequence[str] = ARMS,
+    seeds: Sequence[int] = (0, 1, 2),
+    data: str = "enwik8",
+    root: Path = Path("data"),
+    out: Path = Path("runs/study"),
+) -> str:
+    """Train every arm with every seed, and return the table of all.
+
+    A run that is finished is not made again, and one that was killed goes on from its checkpoint.
+
+    Args:
+        arms: configurations joined by "+", the baseline first; names in recipes/configs or paths,
+            as in '[rope, rope+fir]'.
+        seeds: of weights, batches and dropout.
+        data: as of `train`.
+        root: as of `train`.
+        out: folder to put the runs, results.json and table.md in.
+    """
+    splits = load_splits(data, root)
+    configs = {arm: replace(load_config(_files(arm)), data=data, root=root, resume=True) for arm in arms}
+    runs: dict[str, list[Result]] = {arm: [] for arm in arms}
+    for seed in seeds:  # seeds outermost, so that a slow hour of the machine meets every arm
+        for arm, config in configs.items():
+            run = replace(config, seed=seed, out=out / f"{_label(arm)}-seed{seed}")
+            runs[arm].append(_finished(run, fingerprint(splits)) or train(run, splits))
+    rows = [_row(arm, results, runs.get(arm.split("+")[0])) for arm, results in runs.items()]
+    summary = {
+        "command": shlex.join(["python", *sys.argv]),
+        "data": fingerprint(splits),
+        "machine": _machine(),
+        "arms": rows,
+        "runs": [asdict(result) for results in runs.values() for result in results],
+    }
+    write_text(out / "results.json", json.dumps(summary, indent=1) + "\n")
+    table = _table(rows)
+    write_text(out / "table.md", table + "\n")
+    return table
+
+
+def _files(arm: str) -> list[Path]:
+    """Return the YAML files of an arm."""
+    files = []
+    for part in arm.split("+"):
+        file = Path(part) if Path(part).is_file() else CONFIGS / f"{part}.yaml"
+        if not file.is_file():
+            known = ", ".join(sorted(path.stem for path in CONFIGS.glob("*.yaml")))
+            raise FileNotFoundError(
+                f"expected a YAML file or one of {known} in the arm {arm!r}, got {part!r}"
+            )
+        files.append(file)
+    return files
+
+
+def _label(arm: str) -> str:
+    return "+".join(Path(part).stem for part in arm.split("+"))
+
+
+def _finished(config: TrainConfig, data: str) -> Result | None:
+    """Return the result of a run that is done already; refuse one of another configuration or data."""
+    file = config.out / RESULT
+    if not file.exists():
+        return None
+    result = Result(**json.loads(file.read_text()))
+    check_same_run({**result.config, "data (read)": result.data}, {**plain(config), "data (read)": data})
+    return result
+
+
+def _row(arm: str, results: Sequence[Result], baseline: Sequence[Result] | None) -> dict[str, Any]:
+    """Sum up the seeds of one arm; spread is the sample standard deviation (n - 1), None for one seed."""
+    losses = [result.val_loss for result in results]
+    first = results[0]
+    mean = statistics.mean(losses)
+    change = None
+    if baseline and baseline is not results:
+        change = 100 * (mean / statistics.mean(result.val_loss for result in baseline) - 1)
+    return {
+        "arm": _label(arm),
+        "positions": first.config["model"]["positions"],
+        "lr": first.config["lr"],
+        "seeds": [result.config["seed"] for result in results],
+        "val_loss": mean,
+        "val_loss_spread": statistics.stdev(losses) if len(losses) > 1 else None,
+        "val_bpc": statistics.mean(result.val_bpc for result in results),
+        "best_val_loss": statistics.mean(result.best_val_loss for result in results),
+        "parameters": first.parameters,
+        "step_ms": statistics.median(result.step_ms for result in results),
+        "change_percent": change,
+    }
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> str:
+    header = ("arm", "positions", "lr", "validation nats", "bpc", "parameters", "ms a step", "change")
+    cells = [
+        (
+            row["arm"],
+            row["positions"],
+            f"{row['lr']:.0e}".replace("e-0", "e-"),
+            f"{row['val_loss']:.3f}"
+            + (f" ± {row['val_loss_spread']:.3f}" if row["val_loss_spread"] is not None else ""),
+            f"{row['val_bpc']:.3f}",
+            f"{row['parameters']:,}",
+            f"{row['step_ms']:.0f}",
+            "baseline" if row["change_percent"] is None else f"{row['change_percent']:+.1f} %",
+        )
+        for row in rows
+    ]
+    return markdown(header, cells)
+
+
+def _machine() -> dict[str, Any]:
+    """Return what the times depend on."""
+    cpuinfo = Path("/proc/cpuinfo")
+    names = (
+        [line for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        if cpuinfo.exists()
+        else []
+    )
+    return {
+        "cpu": names[0].partition(":")[2].strip() if names else platform.processor(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("torch", "lightning", "dsptorch")},
+    }

@@ -1,0 +1,135 @@
+"""The command line as a user runs it: in a process of its own."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from gpt.checkpoint import read_checkpoint
+
+SCRIPT = Path(__file__).resolve().parents[2] / "recipes" / "gpt_enwik8.py"
+TINY = """
+model: {n_layer: 2, n_head: 2, d_model: 32, context: 32, dropout: 0.1}
+arm: {multirate: {}, lfo_routing: {}, bottleneck: {}, fir: {init: delays}}
+batch_size: 4
+warmup: 5
+eval_every: 20
+log_every: 1
+accelerator: cpu
+"""
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, str(SCRIPT), *map(str, arguments)]
+
+
+def run(folder: Path, *arguments: object) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(command(*arguments), cwd=folder, capture_output=True, check=False, timeout=280)
+
+
+def curve(folder: Path) -> list[dict[str, Any]]:
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in r.items() if k not in ("tokens_per_s", "step_ms")} for r in records]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    (tmp_path / "text").write_bytes(SCRIPT.read_bytes() * 4)
+    return tmp_path
+
+
+def train(*more: object) -> tuple[object, ...]:
+    return ("train", "--config", "tiny.yaml", "--data", "text", "--steps", 60, *more)
+
+
+def test_an_unknown_key_is_named(folder: Path) -> None:
+    (folder / "wrong.yaml").write_text("model: {d_modle: 8}")
+    done = run(folder, "train", "--config", "wrong.yaml")
+    assert done.returncode == 2
+    assert b"d_modle" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_what_the_user_can_set_right_is_said_without_a_traceback(folder: Path) -> None:
+    done = run(folder, "generate", "--checkpoint", "text")
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"error: expected a checkpoint of this recipe in text, got")
+
+
+@pytest.mark.slow
+def test_train_then_generate(folder: Path) -> None:
+    done = run(folder, *train("--out", "run"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(b"validation ")
+    assert b"tokens/s" in done.stderr
+    text = ("generate", "--checkpoint", "run/checkpoint.pt", "--prompt", "def ", "--length", 50)
+    written = run(folder, *text)
+    assert written.returncode == 0, written.stderr
+    assert written.stdout.startswith(b"def ")
+    assert len(written.stdout) == 4 + 50 + 1
+    assert run(folder, *text).stdout == written.stdout
+
+
+@pytest.mark.slow
+def test_killed_by_sigkill_and_resumed_it_is_the_same_run(folder: Path) -> None:
+    whole = run(folder, *train("--out", "whole", "--checkpoint_every", 7))
+    assert whole.returncode == 0, whole.stderr
+    log = folder / "cut" / "metrics.jsonl"
+    for reached in (3, 20, 41):  # before any checkpoint, then after some
+        with subprocess.Popen(
+            command(*train("--out", "cut", "--checkpoint_every", 7, "--resume", "true")),
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            while not log.exists() or f'"step": {reached},' not in log.read_text():
+                assert process.poll() is None
+                time.sleep(0.002)
+            process.send_signal(signal.SIGKILL)
+        assert process.returncode == -signal.SIGKILL
+    resumed = run(folder, *train("--out", "cut", "--checkpoint_every", 7, "--resume", "true"))
+    assert resumed.returncode == 0, resumed.stderr
+    assert curve(folder / "cut") == curve(folder / "whole")
+    one, other = (read_checkpoint(folder / name / "checkpoint.pt")["model"] for name in ("cut", "whole"))
+    assert all(torch.equal(one[name], other[name]) for name in other)
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_model_and_resume(folder: Path) -> None:
+    two = ("--devices", 2, "--strategy", "ddp", "--checkpoint_every", 30)
+    whole = run(folder, *train("--out", "whole", *two))
+    assert whole.returncode == 0, whole.stderr
+    assert [r["step"] for r in curve(folder / "whole") if "train_loss" in r] == list(range(1, 61))
+
+    with subprocess.Popen(
+        command(*train("--out", "cut", *two)),
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+        checkpoint = folder / "cut" / "checkpoint.pt"
+        while not checkpoint.exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()  # the other rank loses its peer, and ends too
+    resumed = run(folder, *train("--out", "cut", *two, "--resume", "true"))
+    assert resumed.returncode == 0, resumed.stderr
+    assert curve(folder / "cut") == curve(folder / "whole")
+
+
+@pytest.mark.slow
+def test_the_quick_start_runs_to_its_end(folder: Path) -> None:
+    done = run(folder, "quickstart", "--steps", 8, "--out", "quick")
+    assert done.returncode == 0, done.stderr
+    text = done.stdout.decode(errors="replace")
+    assert "DATA: " in text
+    assert "| plain GPT, RoPE" in text
+    assert "Sample of " in text
+    assert (folder / "quick" / "curves.png").read_bytes().startswith(b"\x89PNG")
