@@ -67,8 +67,11 @@ class BoundedHyperparam(nn.Module):
         self.low, self.high, self.log = float(low), float(high), log
         if shape is None:
             shape = tuple(init.shape) if isinstance(init, Tensor) and init.dim() else (1,)
-        raw = from_bounded(torch.as_tensor(init, dtype=dtype, device=device), self.low, self.high, log=log)
-        self.raw = nn.Parameter(raw.expand(shape).clone())
+        value = torch.as_tensor(
+            init, dtype=dtype, device="cpu"
+        ).detach()  # its checks read it; a meta device has none
+        raw = from_bounded(value, self.low, self.high, log=log)
+        self.raw = nn.Parameter(raw.expand(shape).clone().to(device))
 
     def forward(self) -> Tensor:
         """The value, with gradient."""
@@ -77,22 +80,22 @@ class BoundedHyperparam(nn.Module):
     @property
     def value(self) -> Tensor:
         """The value, detached."""
-        return self().detach()
+        return to_bounded(self.raw.detach(), self.low, self.high, log=self.log)
 
     @torch.no_grad()
     def set_(self, value: float | Tensor) -> None:
         """Move to a value in [low, high]; nothing changes if it is outside."""
-        value = torch.as_tensor(value, dtype=self.raw.dtype, device=self.raw.device)
+        value = torch.as_tensor(value, dtype=self.raw.dtype)
         self.raw.copy_(from_bounded(value, self.low, self.high, log=self.log).expand_as(self.raw))
 
     def extra_repr(self) -> str:  # noqa: D102
-        values = self.value.flatten()
-        mean = f"{values.mean().item():.4g}" if values.numel() and values.device.type != "meta" else "?"
-        value = mean if values.numel() == 1 else f"mean {mean}, shape={tuple(self.raw.shape)}"
+        mean = "?" if self.raw.is_meta else f"{self.value.mean().item():.4g}"
+        value = mean if self.raw.numel() == 1 else f"mean {mean}, shape={tuple(self.raw.shape)}"
         return f"{value}, low={self.low:g}, high={self.high:g}" + (", log=True" if self.log else "")
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "BoundedHyperparam":
-        return super()._apply(at_least_float32(fn), recurse)
+        super()._apply(at_least_float32(fn), recurse)  # type: ignore[no-untyped-call]
+        return self
 
 
 def at_least_float32(fn: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
@@ -145,9 +148,9 @@ def current(value: Hyperparam) -> float | Tensor:
     return value() if isinstance(value, BoundedHyperparam) else value
 
 
-def describe(value: Hyperparam) -> str:
-    """The value to print."""
-    return value.extra_repr() if isinstance(value, BoundedHyperparam) else f"{value:g}"
+def fixed_repr(**hyperparams: Hyperparam) -> str:
+    """The fixed ones among a layer's hyperparameters, to append to its `extra_repr`; learned ones print themselves."""
+    return "".join(f", {name}={value:g}" for name, value in hyperparams.items() if isinstance(value, float))
 
 
 def named_hyperparams(model: nn.Module) -> Iterator[tuple[str, BoundedHyperparam]]:
@@ -187,7 +190,9 @@ def param_groups(model: nn.Module, *, weight_decay: float) -> list[dict[str, Any
     if not math.isfinite(weight_decay) or weight_decay < 0:
         raise ValueError(f"weight_decay must be a finite number, at least 0, got {weight_decay}")
     spared = {
-        id(getattr(module, name)) for module in model.modules() for name in getattr(module, "no_weight_decay", ())
+        id(getattr(module, name))
+        for module in model.modules()
+        for name in getattr(module, "no_weight_decay", ())
     }
     params = [p for p in model.parameters() if p.requires_grad]
     decayed = [p for p in params if p.dim() >= 2 and id(p) not in spared]

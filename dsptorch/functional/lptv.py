@@ -15,7 +15,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import Function, FunctionCtx
+from torch.autograd.function import Function
 
 
 def lptv_filter(x: Tensor, weight: Tensor, lags: Sequence[int]) -> Tensor:
@@ -79,7 +79,8 @@ def _shifted(x: Tensor, period: int, lags: tuple[int, ...], dtype: torch.dtype) 
     before, after = max(0, *lags), max(0, *(-lag for lag in lags))
     padded = F.pad(x.to(dtype), (0, 0, before, after + blocks * period - time))
     return [
-        padded[:, before - lag : before - lag + blocks * period].unflatten(1, (blocks, period)) for lag in lags
+        padded[:, before - lag : before - lag + blocks * period].unflatten(1, (blocks, period))
+        for lag in lags
     ]
 
 

@@ -1,8 +1,10 @@
 """The multirate block as an expression: a Laplacian pyramid with mixing."""
 
 from torch import Tensor
+from torch._dynamo import nonstrict_trace
 
 from dsptorch.functional.periodic_fir import PeriodicFIR
+from dsptorch.functional.stream import FIRState, step
 
 
 def multirate(
@@ -49,11 +51,37 @@ def multirate(
     identity = PeriodicFIR.identity()
     band = identity
     for low_taps, recon_taps, detail_taps in reversed(list(zip(low, recon, detail, strict=True))):
-        coarse = (
-            PeriodicFIR.fir(recon_taps, offset)
-            @ band.at_rate(downsample)
-            @ PeriodicFIR.hold(downsample)
-            @ PeriodicFIR.fir(low_taps, offset)
-        )
-        band = coarse + detail_strength * (PeriodicFIR.fir(detail_taps, offset) @ (identity - coarse))
+        lowpass, smooth = PeriodicFIR.fir(low_taps, offset), PeriodicFIR.fir(recon_taps, offset)
+        coarse = smooth @ band.at_rate(downsample) @ PeriodicFIR.hold(downsample) @ lowpass
+        details = PeriodicFIR.fir(detail_taps, offset) @ (identity - coarse)
+        band = coarse + detail_strength * details
     return mix_ratio * identity + (1 - mix_ratio) * band
+
+
+@nonstrict_trace  # Dynamo does not trace `@` on objects, and would spend seconds on the algebra's bookkeeping
+def multirate_step(
+    x: Tensor,
+    state: tuple[Tensor, ...],
+    taps: tuple[Tensor, Tensor, Tensor],
+    knobs: tuple[float | Tensor, float | Tensor],
+    downsample: int,
+    offset: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Apply the block to the next chunk of a signal: `multirate` and its step, opaque to Dynamo.
+
+    Args:
+        x: The next samples of every row, (batch, time, channels).
+        state: The FIRState that the last call returned; () is at rest, at position 0.
+        taps: low, recon and detail; see `multirate`.
+        knobs: mix_ratio and detail_strength.
+        downsample: The decimation factor.
+        offset: How many taps of each filter look ahead.
+
+    Returns:
+        The output, and the state's history and position.
+    """
+    block = multirate(
+        *taps, mix_ratio=knobs[0], detail_strength=knobs[1], downsample=downsample, offset=offset
+    )
+    y, after = step(block.node, x, FIRState(*state) if state else None)
+    return y, after.history, after.position

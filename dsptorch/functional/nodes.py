@@ -158,7 +158,9 @@ class Product(Node):
 
     def __init__(self, factors: tuple[Node, ...]) -> None:
         pattern = _product_pattern(factors)
-        cost, self._parts = _partition(factors) if len(factors) > 2 else (sum(f.cost for f in factors), factors)
+        cost, self._parts = (
+            _partition(factors) if len(factors) > 2 else (sum(f.cost for f in factors), factors)
+        )
         super().__init__(pattern, max(f.channels for f in factors), sum(f.margin for f in factors), cost)
         self.factors = factors
 
@@ -226,7 +228,8 @@ class AtRate(Node):
         padded = F.pad(x, (0, 0, 0, blocks * self.factor - time))
         streams = padded.unflatten(1, (blocks, self.factor)).transpose(1, 2).flatten(0, 1)
         y = run.filter(self.node, streams).unflatten(0, (batch, self.factor)).transpose(1, 2)
-        return y.flatten(1, 2)[:, :time]
+        merged: Tensor = y.flatten(1, 2)[:, :time]
+        return merged
 
 
 def _product_pattern(factors: tuple[Node, ...]) -> Pattern:

@@ -10,7 +10,7 @@ from dsptorch.functional.pattern import Pattern
 from dsptorch.functional.response import FrequencyResponse, frequency_response, impulse_response
 from dsptorch.functional.stream import FIRState
 from dsptorch.functional.taps import Taps
-from dsptorch.functional.validate import check_int, check_finite, check_signal, describe
+from dsptorch.functional.validate import check_finite, check_int, check_signal, describe
 
 
 class PeriodicFIR:
@@ -96,6 +96,26 @@ class PeriodicFIR:
         return PeriodicFIR(nodes.LowerRate(identity, factor, identity) if factor > 1 else identity)
 
     # Algebra
+
+    @staticmethod
+    def compose(*filters: "PeriodicFIR") -> "PeriodicFIR":
+        """The product f @ g @ ... @ h: first h, ..., then g, then f.
+
+        Dynamo, up to PyTorch 2.13 at least, traces neither `@` between objects that are no tensors nor a tensor
+        times such an object: in a function that is to be compiled write this, and `f.__mul__(gain)`, or build
+        the filter in a `torch._dynamo.nonstrict_trace` function, as `Multirate` does.
+
+        Example:
+            >>> low = PeriodicFIR.fir(torch.ones(4) / 4)
+            >>> PeriodicFIR.compose(PeriodicFIR.hold(2), low)
+            PeriodicFIR(period=2, taps=5, lookahead=0, receptive_field=5)
+        """
+        if not filters:
+            return PeriodicFIR.identity()
+        product = filters[0]
+        for following in filters[1:]:
+            product = product.__matmul__(following)
+        return product
 
     def __matmul__(self, other: "PeriodicFIR") -> "PeriodicFIR":
         """First `other`, then `self`."""
@@ -252,7 +272,9 @@ class PeriodicFIR:
 
     def _check_width(self, symbol: str, width: int) -> None:
         if 1 not in (width, self.node.channels) and width != self.node.channels:
-            raise ValueError(f"{symbol} takes operands of equal width (or 1), got {self.node.channels} and {width}")
+            raise ValueError(
+                f"{symbol} takes operands of equal width (or 1), got {self.node.channels} and {width}"
+            )
 
 
 def _factors(node: nodes.Node) -> tuple[nodes.Node, ...]:
@@ -265,11 +287,15 @@ def _product(*factors: nodes.Node) -> nodes.Node:
 
 def _joined(second: nodes.Node, first: nodes.Node) -> tuple[nodes.Node, ...]:
     """First `first`, then `second`, as one filter at a lower rate where they make one."""
-    if isinstance(first, nodes.LowerRate) and isinstance(second, nodes.AtRate) and first.factor == second.factor:
-        node = (PeriodicFIR(second.node) @ PeriodicFIR(first.node)).node
+    if (
+        isinstance(first, nodes.LowerRate)
+        and isinstance(second, nodes.AtRate)
+        and first.factor == second.factor
+    ):
+        node = PeriodicFIR.compose(PeriodicFIR(second.node), PeriodicFIR(first.node)).node
         return (nodes.LowerRate(node, first.factor, first.prefilter),)
     if isinstance(second, nodes.LowerRate):
-        prefilter = (PeriodicFIR(second.prefilter) @ PeriodicFIR(first)).node
+        prefilter = PeriodicFIR.compose(PeriodicFIR(second.prefilter), PeriodicFIR(first)).node
         return (nodes.LowerRate(second.node, second.factor, prefilter),)
     if isinstance(first, nodes.Delay) and first.delay == 0:
         return (second,)

@@ -88,13 +88,18 @@ class Layer(nn.Module, ABC):
             The output, and the state for the next call: a tuple of tensors with one row a batch row.
 
         Raises:
-            ValueError: If the layer looks ahead.
+            ValueError: If the layer looks ahead, or the state belongs to another number of rows.
         """
         self._check(x)
         if self.lookahead:
             raise ValueError(
                 f"{type(self).__name__} looks ahead by {self.lookahead} samples and cannot run in chunks; "
                 "build it with causal=True, or apply it to whole sequences"
+            )
+        if state is not None and state.position.shape != x.shape[:1]:
+            raise ValueError(
+                f"{type(self).__name__} got a chunk of {x.shape[0]} rows and a state of "
+                f"{tuple(state.position.shape)}; pass the state of these rows, or None to start anew"
             )
         return self.process(x, state)
 

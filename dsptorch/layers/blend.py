@@ -45,7 +45,9 @@ class Blend(Layer):
         if not isinstance(layer, Layer):
             raise TypeError(f"Blend takes a dsptorch layer, got {type(layer).__name__}")
         if layer.delay:
-            raise ValueError(f"Blend needs a layer without delay, got delay={layer.delay}; use Residual, which aligns")
+            raise ValueError(
+                f"Blend needs a layer without delay, got delay={layer.delay}; use Residual, which aligns"
+            )
         super().__init__(layer.d_model)
         self.layer = layer
         self.gain = nn.Parameter(torch.zeros(1, device=device, dtype=dtype))

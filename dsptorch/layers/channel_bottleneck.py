@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dsptorch.functional.channel_bottleneck import width_mask
-from dsptorch.hyperparams import BoundedHyperparam, Hyperparam, check_hyperparam, current
+from dsptorch.hyperparams import BoundedHyperparam, Hyperparam, check_hyperparam, current, fixed_repr
 from dsptorch.layers.base import Layer, PositionState
 
 
@@ -119,12 +119,12 @@ class ChannelBottleneck(Layer):
         differs by the tail of the mask alone. `bottleneck_ratio` becomes a number; a layer where it already
         is one is returned as a copy.
         """
-        learned = isinstance(self.bottleneck_ratio, BoundedHyperparam)
-        ratio = self.bottleneck_ratio().item() if learned else self.bottleneck_ratio
+        ratio = self.bottleneck_ratio
+        learned = isinstance(ratio, BoundedHyperparam)
         weight = self.down.weight
         small = ChannelBottleneck(
             self.d_model,
-            bottleneck_ratio=ratio,
+            bottleneck_ratio=ratio.value.item() if isinstance(ratio, BoundedHyperparam) else ratio,
             residual_mix=self.residual_mix,
             device=weight.device,
             dtype=weight.dtype,
@@ -143,7 +143,8 @@ class ChannelBottleneck(Layer):
         return width_mask(width, self.down.out_features, self.down.weight)
 
     def extra_repr(self) -> str:  # noqa: D102
-        return f"{self.d_model}, units={self.down.out_features}"
+        fixed = fixed_repr(bottleneck_ratio=self.bottleneck_ratio, residual_mix=self.residual_mix)
+        return f"{self.d_model}, units={self.down.out_features}{fixed}"
 
 
 def _whole_width(ratio: float, d_model: int) -> int:

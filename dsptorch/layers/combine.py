@@ -43,10 +43,15 @@ class _Combined(Layer):
         self.layers = nn.ModuleList(layers)
 
     @property
+    def _members(self) -> list[Layer]:
+        return [layer for layer in self.layers if isinstance(layer, Layer)]
+
+    @property
     def period(self) -> int | None:
         """The least common multiple; None if any is None."""
-        periods = [layer.period for layer in self.layers]
-        return None if None in periods else lcm(*periods)
+        periods = [layer.period for layer in self._members]
+        known = [period for period in periods if period is not None]
+        return lcm(*known) if len(known) == len(periods) else None
 
     def _states(self, state: CombinedState | None) -> tuple[Any, ...]:
         return (None,) * len(self.layers) if state is None else state.layers
@@ -79,22 +84,23 @@ class Chain(_Combined):
     @property
     def lookahead(self) -> int:
         """The sum."""
-        return sum(layer.lookahead for layer in self.layers)
+        return sum(layer.lookahead for layer in self._members)
 
     @property
     def delay(self) -> int:
         """The sum."""
-        return sum(layer.delay for layer in self.layers)
+        return sum(layer.delay for layer in self._members)
 
     @property
     def receptive_field(self) -> int | None:
         """The sum, less the samples counted twice; None if any is None."""
-        fields = [layer.receptive_field for layer in self.layers]
-        return None if None in fields else sum(fields) - len(fields) + 1
+        fields = [layer.receptive_field for layer in self._members]
+        known = [field for field in fields if field is not None]
+        return sum(known) - len(known) + 1 if len(known) == len(fields) else None
 
     def process(self, x: Tensor, state: CombinedState | None) -> tuple[Tensor, CombinedState]:  # noqa: D102
         y, states = x, []
-        for layer, before in zip(self.layers, self._states(state), strict=True):
+        for layer, before in zip(self._members, self._states(state), strict=True):
             y, after = layer.process(y, before)
             states.append(after)
         return y, self._state(x, state, states)
@@ -135,7 +141,7 @@ class Parallel(_Combined):
     @property
     def lookahead(self) -> int:
         """The greatest; a branch that is delayed counts as if it were not."""
-        return max(layer.lookahead for layer in self.layers)
+        return max(layer.lookahead for layer in self._members)
 
     @property
     def delay(self) -> int:
@@ -145,15 +151,16 @@ class Parallel(_Combined):
     @property
     def receptive_field(self) -> int | None:
         """From the furthest past to the furthest future of any branch; None if any is None."""
-        fields = [layer.receptive_field for layer in self.layers]
-        if None in fields:
-            return None
-        past = max(field - layer.lookahead for field, layer in zip(fields, self.layers, strict=True))
+        past = 0
+        for layer in self._members:
+            if layer.receptive_field is None:
+                return None
+            past = max(past, layer.receptive_field - layer.lookahead)
         return past + self.lookahead
 
     def process(self, x: Tensor, state: CombinedState | None) -> tuple[Tensor, CombinedState]:  # noqa: D102
         results = [
-            layer.process(x, before) for layer, before in zip(self.layers, self._states(state), strict=True)
+            layer.process(x, before) for layer, before in zip(self._members, self._states(state), strict=True)
         ]
         y = sum((y for y, _ in results[1:]), results[0][0])
         return y, self._state(x, state, [after for _, after in results])

@@ -5,8 +5,7 @@ from torch import Tensor, nn
 
 from dsptorch.functional.design import firwin
 from dsptorch.functional.periodic_fir import PeriodicFIR
-from dsptorch.functional.validate import check_int
-from dsptorch.hyperparams import check_hyperparam
+from dsptorch.functional.validate import check_finite, check_int
 from dsptorch.layers.base import FilterLayer
 
 _INITS = ("identity", "lowpass", "delays")
@@ -68,7 +67,7 @@ class FIR(FilterLayer):
         self.kernel_size = check_int("kernel_size", kernel_size, least=1)
         self.causal = causal
         self._delay = check_int("delay", delay, least=0)
-        self._init, self._cutoff = init, check_hyperparam("cutoff", cutoff)
+        self._init, self._cutoff = init, check_finite("cutoff", cutoff)
         if isinstance(init, Tensor):
             if init.shape != (kernel_size, d_model):
                 raise ValueError(

@@ -10,7 +10,14 @@ from torch import Tensor, nn
 from dsptorch.functional.lfo_routing import grouped_conv, lfo_gate
 from dsptorch.functional.lptv import lptv_filter
 from dsptorch.functional.validate import check_finite, check_int
-from dsptorch.hyperparams import BoundedHyperparam, Hyperparam, at_least_float32, check_hyperparam, current
+from dsptorch.hyperparams import (
+    BoundedHyperparam,
+    Hyperparam,
+    at_least_float32,
+    check_hyperparam,
+    current,
+    fixed_repr,
+)
 from dsptorch.layers.base import Layer
 
 
@@ -162,6 +169,7 @@ class LFORouting(Layer):
         return (
             f"{self.d_model}, routes={self.routes}, num_lfos={self.num_lfos}, kernel_size={self.kernel_size}, "
             f"max_freq={self.max_freq:g}, depthwise={self.depthwise}, causal={self.causal}"
+            + fixed_repr(residual_mix=self.residual_mix, gate_temperature=self.gate_temperature)
         )
 
 
@@ -170,7 +178,9 @@ class _Gate(nn.Module):
 
     no_weight_decay = ("phase", "amplitude")
 
-    def __init__(self, routes: int, num_lfos: int, max_freq: float, device: torch.device | str | None) -> None:
+    def __init__(
+        self, routes: int, num_lfos: int, max_freq: float, device: torch.device | str | None
+    ) -> None:
         super().__init__()
         spread = 32 ** torch.linspace(0, 1, routes * num_lfos).reshape(routes, num_lfos)
         self.freq = BoundedHyperparam(max_freq / 64 * spread, 0.0, max_freq, device=device)
@@ -187,4 +197,5 @@ class _Gate(nn.Module):
         return lfo_gate(moments, self.freq(), self.phase, self.amplitude, self.bias, temperature)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "_Gate":
-        return super()._apply(at_least_float32(fn), recurse)
+        super()._apply(at_least_float32(fn), recurse)  # type: ignore[no-untyped-call]
+        return self

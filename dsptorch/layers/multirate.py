@@ -4,10 +4,11 @@ import torch
 from torch import Tensor, nn
 
 from dsptorch.functional.design import firwin
-from dsptorch.functional.multirate import multirate
+from dsptorch.functional.multirate import multirate, multirate_step
 from dsptorch.functional.periodic_fir import PeriodicFIR
+from dsptorch.functional.stream import FIRState
 from dsptorch.functional.validate import check_int
-from dsptorch.hyperparams import BoundedHyperparam, Hyperparam, check_hyperparam, current, describe
+from dsptorch.hyperparams import BoundedHyperparam, Hyperparam, check_hyperparam, current, fixed_repr
 from dsptorch.layers.base import FilterLayer
 
 
@@ -113,8 +114,20 @@ class Multirate(FilterLayer):
             offset=self._offset,
         )
 
+    def process(self, x: Tensor, state: FIRState | None) -> tuple[Tensor, FIRState]:  # noqa: D102
+        y, *after = multirate_step(
+            x,
+            () if state is None else tuple(state),
+            (self.low, self.recon, self.detail),
+            (current(self.mix_ratio), current(self.detail_strength)),
+            self.downsample,
+            self._offset,
+        )
+        return y, FIRState(*after)
+
     def extra_repr(self) -> str:  # noqa: D102
         return (
             f"{self.d_model}, downsample={self.downsample}, levels={self.levels}, kernel_size={self.kernel_size}, "
             f"causal={self.causal}"
+            + fixed_repr(mix_ratio=self.mix_ratio, detail_strength=self.detail_strength)
         )

@@ -63,4 +63,6 @@ def _glob_to_regex(glob: str) -> str:
     """Translate a glob in which `*` and `?` stay within a name and `**` crosses dots."""
     parts = re.split(r"(\*\*|\*|\?|\[[^\]]+\])", glob)
     known = {"**": ".*", "*": "[^.]*", "?": "[^.]"}
-    return "".join(known.get(p) or (p if p.startswith("[") and p.endswith("]") else re.escape(p)) for p in parts)
+    return "".join(
+        known.get(p) or (p if p.startswith("[") and p.endswith("]") else re.escape(p)) for p in parts
+    )

@@ -118,7 +118,9 @@ class _Before:
         if args:
             return (layer(args[0]), *args[1:]), kwargs
         if not kwargs:
-            raise TypeError(f"{type(module).__name__} was called without arguments, nothing to apply {self.name} to")
+            raise TypeError(
+                f"{type(module).__name__} was called without arguments, nothing to apply {self.name} to"
+            )
         first = next(iter(kwargs))  # called by keyword alone: the first one is the signal
         return args, {**kwargs, first: layer(kwargs[first])}
 
@@ -195,9 +197,13 @@ def _check_new(model: nn.Module, layers: dict[str, nn.Module]) -> None:
     known = {id(module) for module in model.modules()}
     for name, layer in layers.items():
         if not isinstance(layer, nn.Module):
-            raise TypeError(f"build must return a module, got {layer!r} of type {type(layer).__name__} for {name}")
+            raise TypeError(
+                f"build must return a module, got {layer!r} of type {type(layer).__name__} for {name}"
+            )
         if id(layer) in known:
-            raise ValueError(f"build must return a new module for each place, got for {name} one already in use")
+            raise ValueError(
+                f"build must return a new module for each place, got for {name} one already in use"
+            )
         known.add(id(layer))
 
 

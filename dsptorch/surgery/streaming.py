@@ -56,7 +56,9 @@ def streaming(model: nn.Module) -> Iterator[Stream]:
         raise ValueError(f"{type(model).__name__} has no dsptorch layer to stream")
     for name, layer in layers.items():
         if layer.lookahead:
-            raise ValueError(f"{name or 'the model'} looks ahead by {layer.lookahead} samples and cannot stream")
+            raise ValueError(
+                f"{name or 'the model'} looks ahead by {layer.lookahead} samples and cannot stream"
+            )
         if "forward" in vars(layer):
             raise ValueError(f"{name or 'the model'} is streaming already; leave that context first")
     stream = Stream(layers)

@@ -42,7 +42,7 @@ def assert_causal(
         >>> assert_causal(Multirate(8), torch.randn(1, 20, 8))
         >>> assert_causal(Multirate(8, causal=False), torch.randn(1, 20, 8))
         Traceback (most recent call last):
-        AssertionError: not causal: ... sees at least 6 samples ahead ...
+        AssertionError: not causal: the output at time ... sees at least 4 samples ahead ...
     """
     _check_example(example)
     generator = torch.Generator().manual_seed(seed)
@@ -50,30 +50,32 @@ def assert_causal(
     worst = (0.0, 0, 0)
     reach = 0
     with torch.no_grad(), _eval_mode(model), torch.random.fork_rng(enabled=isinstance(model, nn.Module)):
-        for row in example.split(1):
+        for row in torch.split(example, 1):
             for start in range(1, time, _ROWS):
                 cuts = torch.arange(start, min(start + _ROWS, time))
                 clean = row.repeat(len(cuts), *(1,) * (row.dim() - 1))
                 before = _output(model, clean)
                 for scale in (1.0, 1e3) if example.is_floating_point() else (1.0,):
                     after = _output(model, _replaced(clean, cuts, scale, vocab_size, generator))
-                    change = (after.double() - before.double()).abs().flatten(2).amax(-1).cpu()  # (cuts, time)
+                    change = (
+                        (after.double() - before.double()).abs().flatten(2).amax(-1).cpu()
+                    )  # (cuts, time)
                     change = change.nan_to_num(nan=torch.inf)
                     seen = torch.arange(time) < cuts.unsqueeze(1)
                     limit = rtol * before.double().abs().amax().item()
                     leaks = (change > limit) & seen
                     if leaks.any():
                         reach = max(reach, int((cuts.unsqueeze(1) - torch.arange(time))[leaks].max()))
-                        size, index = (change * leaks).flatten().max(0)
-                        cut, at = cuts[int(index) // time].item(), int(index) % time
-                        worst = max(worst, (size.item(), int(cut), at))
+                        index = int((change * leaks).argmax())
+                        cut, at = start + index // time, index % time
+                        worst = max(worst, (change.flatten()[index].item(), cut, at))
     if reach:
         size, cut, at = worst
         raise AssertionError(
             f"not causal: the output at time {at} changed by {size:.3g} when the input from time {cut} on was "
-            f"replaced; some output sees at least {reach} samples ahead of {time}. If this was a training run, "
-            "its loss means nothing; look for symmetric padding, statistics or pooling over time, interpolation, "
-            "a missing attention mask"
+            f"replaced; some output sees at least {reach} samples ahead of {time}. A training loss of this model "
+            "means nothing. Look for symmetric padding, statistics or pooling over time, interpolation, or a "
+            "missing attention mask"
         )
 
 
@@ -82,8 +84,8 @@ def _check_example(example: object) -> None:
         raise TypeError(f"example must be a tensor, got {type(example).__name__}")
     if example.dim() < 2 or example.shape[0] < 1 or example.shape[1] < 2:
         raise ValueError(
-            "example must be (batch, time) token ids or a (batch, time, channels) signal of at least 1 row and "
-            f"2 moments, got shape {tuple(example.shape)}"
+            "example must be (batch, time) token ids or a (batch, time, channels) signal, of at least 1 row and "
+            f"2 moments; got shape {tuple(example.shape)}"
         )
 
 
@@ -103,14 +105,17 @@ def _replaced(
 
 
 def _output(model: Callable[[Tensor], Any], x: Tensor) -> Tensor:
-    output = model(x)
+    output: Any = model(x)
     if not isinstance(output, Tensor):
         values = output.values() if isinstance(output, dict) else output
         output = next((value for value in values if isinstance(value, Tensor)), None)
     if output is None or output.dim() < 2 or output.shape[:2] != x.shape[:2]:
         shape = None if output is None else tuple(output.shape)
-        raise ValueError(f"the model's output must start with (batch, time) = {tuple(x.shape[:2])}, got {shape}")
-    return output.unsqueeze(-1) if output.dim() == 2 else output
+        raise ValueError(
+            f"the model's output must start with (batch, time) = {tuple(x.shape[:2])}, got {shape}"
+        )
+    found: Tensor = output.unsqueeze(-1) if output.dim() == 2 else output
+    return found
 
 
 @contextmanager

@@ -7,16 +7,17 @@ and the inserted layers go on from their state without an end. With learned posi
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from dsptorch import streaming
+from dsptorch import Layer, streaming
 
 from .arms import Arm, build
 from .checkpoint import read_checkpoint
-from .leak_gate import evaluating
+from .evaluate import evaluating
 from .model import GPT, GPTConfig
 
 
@@ -26,6 +27,12 @@ def load_model(checkpoint: Path) -> GPT:
     model = build(GPTConfig(**state["config"]["model"]), Arm(**state["config"]["arm"]))
     model.load_state_dict(state["model"])
     return model.eval()
+
+
+def continuing(model: GPT) -> AbstractContextManager[object]:
+    """Return the context in which inserted layers, where there are any, go on from their own state."""
+    inserted = any(isinstance(module, Layer) for module in model.modules())
+    return streaming(model) if inserted else nullcontext()
 
 
 def generate(
@@ -63,7 +70,7 @@ def generate(
     device = model.embed.weight.device
     generator = torch.Generator().manual_seed(seed)
     ids = torch.tensor(list(prompt), device=device)[None]  # (1, T)
-    with evaluating(model), streaming(model):
+    with evaluating(model), continuing(model):
         cache = model.empty_cache()
         for chunk in torch.split(ids, model.config.context, dim=1):
             logits = model(chunk, cache)  # (1, t, V)
@@ -95,7 +102,7 @@ def streaming_error(model: GPT, ids: Tensor) -> float:
     """
     with evaluating(model):
         full = model(ids)  # (B, T, V)
-        with streaming(model):
+        with continuing(model):
             cache = model.empty_cache()
             steps = [model(ids[:, t : t + 1], cache) for t in range(ids.shape[1])]  # each (B, 1, V)
     return float((torch.cat(steps, dim=1) - full).abs().max())

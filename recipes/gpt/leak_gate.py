@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
@@ -16,34 +13,21 @@ class LeakError(RuntimeError):
     """A model that looks ahead."""
 
 
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Run a block without gradients and in eval mode, and give the model its mode back."""
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(training)
-
-
 def leak_gate(fabric: Fabric, model: nn.Module, ids: Tensor, *, vocab_size: int, step: int) -> None:
     """Stop the run if any logit depends on a later token: checked at every position of one real row, (1, T).
 
     Trained weights can open a leak that fresh ones hide (a branch that starts at zero), so the gate is run
-    again before every checkpoint. It reads the model as it is, uncompiled, and draws no training randomness.
+    again before every checkpoint. It runs in eval mode, uncompiled, and leaves mode and randomness alone.
 
     Raises:
         LeakError: The model looks ahead.
     """
-    devices = [fabric.device] if fabric.device.type == "cuda" else []
-    with evaluating(model), torch.random.fork_rng(devices), torch.compiler.set_stance("force_eager"):
-        try:
+    try:
+        with torch.compiler.set_stance("force_eager"):
             assert_causal(model, ids.to(fabric.device), vocab_size=vocab_size)
-        except AssertionError as error:
-            raise LeakError(
-                f"expected a causal model, got one that looks ahead after step {step}: {error}. "
-                "The run is stopped, and nothing of it is saved as good from here on: its loss would mean "
-                "nothing. Take the leaking layer out, or make it causal"
-            ) from error
+    except AssertionError as error:
+        raise LeakError(
+            f"expected a causal model, got one that looks ahead after step {step}: {error}. "
+            "The run is stopped, and nothing of it is saved as good from here on: its loss would mean "
+            "nothing. Take the leaking layer out, or make it causal"
+        ) from error

@@ -9,23 +9,23 @@ import time
 import zlib
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from lightning.fabric import Fabric
 from lightning.fabric.strategies.fsdp import FSDPStrategy
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from dsptorch import param_groups
 
 from .arms import build
-from .batches import IGNORED, sample_batch, seed_step, sweep
+from .batches import sample_batch, seed_step
 from .checkpoint import CheckpointError, check_same_run, read_checkpoint, save_checkpoint, write_text
 from .config import TrainConfig
 from .data import Splits, load_splits
-from .leak_gate import evaluating, leak_gate
+from .evaluate import all_reduced, evaluate, next_byte_loss
+from .leak_gate import leak_gate
 from .metrics import LOG, Metrics, bits, read_metrics
 
 CHECKPOINT, RESULT = "checkpoint.pt", "result.json"
@@ -111,7 +111,8 @@ def train(config: TrainConfig, splits: Splits | None = None) -> Result:
             if save:
                 gate(step=done)  # before this step's validation goes on record
             if check:
-                val_loss = evaluate(fabric, model, splits.val, config)
+                size = config.batch_size // config.accumulate
+                val_loss = evaluate(fabric, model, splits.val, context=config.model.context, batch_size=size)
                 metrics.write(done, val_loss=val_loss, bpc=bits(val_loss))
             if save:
                 metrics.sync()  # a checkpoint is never ahead of its log
@@ -130,39 +131,13 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     return config.lr * (config.final_lr + (1 - config.final_lr) * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
-def evaluate(fabric: Fabric, model: nn.Module, data: Tensor, config: TrainConfig) -> float:
-    """Return the mean loss over all of `data`, in nats a byte, on windows side by side that share no past."""
-    total = 0.0
-    batches = sweep(
-        data,
-        context=config.model.context,
-        batch_size=config.batch_size // config.accumulate,
-        rank=fabric.global_rank,
-        ranks=fabric.world_size,
-    )
-    with evaluating(model):
-        for ids, targets in batches:
-            total += _loss(fabric, model, ids, targets, reduction="sum").item()
-    return _reduce(fabric, torch.tensor(total / (len(data) - 1), device=fabric.device), "sum")
-
-
-def _loss(fabric: Fabric, model: nn.Module, ids: Tensor, targets: Tensor, *, reduction: str) -> Tensor:
-    """Return the cross-entropy of the next byte in nats: ids and targets (B, T) -> a scalar."""
-    logits = model(ids.to(fabric.device))  # (B, T, V)
-    return F.cross_entropy(
-        logits.float().flatten(0, 1),  # (B T, V)
-        targets.to(fabric.device).flatten(),  # (B T,)
-        ignore_index=IGNORED,
-        reduction=reduction,
-    )
-
-
 def _update(
     fabric: Fabric, model: Any, optimizer: Any, data: Tensor, *, step: int, config: TrainConfig
 ) -> float:
     """Make one update and return its loss in nats, the mean over all ranks."""
     place = {"seed": config.seed, "step": step, "rank": fabric.global_rank}
     ids, targets = sample_batch(data, context=config.model.context, batch_size=config.batch_size, **place)
+    ids, targets = ids.to(fabric.device), targets.to(fabric.device)
     seed_step(**place)
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(step, config)
@@ -170,10 +145,10 @@ def _update(
     for i in range(config.accumulate):
         with fabric.no_backward_sync(model, enabled=i + 1 < config.accumulate):
             part = slice(i, None, config.accumulate)
-            loss = _loss(fabric, model, ids[part], targets[part], reduction="mean") / config.accumulate
+            loss = next_byte_loss(model, ids[part], targets[part]) / config.accumulate
             fabric.backward(loss)
         total += loss.detach()
-    mean = _reduce(fabric, total, "mean")
+    mean = all_reduced(fabric, total, "mean")
     if not math.isfinite(mean):
         raise FloatingPointError(
             f"expected a finite loss, got {mean} in step {step + 1}; lower --lr, or raise --warmup, "
@@ -183,11 +158,6 @@ def _update(
     optimizer.step()
     optimizer.zero_grad()
     return mean
-
-
-def _reduce(fabric: Fabric, value: Tensor, how: str) -> float:
-    """Return the sum or mean of a number over all ranks."""
-    return cast(Tensor, fabric.all_reduce(value, reduce_op=how)).item()
 
 
 def _launch(config: TrainConfig) -> Fabric:

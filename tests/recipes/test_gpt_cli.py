@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from gpt.checkpoint import read_checkpoint
+from gpt_enwik8 import main
 
 SCRIPT = Path(__file__).resolve().parents[2] / "recipes" / "gpt_enwik8.py"
 TINY = """
@@ -48,18 +49,21 @@ def train(*more: object) -> tuple[object, ...]:
     return ("train", "--config", "tiny.yaml", "--data", "text", "--steps", 60, *more)
 
 
-def test_an_unknown_key_is_named(folder: Path) -> None:
+def test_an_unknown_key_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "wrong.yaml").write_text("model: {d_modle: 8}")
-    done = run(folder, "train", "--config", "wrong.yaml")
-    assert done.returncode == 2
-    assert b"d_modle" in done.stderr
-    assert b"Traceback" not in done.stderr
+    with pytest.raises(SystemExit, match="2"):
+        main(["train", "--config", str(folder / "wrong.yaml")])
+    assert "model.d_modle" in capsys.readouterr().err
 
 
 def test_what_the_user_can_set_right_is_said_without_a_traceback(folder: Path) -> None:
-    done = run(folder, "generate", "--checkpoint", "text")
-    assert done.returncode == 1
-    assert done.stderr.startswith(b"error: expected a checkpoint of this recipe in text, got")
+    with pytest.raises(SystemExit, match="error: expected a checkpoint of this recipe"):
+        main(["generate", "--checkpoint", str(folder / "text")])
+
+
+def test_prepare_prints_the_sizes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["prepare", "--data", str(folder / "text")])
+    assert capsys.readouterr().out.startswith("text, bytes: train ")
 
 
 @pytest.mark.slow

@@ -1,0 +1,69 @@
+"""The definitions, computed as naively as they are written: what the library is tested against."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def lptv_loop(x: Tensor, weight: Tensor, lags: tuple[int, ...]) -> Tensor:
+    """y[t, c] = sum_i weight[t mod P, i, c] * x[t - lags[i], c], one multiplication at a time, in float64."""
+    batch, time, channels = x.shape
+    x, weight = x.double(), weight.double().expand(-1, -1, channels)
+    y = torch.zeros(batch, time, channels, dtype=torch.float64)
+    for t in range(time):
+        for i, lag in enumerate(lags):
+            if 0 <= t - lag < time:
+                y[:, t] += weight[t % weight.shape[0], i] * x[:, t - lag]
+    return y
+
+
+def causal_conv(x: Tensor, taps: Tensor, stride: int = 1) -> Tensor:
+    """A depthwise causal `conv1d` of (batch, time, channels) with taps (kernel_size, channels)."""
+    kernel = taps.T.flip(-1).unsqueeze(1)  # conv1d correlates
+    padded = F.pad(x.transpose(1, 2), (taps.shape[0] - 1, 0))
+    return F.conv1d(padded, kernel, stride=stride, groups=x.shape[2]).transpose(1, 2)
+
+
+def literal_multirate(x, low, recon, detail, downsample, mix_ratio, detail_strength):
+    """The seed's Multirate Subband Decomposition: conv1d with stride, repeat, conv1d; levels nest the coarse path."""
+
+    def band(x, level):
+        if level == len(low):
+            return x
+        coarse = band(causal_conv(x, low[level], stride=downsample), level + 1)
+        coarse = causal_conv(coarse.repeat_interleave(downsample, 1)[:, : x.shape[1]], recon[level])
+        return coarse + detail_strength * causal_conv(x - coarse, detail[level])
+
+    return mix_ratio * x + (1 - mix_ratio) * band(x, 0)
+
+
+def literal_lfo_routing(x, weight, freq, phase, amplitude, bias, temperature, residual_mix):
+    """The seed's LFO-Based Temporal Routing, sample by sample. weight: (routes, taps, width, width), phase in cycles."""
+    batch, time, d_model = x.shape
+    routes, taps, width, _ = weight.shape
+    y = torch.zeros_like(x)
+    for t in range(time):
+        for r in range(routes):
+            route = slice(r * width, (r + 1) * width)
+            u = float(bias[r])
+            for a, f, p in zip(amplitude[r].tolist(), freq[r].tolist(), phase[r].tolist(), strict=True):
+                u += a * math.sin(2 * math.pi * (f * t + p))
+            gate = 1 / (1 + math.exp(-u / temperature))
+            routed = torch.zeros(batch, width, dtype=x.dtype)
+            for k in range(min(taps, t + 1)):
+                routed += x[:, t - k, route] @ weight[r, k]
+            mixed = gate * routed + (1 - gate) * x[:, t, route]
+            y[:, t, route] = residual_mix * x[:, t, route] + (1 - residual_mix) * mixed
+    return y
+
+
+def literal_bottleneck(x, layer, hidden_gain, residual_mix):
+    """The seed's Channel Bottleneck Regularization, its hidden units scaled by `hidden_gain`."""
+    mean, var = x.mean(-1, keepdim=True), x.var(-1, unbiased=False, keepdim=True)
+    z = (x - mean) / torch.sqrt(var + layer.norm.eps) * layer.norm.weight + layer.norm.bias
+    hidden = z @ layer.down.weight.T + layer.down.bias
+    hidden = hidden * 0.5 * (1 + torch.erf(hidden / math.sqrt(2)))
+    update = layer.residual_weight * ((hidden * hidden_gain) @ layer.up.weight.T + layer.up.bias)
+    return x + (1 - residual_mix) * update
