@@ -17,6 +17,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--thorough"):
         settings.load_profile("thorough")
+    # torch's own: Dynamo instantiates every autograd.Function, and forward-mode AD scripts a part of torch.
+    config.addinivalue_line("filterwarnings", "ignore:.*should not be instantiated:DeprecationWarning")
+    config.addinivalue_line("filterwarnings", "ignore:.torch.jit.script:DeprecationWarning")
 
 
 @pytest.fixture(autouse=True)

@@ -84,9 +84,14 @@ def _shifted(x: Tensor, period: int, lags: tuple[int, ...], dtype: torch.dtype) 
     ]
 
 
-class _Filter(Function):
-    generate_vmap_rule = True
+def _beside_channels(tensor: Tensor, dim: int | None, size: int) -> Tensor:
+    """Move a batched dimension into the channels, which are independent: (..., C) -> (..., size * C)."""
+    if dim is None:
+        return tensor.unsqueeze(-2).expand(*tensor.shape[:-1], size, -1).flatten(-2)
+    return tensor.movedim(dim, -2).flatten(-2)
 
+
+class _Filter(Function):
     @staticmethod
     def forward(x: Tensor, weight: Tensor, lags: tuple[int, ...]) -> Tensor:
         dtype = _accumulation_dtype(x, weight)
@@ -95,7 +100,8 @@ class _Filter(Function):
         y = shifted[0] * taps[:, 0]
         for i in range(1, len(lags)):
             y = y.addcmul_(shifted[i], taps[:, i])
-        return y.flatten(1, 2)[:, : x.shape[1]].to(x.dtype)
+        # Forward-mode AD takes no view of a longer tensor for an output.
+        return y.flatten(1, 2)[:, : x.shape[1]].to(x.dtype).contiguous()
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -113,6 +119,16 @@ class _Filter(Function):
             grad_weight = _correlate(x, v, weight.shape[0], ctx.lags).to(weight.dtype)
         return grad_x, grad_weight, None
 
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[int | None, ...], x: Tensor, weight: Tensor, lags: tuple[int, ...]
+    ) -> tuple[Tensor, int]:
+        size = info.batch_size
+        y = lptv_filter(
+            _beside_channels(x, in_dims[0], size), _beside_channels(weight, in_dims[1], size), lags
+        )
+        return y.unflatten(-1, (size, -1)), 2
+
 
 class _FilterWithJvp(_Filter):
     @staticmethod
@@ -127,8 +143,6 @@ class _FilterWithJvp(_Filter):
 
 
 class _Correlation(Function):
-    generate_vmap_rule = True
-
     @staticmethod
     def forward(x: Tensor, v: Tensor, period: int, lags: tuple[int, ...]) -> Tensor:
         dtype = _accumulation_dtype(x, v)
@@ -150,6 +164,16 @@ class _Correlation(Function):
         if ctx.needs_input_grad[1]:
             grad_v = lptv_filter(x, weight, ctx.lags).to(v.dtype)
         return grad_x, grad_v, None, None
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[int | None, ...], x: Tensor, v: Tensor, period: int, lags: tuple[int, ...]
+    ) -> tuple[Tensor, int]:
+        size = info.batch_size
+        g = _correlate(
+            _beside_channels(x, in_dims[0], size), _beside_channels(v, in_dims[1], size), period, lags
+        )
+        return g.unflatten(-1, (size, -1)), 2
 
 
 class _CorrelationWithJvp(_Correlation):

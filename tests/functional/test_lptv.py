@@ -10,9 +10,6 @@ from tests.oracles import lptv_loop
 from tests.strategies import fails, holds
 from tests.tolerances import assert_close
 
-# Forward-mode differentiation and Dynamo import parts of torch that torch itself scripts.
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
-
 
 @st.composite
 def cases(draw):
