@@ -20,9 +20,10 @@ from dsptorch import PeriodicFIR
 CHANNELS = 2
 
 
-def holds(check: Callable[..., None], *strategies: st.SearchStrategy[Any]) -> None:
-    """Check a property on many examples."""
-    given(st.tuples(*strategies))(lambda args: check(*args))()
+def holds(check: Callable[..., None], *strategies: st.SearchStrategy[Any], times: int = 1) -> None:
+    """Check a property on many examples: as many as the profile says, or some times that."""
+    run = given(st.tuples(*strategies))(lambda args: check(*args))
+    settings(max_examples=times * settings().max_examples)(run)()
 
 
 def fails(check: Callable[..., None], *strategies: st.SearchStrategy[Any]) -> None:
@@ -33,10 +34,24 @@ def fails(check: Callable[..., None], *strategies: st.SearchStrategy[Any]) -> No
         quick(run)()
 
 
+class Leaves(list[Tensor]):
+    """The weights and gains that an expression is built of, in order; or those it is to be built of instead."""
+
+    def __init__(self, given: list[Tensor] | None = None) -> None:
+        super().__init__()
+        self.given = given
+
+    def take(self, values: Any) -> Tensor:
+        """The next leaf."""
+        leaf = self.given[len(self)] if self.given else torch.tensor(values, dtype=torch.float64, requires_grad=True)
+        self.append(leaf)
+        return leaf
+
+
 class Expression:
     """A filter written twice: `filter()` by the library, `matrix()` by the definition of each operation."""
 
-    def filter(self, leaves: list[Tensor]) -> PeriodicFIR:
+    def filter(self, leaves: Leaves) -> PeriodicFIR:
         """Build it from the library, collecting its weights and gains in `leaves`."""
         raise NotImplementedError
 
@@ -48,8 +63,11 @@ class Expression:
         """No output uses an input further away than this."""
         raise NotImplementedError
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(repr(self))  # hypothesis would print the fields
+
     def build(self) -> PeriodicFIR:
-        return self.filter([])
+        return self.filter(Leaves())
 
     def apply(self, x: Tensor) -> Tensor:
         """The oracle: the matrix product, on a stretch of time so long that its ends are not felt."""
@@ -64,16 +82,15 @@ class Fir(Expression):
     offset: int = 0
 
     def filter(self, leaves):
-        leaves.append(torch.tensor(self.taps, dtype=torch.float64, requires_grad=True))
-        return PeriodicFIR.fir(leaves[-1], self.offset)
+        return PeriodicFIR.fir(leaves.take(self.taps), self.offset)
 
     def matrix(self, start, stop):
         weight = np.array(self.taps, dtype=float)
         result = np.zeros((weight.shape[2], stop - start, stop - start))
-        for t in range(start, stop):
-            for k in range(weight.shape[1]):
-                if start <= t - k + self.offset < stop:
-                    result[:, t - start, t - k + self.offset - start] += weight[t % len(weight), k]
+        for k in range(weight.shape[1]):
+            t = np.arange(start, stop)
+            t = t[(t - k + self.offset >= start) & (t - k + self.offset < stop)]
+            result[:, t - start, t - k + self.offset - start] = weight[t % len(weight), k].T
         return result
 
     def reach(self):
@@ -109,9 +126,9 @@ class Hold(Expression):
 
     def matrix(self, start, stop):
         result = np.zeros((1, stop - start, stop - start))
-        for t in range(start, stop):
-            if t // self.factor * self.factor >= start:
-                result[0, t - start, t // self.factor * self.factor - start] = 1
+        t = np.arange(start, stop)
+        t = t[t // self.factor * self.factor >= start]
+        result[0, t - start, t // self.factor * self.factor - start] = 1
         return result
 
     def reach(self):
@@ -167,8 +184,8 @@ class Scale(Expression):
     def filter(self, leaves):
         if not isinstance(self.gain, tuple):
             return self.gain * self.inner.filter(leaves)
-        leaves.append(torch.tensor(self.gain, dtype=torch.float64, requires_grad=True))
-        return self.inner.filter(leaves) * leaves[-1]
+        gain = leaves.take(self.gain)
+        return self.inner.filter(leaves) * gain
 
     def matrix(self, start, stop):
         return np.array(self.gain, dtype=float).reshape(-1, 1, 1) * self.inner.matrix(start, stop)

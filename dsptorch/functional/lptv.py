@@ -78,10 +78,8 @@ def _shifted(x: Tensor, period: int, lags: tuple[int, ...], dtype: torch.dtype) 
     blocks = (time + period - 1) // period
     before, after = max(0, *lags), max(0, *(-lag for lag in lags))
     padded = F.pad(x.to(dtype), (0, 0, before, after + blocks * period - time))
-    return [
-        padded[:, before - lag : before - lag + blocks * period].unflatten(1, (blocks, period))
-        for lag in lags
-    ]
+    shape = (x.shape[0], blocks, period, x.shape[2])
+    return [padded.narrow(1, before - lag, blocks * period).view(shape) for lag in lags]
 
 
 def _beside_channels(tensor: Tensor, dim: int | None, size: int) -> Tensor:
@@ -99,9 +97,10 @@ class _Filter(Function):
         shifted = _shifted(x, weight.shape[0], lags, dtype)
         y = shifted[0] * taps[:, 0]
         for i in range(1, len(lags)):
-            y = y.addcmul_(shifted[i], taps[:, i])
+            y.addcmul_(shifted[i], taps[:, i])
         # Forward-mode AD takes no view of a longer tensor for an output.
-        return y.flatten(1, 2)[:, : x.shape[1]].to(x.dtype).contiguous()
+        y = y.view(x.shape[0], y.shape[1] * y.shape[2], x.shape[2])
+        return y.narrow(1, 0, x.shape[1]).to(x.dtype).contiguous()
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -1,7 +1,6 @@
 """The multirate block as an expression: a Laplacian pyramid with mixing."""
 
 from torch import Tensor
-from torch._dynamo import nonstrict_trace
 
 from dsptorch.functional.periodic_fir import PeriodicFIR
 from dsptorch.functional.stream import FIRState, step
@@ -58,7 +57,6 @@ def multirate(
     return mix_ratio * identity + (1 - mix_ratio) * band
 
 
-@nonstrict_trace  # Dynamo does not trace `@` on objects, and would spend seconds on the algebra's bookkeeping
 def multirate_step(
     x: Tensor,
     state: tuple[Tensor, ...],
@@ -67,7 +65,7 @@ def multirate_step(
     downsample: int,
     offset: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Apply the block to the next chunk of a signal: `multirate` and its step, opaque to Dynamo.
+    """Apply the block to the next chunk of a signal: `multirate` and its step, from plain values to tensors.
 
     Args:
         x: The next samples of every row, (batch, time, channels).

@@ -64,8 +64,9 @@ def frequency_response(taps: Taps, freq: int | Tensor = 512) -> FrequencyRespons
         if freq < 1:
             raise ValueError(f"freq must be at least 1 frequency, or a tensor of them, got {freq}")
         freq = torch.arange(freq, dtype=taps.weight.dtype, device=taps.weight.device) * (0.5 / freq)
-    lags = torch.tensor(taps.pattern.lags, dtype=freq.dtype, device=freq.device)
-    angle = -2 * math.pi * torch.outer(freq, lags)
+    dtype = torch.promote_types(freq.dtype, taps.weight.dtype)
+    lags = torch.tensor(taps.pattern.lags, dtype=dtype, device=freq.device)
+    angle = -2 * math.pi * torch.outer(freq.to(dtype), lags)
     tones = torch.polar(torch.ones_like(angle), angle)  # (F, taps)
     of_phase = torch.einsum("fk,pkc->pfc", tones, taps.weight.to(tones.dtype))
     return FrequencyResponse(freq, torch.fft.fft(of_phase, dim=0) / taps.pattern.period)

@@ -115,7 +115,10 @@ class Multirate(FilterLayer):
         )
 
     def process(self, x: Tensor, state: FIRState | None) -> tuple[Tensor, FIRState]:  # noqa: D102
-        y, *after = multirate_step(
+        run = multirate_step
+        if torch.compiler.is_dynamo_compiling():
+            from dsptorch.functional.opaque import multirate_step as run  # noqa: PLC0415
+        y, *after = run(
             x,
             () if state is None else tuple(state),
             (self.low, self.recon, self.detail),

@@ -130,7 +130,7 @@ def test_two_processes_train_one_model_and_resume(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_the_quick_start_runs_to_its_end(folder: Path) -> None:
-    done = run(folder, "quickstart", "--steps", 8, "--out", "quick")
+    done = run(folder, "quickstart", "--steps", 2, "--out", "quick")
     assert done.returncode == 0, done.stderr
     text = done.stdout.decode(errors="replace")
     assert "DATA: " in text

@@ -1,0 +1,71 @@
+"""One table of every public layer in every variant that matters: what the contract is tested on."""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+import dsptorch as d
+
+WIDTH = 4
+
+
+def _bounded(value: float) -> d.BoundedHyperparam:
+    return d.BoundedHyperparam(value, 0.1, 0.9)
+
+
+CAUSAL: dict[str, Callable[..., d.Layer]] = {
+    "FIR identity": lambda **kw: d.FIR(WIDTH, 4, **kw),
+    "FIR lowpass": lambda **kw: d.FIR(WIDTH, 5, init="lowpass", cutoff=0.3, delay=2, **kw),
+    "FIR delays": lambda **kw: d.FIR(WIDTH, 6, init="delays", **kw),
+    "FIR taps": lambda **kw: d.FIR(WIDTH, 3, init=torch.linspace(-1, 1, 3 * WIDTH).reshape(3, WIDTH), **kw),
+    "Delay": lambda **kw: d.Delay(WIDTH, 3),
+    "Multirate": lambda **kw: d.Multirate(WIDTH, **kw),
+    "Multirate 3": lambda **kw: d.Multirate(WIDTH, 3, kernel_size=3, **kw),
+    "Multirate levels": lambda **kw: d.Multirate(WIDTH, levels=2, kernel_size=3, **kw),
+    "Multirate fixed": lambda **kw: d.Multirate(WIDTH, mix_ratio=0.3, detail_strength=0.6, **kw),
+    "LFORouting": lambda **kw: d.LFORouting(WIDTH, 2, **kw),
+    "LFORouting depthwise": lambda **kw: d.LFORouting(WIDTH, 2, depthwise=True, kernel_size=4, **kw),
+    "ChannelBottleneck": lambda **kw: d.ChannelBottleneck(WIDTH, **kw),
+    "ChannelBottleneck fixed": lambda **kw: d.ChannelBottleneck(WIDTH, bottleneck_ratio=0.5, residual_mix=0.5, **kw),
+    "Pointwise": lambda **kw: d.Pointwise(nn.Linear(WIDTH, WIDTH, **kw), WIDTH),
+    "Chain": lambda **kw: d.Chain(d.FIR(WIDTH, 3, **kw), d.Multirate(WIDTH, kernel_size=2, **kw), d.LFORouting(WIDTH, **kw)),
+    "Parallel": lambda **kw: d.Parallel(d.FIR(WIDTH, 5, init="lowpass", delay=2, **kw), d.Multirate(WIDTH, 3, **kw)),
+    "Residual": lambda **kw: d.Residual(d.FIR(WIDTH, 5, init="lowpass", delay=2, **kw)),
+    "Blend": lambda **kw: d.Blend(d.Multirate(WIDTH, kernel_size=3, **kw), **kw),
+}
+"""Causal layers, by name: builders that take `device` and `dtype`."""
+
+CENTRED: dict[str, Callable[..., d.Layer]] = {
+    "FIR centred": lambda **kw: d.FIR(WIDTH, 5, init="lowpass", causal=False, **kw),
+    "FIR centred even": lambda **kw: d.FIR(WIDTH, 4, causal=False, **kw),
+    "Multirate centred": lambda **kw: d.Multirate(WIDTH, kernel_size=3, causal=False, **kw),
+    "Multirate centred levels": lambda **kw: d.Multirate(WIDTH, 3, kernel_size=3, levels=2, causal=False, **kw),
+    "LFORouting centred": lambda **kw: d.LFORouting(WIDTH, 2, causal=False, **kw),
+    "LFORouting centred depthwise": lambda **kw: d.LFORouting(WIDTH, 2, causal=False, depthwise=True, **kw),
+    "Chain centred": lambda **kw: d.Chain(d.FIR(WIDTH, 3, causal=False, **kw), d.FIR(WIDTH, 2, **kw)),
+    "Parallel centred": lambda **kw: d.Parallel(d.FIR(WIDTH, 3, causal=False, **kw), d.FIR(WIDTH, 4, **kw)),
+    "Residual centred": lambda **kw: d.Residual(d.FIR(WIDTH, 3, causal=False, **kw)),
+    "Blend centred": lambda **kw: d.Blend(d.FIR(WIDTH, 3, causal=False, **kw), **kw),
+}
+"""Layers that look ahead."""
+
+LAYERS = CAUSAL | CENTRED
+
+
+def build(name: str, dtype: torch.dtype = torch.float64, scatter: bool = True) -> d.Layer:
+    """Build a layer; scattered, every parameter is moved away from its tidy first value."""
+    torch.manual_seed(0)
+    layer = LAYERS[name]().to(dtype)
+    if scatter:
+        generator = torch.Generator().manual_seed(1)
+        with torch.no_grad():
+            for parameter in layer.parameters():
+                parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator).to(parameter))
+    return layer.requires_grad_()
+
+
+def signal(batch: int = 2, time: int = 19, dtype: torch.dtype = torch.float64, seed: int = 0) -> torch.Tensor:
+    """A signal of the table's width."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(batch, time, WIDTH, dtype=torch.float64, generator=generator).to(dtype)
