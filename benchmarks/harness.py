@@ -19,11 +19,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+os.environ.setdefault(
+    "KINETO_LOG_LEVEL", "99"
+)  # the profiler of PyTorch 2.13 prints a line at every start and stop
+
 import torch
 
 import dsptorch
 
-MiB = 2**20
+MIB = 2**20
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,9 @@ def peak_memory(run: Callable[[], object], device: torch.device) -> int:
         run()
         torch.cuda.synchronize(device)
         return torch.cuda.max_memory_allocated(device) - held
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+    ) as profile:
         run()
     with tempfile.TemporaryDirectory() as folder:
         trace = Path(folder) / "trace.json"
@@ -126,11 +132,19 @@ def facts(device: torch.device) -> dict[str, Any]:
         "python": platform.python_version(),
         "system": platform.platform(),
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "threads": torch.get_num_threads(),
+        "environment": {
+            k: v for k, v in os.environ.items() if k.startswith(("OMP_", "MKL_", "TORCHINDUCTOR_"))
+        },
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "load average before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     }
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _processor() -> str:
@@ -145,7 +159,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
 
     def line(cells: Sequence[str]) -> str:
-        first, *others = (c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True)))
+        first, *others = (
+            c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True))
+        )
         return f"| {' | '.join((first, *others))} |"
 
     rule = "|".join(["-" * (widths[0] + 2), *("-" * (w + 1) + ":" for w in widths[1:])])
@@ -162,14 +178,28 @@ def print_facts(known: Mapping[str, Any]) -> None:
 def save(path: Path, result: Mapping[str, Any]) -> None:
     """Write every number to a JSON file, and say where."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=1, default=asdict) + "\n")
+    path.write_text(json.dumps(result, indent=1, default=_plain) + "\n")
     print(f"\nEvery number: {path}")
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if isinstance(value, Timing) else str(value)
 
 
 def add_options(parser: argparse.ArgumentParser, name: str, repeats: int) -> None:
     """Add the options of every benchmark."""
     parser.add_argument("--repeats", type=int, default=repeats, help="rounds (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of torch on the CPU (default: %(default)s)")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=torch.get_num_threads(),
+        help="of torch on the CPU (default: %(default)s)",
+    )
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"), help="cpu or cuda")
     parser.add_argument("--seed", type=int, default=0, help="of weights and inputs (default: %(default)s)")
-    parser.add_argument("--output", type=Path, default=Path(f"runs/benchmarks/{name}.json"), help="JSON (default: %(default)s)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path(f"runs/benchmarks/{name}.json"),
+        help="JSON (default: %(default)s)",
+    )

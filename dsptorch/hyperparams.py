@@ -71,7 +71,14 @@ class BoundedHyperparam(nn.Module):
             init, dtype=dtype, device="cpu"
         ).detach()  # its checks read it; a meta device has none
         raw = from_bounded(value, self.low, self.high, log=log)
-        self.raw = nn.Parameter(raw.expand(shape).clone().to(device))
+        self._first = raw
+        self.raw = nn.Parameter(torch.empty(shape, dtype=dtype, device=device))
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Return to the first value."""
+        self.raw.copy_(self._first)
 
     def forward(self) -> Tensor:
         """The value, with gradient."""

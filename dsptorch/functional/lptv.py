@@ -98,9 +98,9 @@ class _Filter(Function):
         y = shifted[0] * taps[:, 0]
         for i in range(1, len(lags)):
             y.addcmul_(shifted[i], taps[:, i])
-        # Forward-mode AD takes no view of a longer tensor for an output.
-        y = y.view(x.shape[0], y.shape[1] * y.shape[2], x.shape[2])
-        return y.narrow(1, 0, x.shape[1]).to(x.dtype).contiguous()
+        y = y.view(x.shape[0], y.shape[1] * y.shape[2], x.shape[2]).to(x.dtype)
+        # The last block may be cut; forward-mode AD takes no view of a longer tensor for an output.
+        return y.narrow(1, 0, x.shape[1]).clone() if x.shape[1] % weight.shape[0] else y
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -50,7 +50,13 @@ class Blend(Layer):
             )
         super().__init__(layer.d_model)
         self.layer = layer
-        self.gain = nn.Parameter(torch.zeros(1, device=device, dtype=dtype))
+        self.gain = nn.Parameter(torch.empty(1, device=device, dtype=dtype))
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Return to the identity; the layer stays."""
+        self.gain.zero_()
 
     @property
     def lookahead(self) -> int:

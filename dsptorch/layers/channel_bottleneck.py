@@ -70,7 +70,7 @@ class ChannelBottleneck(Layer):
             bottleneck_ratio = BoundedHyperparam(0.25, 0.15, 0.35, device=device)
         if residual_mix is None:
             residual_mix = BoundedHyperparam(0.5, 0.3, 0.7, device=device)
-        self.bottleneck_ratio = check_hyperparam("bottleneck_ratio", bottleneck_ratio, 0.0, 1.0)
+        self.bottleneck_ratio = check_hyperparam("bottleneck_ratio", bottleneck_ratio, 1e-6, 1.0)
         self.residual_mix = check_hyperparam("residual_mix", residual_mix, 0.0, 1.0)
         if isinstance(self.bottleneck_ratio, BoundedHyperparam):
             units = math.ceil(self.bottleneck_ratio.high * d_model)

@@ -68,14 +68,15 @@ DERIVATIVES = {
 }
 
 
-def _double(period, lags, width, time=5):
-    x = torch.randn(2, time, 2, dtype=torch.float64, requires_grad=True)
+def _double(period, lags, width, time=5, batch=2):
+    x = torch.randn(batch, time, 2, dtype=torch.float64, requires_grad=True)
     return x, torch.randn(period, len(lags), width, dtype=torch.float64, requires_grad=True)
 
 
+@pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize(("period", "lags", "width"), DERIVATIVES.values(), ids=DERIVATIVES)
-def test_first_and_second_derivatives(period, lags, width):
-    inputs = _double(period, lags, width)
+def test_first_and_second_derivatives(period, lags, width, batch):
+    inputs = _double(period, lags, width, batch=batch)
     assert gradcheck(
         lambda x, w: lptv_filter(x, w, lags),
         inputs,

@@ -65,7 +65,7 @@ def _forgets_gradients(f, x, state):
 
 def _writes_into_the_chunk(f, x, state):
     y, state = f.step(x, state)
-    x.detach().zero_()
+    x.detach().numpy()[...] = 0  # behind the back of autograd, which would notice
     return y, state
 
 

@@ -1,0 +1,352 @@
+"""Every layer is a good nn.Module: dtypes, gradients, copies, compilation, export, construction."""
+
+import copy
+import io
+import pickle
+
+import pytest
+import torch
+from torch import nn
+from torch.autograd.gradcheck import GradcheckError
+
+import dsptorch
+from dsptorch import BoundedHyperparam, LFORouting
+from tests.layers.table import CAUSAL, LAYERS, WIDTH, build, signal
+from tests.tolerances import assert_close, assert_same
+
+each = pytest.mark.parametrize("name", LAYERS)
+each_with_parameters = pytest.mark.parametrize("name", [name for name in LAYERS if name != "Delay"])
+KINDS = {type(build(name)): name for name in reversed(CAUSAL)}
+one_of_each_kind = pytest.mark.parametrize("name", sorted(KINDS.values()))
+SENSITIVE = ("raw", "phase", "amplitude", "bias")  # of hyperparameters and gates: never below float32
+
+
+def sensitive(layer):
+    """Raw hyperparameters, frequencies and phases."""
+    for module in layer.modules():
+        if isinstance(module, BoundedHyperparam):
+            yield module.raw
+        if isinstance(module, LFORouting):
+            yield from module.gate.parameters()
+
+
+# Numbers
+
+
+@each
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_lower_precision_is_the_same_layer(name, dtype):
+    layer = build(name).to(dtype)
+    exact = copy.deepcopy(layer).double()
+    x = signal(dtype=dtype)
+    y = layer(x)
+    assert y.dtype == dtype
+    assert_close(y, exact(x.double()))
+    assert layer(x.requires_grad_()).requires_grad
+    layer(x).float().sum().backward()
+    assert x.grad.dtype == dtype
+    assert all(p.grad is None or p.grad.dtype == p.dtype for p in layer.parameters())
+
+
+@each
+def test_autocast(name):
+    layer, x = build(name, torch.float32), signal(dtype=torch.float32).requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        y = layer(x)
+    assert y.dtype == torch.float32
+    assert_close(y, layer(x), dtype=torch.bfloat16)
+    y.sum().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in layer.parameters())
+
+
+@each
+def test_half_precision_keeps_what_is_sensitive(name):
+    layer = build(name)
+    for cast, expected in (("half", torch.float32), ("bfloat16", torch.float32), ("double", torch.float64)):
+        check_sensitive(getattr(copy.deepcopy(layer).float(), cast)(), expected)
+    check_sensitive(copy.deepcopy(layer).to(torch.bfloat16).to("cpu"), torch.float64)  # it was float64 and stays
+
+
+def check_sensitive(layer, expected):
+    assert {p.dtype for p in sensitive(layer)} <= {expected}
+
+
+def test_a_hyperparameter_in_half_precision_is_caught():
+    layer = build("Multirate", torch.float32)
+    layer.mix_ratio.raw.data = layer.mix_ratio.raw.data.half()
+    with pytest.raises(AssertionError):
+        check_sensitive(layer, torch.float32)
+
+
+def test_values_survive_a_trip_through_half_precision():
+    layer = dsptorch.LFORouting(8, 2)
+    before = layer.gate.freq.value, layer.gate.phase.clone(), layer.residual_mix.value
+    layer.half().float()
+    for a, b in zip(before, (layer.gate.freq.value, layer.gate.phase, layer.residual_mix.value), strict=True):
+        assert_same(a, b)
+
+
+# Gradients
+
+
+@each
+def test_gradcheck(name):
+    layer = build(name)
+    names = [n for n, _ in layer.named_parameters()]
+
+    def call(x, *values):
+        return torch.func.functional_call(layer, dict(zip(names, values, strict=True)), (x,))
+
+    inputs = (signal(1, 7).requires_grad_(), *(p.detach().clone().requires_grad_() for p in layer.parameters()))
+    assert torch.autograd.gradcheck(call, inputs, check_forward_ad=True, fast_mode=True)
+    assert torch.autograd.gradgradcheck(call, inputs, fast_mode=True)
+
+
+def test_gradcheck_catches_a_gain_without_a_gradient():
+    layer = build("Multirate")
+
+    def call(x, raw):
+        raw = raw.detach() + 0 * raw
+        return torch.func.functional_call(layer, {"mix_ratio.raw": raw}, (x,))
+
+    with pytest.raises(GradcheckError):
+        torch.autograd.gradcheck(call, (signal(1, 7).requires_grad_(), layer.mix_ratio.raw.detach().clone().requires_grad_()))
+
+
+@each
+def test_every_parameter_gets_a_gradient(name):
+    layer = build(name)
+    (layer(signal().requires_grad_()) * signal(seed=3)).sum().backward()
+    check_gradients(layer)
+
+
+def check_gradients(layer):
+    for parameter_name, parameter in layer.named_parameters():
+        assert parameter.grad is not None, parameter_name
+        assert parameter.grad.ne(0).any(), parameter_name
+
+
+def test_a_parameter_without_a_gradient_is_caught():
+    layer = build("FIR identity")
+    layer.unused = nn.Parameter(torch.ones(1))
+    layer(signal()).sum().backward()
+    with pytest.raises(AssertionError):
+        check_gradients(layer)
+
+
+@each
+def test_torch_func(name):
+    """Gradients of each row by vmap are those of each row by autograd."""
+    layer = build(name)
+    parameters = dict(layer.named_parameters())
+    x, v = signal(3, 8), signal(1, 8, seed=4)
+
+    def loss(parameters, row):
+        return (torch.func.functional_call(layer, parameters, (row.unsqueeze(0),)) * v).sum()
+
+    per_row = torch.func.vmap(torch.func.grad(loss), (None, 0))(parameters, x)
+    for i, row in enumerate(x):
+        expected = torch.autograd.grad(loss(parameters, row), list(parameters.values()), allow_unused=True) if parameters else ()
+        for grad, other in zip(per_row.values(), expected, strict=True):
+            assert_close(grad[i], other)
+
+
+# Copies
+
+
+def check_copy(make_copy, name):
+    layer, x = build(name), signal()
+    twin = make_copy(layer)
+    assert type(twin) is type(layer)
+    assert repr(twin) == repr(layer)
+    assert_same(twin(x), layer(x))
+    for parameter in twin.parameters():
+        parameter.data.add_(1)
+    for mine, its in zip(layer.parameters(), twin.parameters(), strict=True):
+        assert (mine != its).all()
+
+
+@each
+def test_deepcopy(name):
+    check_copy(copy.deepcopy, name)
+
+
+@each
+def test_pickle(name):
+    check_copy(lambda layer: pickle.loads(pickle.dumps(layer)), name)  # noqa: S301
+
+
+def test_a_copy_that_shares_its_weights_is_caught():
+    with pytest.raises(AssertionError):
+        check_copy(copy.copy, "Multirate")
+
+
+@each
+def test_state_dict_round_trip(name):
+    layer = build(name)
+    buffer = io.BytesIO()
+    torch.save(layer.state_dict(), buffer)
+    buffer.seek(0)
+    other = build(name, scatter=False)
+    other.load_state_dict(torch.load(buffer, weights_only=True), strict=True)
+    assert_same(other(signal()), layer(signal()))
+    assert set(layer.state_dict()) == {n for n, _ in layer.named_parameters()}
+
+
+# Graphs
+
+
+def check_compiled(layer, x):
+    torch._dynamo.reset()
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    outputs = []
+    for run in (layer, compiled):
+        layer.zero_grad()
+        signal_ = x.clone().requires_grad_()
+        y = run(signal_)
+        (y * y).sum().backward()
+        outputs.append([y, signal_.grad, *(p.grad for p in layer.parameters())])
+    for ours, eager in zip(*outputs, strict=True):
+        assert_close(ours, eager)
+
+
+@one_of_each_kind
+def test_compiles_to_one_graph(name):
+    check_compiled(build(name), signal(2, 7))
+
+
+def test_a_graph_break_is_caught():
+    class Breaks(dsptorch.FIR):
+        def process(self, x, state):
+            torch._dynamo.graph_break()
+            return super().process(x, state)
+
+    with pytest.raises(torch._dynamo.exc.Unsupported):
+        check_compiled(Breaks(WIDTH), signal(2, 7, torch.float32))
+
+
+@pytest.mark.slow
+@each
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_compiles_by_inductor(name, dtype):
+    torch._dynamo.reset()
+    layer, x = build(name, dtype), signal(2, 33, dtype)
+    compiled = torch.compile(layer, fullgraph=True)
+    for length in (33, 17, 5):
+        y = compiled(x[:, :length])
+        y.float().square().sum().backward()
+        assert_close(y, layer(x[:, :length]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CAUSAL)
+def test_step_compiles_by_inductor(name):
+    torch._dynamo.reset()
+    layer, x = build(name, torch.float32), signal(2, 12, torch.float32)
+    step = torch.compile(layer.step, fullgraph=True)
+    y, state = step(x[:, :8])
+    outputs = [y]
+    for t in range(8, 12):
+        y, state = step(x[:, t : t + 1], state)
+        outputs.append(y)
+    assert_close(torch.cat(outputs, 1), layer(x))
+
+
+@pytest.mark.parametrize("name", ["FIR identity", "Delay", "LFORouting", "ChannelBottleneck", "Residual"])
+def test_exports(name):
+    layer, x = build(name), signal(2, 7)
+    program = torch.export.export(layer, (x,))
+    assert_close(program.module()(signal(2, 7, seed=5)), layer(signal(2, 7, seed=5)))
+
+
+@pytest.mark.slow
+@each
+def test_exports_every_layer(name):
+    test_exports(name)
+
+
+# Construction
+
+
+@each_with_parameters
+def test_device_and_dtype(name):
+    layer = LAYERS[name](dtype=torch.float64, device="cpu")
+    kept = {id(p) for p in sensitive(layer)}
+    assert {p.dtype for p in layer.parameters() if id(p) not in kept} == {torch.float64}
+    assert {p.dtype for p in layer.parameters() if id(p) in kept} <= {torch.float32}
+
+
+@each_with_parameters
+def test_built_on_the_meta_device(name):
+    layer = LAYERS[name](device="meta")
+    assert all(p.is_meta for p in layer.parameters())
+    assert layer(signal(dtype=torch.float32).to("meta")).shape == (2, 19, WIDTH)
+    assert type(layer).__name__ in repr(layer)
+    real = layer.to_empty(device="cpu")
+    real.load_state_dict(LAYERS[name]().state_dict())
+    assert real(signal(dtype=torch.float32)).isfinite().all()
+
+
+@each_with_parameters
+def test_materialised_from_the_meta_device(name):
+    """As FSDP does it: every module with parameters of its own can set them to their first values."""
+    layer = LAYERS[name](device="meta").to_empty(device="cpu")
+    for parameter in layer.parameters():
+        parameter.data.fill_(torch.nan)
+    for module in layer.modules():
+        if next(module.parameters(recurse=False), None) is not None:
+            module.reset_parameters()
+    assert all(parameter.isfinite().all() for parameter in layer.parameters())
+
+
+@each
+def test_reset_parameters(name):
+    """After it the layer is as new: a weight that a first value determines has it again."""
+    layer = build(name, torch.float32)
+    if not hasattr(layer, "reset_parameters"):
+        assert isinstance(layer, dsptorch.Delay | dsptorch.Pointwise | dsptorch.Blend | dsptorch.layers.combine._Combined)
+        return
+    hyperparams = {n: h.value for n, h in dsptorch.named_hyperparams(layer)}
+    torch.manual_seed(3)
+    layer.reset_parameters()
+    torch.manual_seed(3)
+    fresh = LAYERS[name]()
+    for n, h in dsptorch.named_hyperparams(layer):
+        assert_same(h.value, hyperparams[n])
+    torch.manual_seed(3)
+    fresh.reset_parameters()
+    mine, its = dict(layer.named_parameters()), dict(fresh.named_parameters())
+    for n, p in mine.items():
+        if not n.endswith(".raw"):
+            assert_same(p, its[n])
+
+
+@each
+def test_repr_says_how_it_was_built(name):
+    layer = build(name)
+    text = repr(layer)
+    assert type(layer).__name__ in text
+    assert "object at" not in text
+    for module in layer.modules():
+        if isinstance(module, dsptorch.Layer) and type(module).extra_repr is not nn.Module.extra_repr:
+            assert str(WIDTH) in module.extra_repr()
+            assert module.extra_repr() in text
+
+
+@pytest.mark.parametrize(
+    ("layer", "parts"),
+    [
+        (dsptorch.FIR(7, 5, init="lowpass", delay=2), ["7", "kernel_size=5", "lowpass", "delay=2"]),
+        (dsptorch.Delay(7, 3), ["7", "delay=3"]),
+        (dsptorch.Multirate(7, 3, levels=2), ["7", "downsample=3", "levels=2", "BoundedHyperparam(0.4, low=0.2, high=0.6)"]),
+        (dsptorch.Multirate(7, mix_ratio=0.31, detail_strength=0.62), ["0.31", "0.62"]),
+        (dsptorch.LFORouting(8, 2, depthwise=True), ["8", "routes=2", "depthwise=True", "max_freq=0.1"]),
+        (dsptorch.LFORouting(8, 2, residual_mix=0.31, gate_temperature=0.62), ["0.31", "0.62"]),
+        (dsptorch.ChannelBottleneck(8), ["8", "units=3", "BoundedHyperparam(0.25, low=0.15, high=0.35)"]),
+        (dsptorch.ChannelBottleneck(8, residual_mix=0.31), ["0.31"]),
+        (dsptorch.Blend(dsptorch.FIR(8)), ["Blend", "FIR"]),
+    ],
+)
+def test_repr_names(layer, parts):
+    for part in parts:
+        assert part in repr(layer)
