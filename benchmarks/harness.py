@@ -187,19 +187,19 @@ def _plain(value: Any) -> Any:
 
 
 def add_options(parser: argparse.ArgumentParser, name: str, repeats: int) -> None:
-    """Add the options of every benchmark."""
-    parser.add_argument("--repeats", type=int, default=repeats, help="rounds (default: %(default)s)")
+    """Add the options of every benchmark: `--repeats` and `--output`."""
+    output = Path("runs/benchmarks") / f"{name}.json"
     parser.add_argument(
-        "--threads",
-        type=int,
-        default=torch.get_num_threads(),
-        help="of torch on the CPU (default: %(default)s)",
+        "--repeats", type=int, default=repeats, help="rounds, at least 2 (default: %(default)s)"
     )
-    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"), help="cpu or cuda")
+    parser.add_argument("--output", type=Path, default=output, help="JSON (default: %(default)s)")
+
+
+def add_torch_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of those that compute: `--threads`, `--device` and `--seed`."""
+    cpu = torch.device("cpu")
+    parser.add_argument(
+        "--threads", type=int, default=cores(), help="of torch on the CPU (default: %(default)s)"
+    )
+    parser.add_argument("--device", type=torch.device, default=cpu, help="cpu or cuda (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of weights and inputs (default: %(default)s)")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path(f"runs/benchmarks/{name}.json"),
-        help="JSON (default: %(default)s)",
-    )

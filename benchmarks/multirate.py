@@ -16,7 +16,18 @@ from functools import partial
 from typing import Any
 
 import torch
-from harness import MIB, Timing, add_options, facts, peak_memory, print_facts, round_robin, save, table
+from harness import (
+    MIB,
+    Timing,
+    add_options,
+    add_torch_options,
+    facts,
+    peak_memory,
+    print_facts,
+    round_robin,
+    save,
+    table,
+)
 from multirate_arms import Copy, Literal, ShiftAndAdd, Unfolded, gradients
 from torch import Tensor, nn
 
@@ -35,6 +46,14 @@ RIVALS = {  # and the heading of the column that says how many times faster than
 
 class DisagreementError(Exception):
     """The arms do not compute the same."""
+
+
+def perturbed(layer: Multirate) -> Multirate:
+    """Add noise to the taps: a delta or a symmetric filter would hide a reversed one."""
+    with torch.no_grad():
+        for weight in (layer.low, layer.recon, layer.detail):
+            weight.add_(0.1 * torch.randn_like(weight))
+    return layer
 
 
 def build_arms(layer: Multirate) -> dict[str, nn.Module]:
@@ -123,16 +142,14 @@ def main() -> None:
     parser.add_argument("--downsample", type=int, default=2, help="(default: %(default)s)")
     parser.add_argument("--kernel-size", type=int, default=4, help="taps (default: %(default)s)")
     add_options(parser, "multirate", repeats=60)
+    add_torch_options(parser)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     known = facts(options.device)
     print_facts(known)
 
-    layer = Multirate(options.d_model, options.downsample, kernel_size=options.kernel_size)
-    with torch.no_grad():  # a delta or a symmetric filter would hide a reversed one
-        for weight in (layer.low, layer.recon, layer.detail):
-            weight.add_(0.1 * torch.randn_like(weight))
+    layer = perturbed(Multirate(options.d_model, options.downsample, kernel_size=options.kernel_size))
     arms = compiled(build_arms(layer.to(options.device)))
     shape = (options.batch, options.time, options.d_model)
     x, v = torch.randn(shape, device=options.device), torch.randn(shape, device=options.device)

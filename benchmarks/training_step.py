@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from harness import Timing, add_options, facts, print_facts, round_robin, save, table
+from harness import Timing, add_options, add_torch_options, facts, print_facts, round_robin, save, table
 from torch import Tensor, nn
 
 from dsptorch import param_groups
@@ -87,6 +87,7 @@ def main() -> None:
         "--arms", nargs="+", choices=list(arms()), default=list(arms()), help="(default: all)"
     )
     add_options(parser, "training_step", repeats=30)
+    add_torch_options(parser)
     options = parser.parse_args()
     chosen = {name: arm for name, arm in arms().items() if name in {PLAIN, *options.arms}}
     torch.set_num_threads(options.threads)

@@ -2,12 +2,24 @@
 
 import pytest
 import torch
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, register_random, settings
 
 _COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
 settings.register_profile("default", derandomize=True, max_examples=30, **_COMMON)
 settings.register_profile("thorough", derandomize=True, max_examples=300, **_COMMON)
 settings.load_profile("default")
+
+
+class _TorchRandom:
+    """torch's generator, as hypothesis wants one: an example draws the same numbers whenever it runs."""
+
+    seed = staticmethod(torch.manual_seed)
+    getstate = staticmethod(torch.get_rng_state)
+    setstate = staticmethod(torch.set_rng_state)
+
+
+_TORCH_RANDOM = _TorchRandom()  # hypothesis keeps no reference
+register_random(_TORCH_RANDOM)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

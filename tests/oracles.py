@@ -47,7 +47,7 @@ def literal_lfo_routing(x, weight, freq, phase, amplitude, bias, temperature, re
     for t in range(time):
         for r in range(routes):
             route = slice(r * width, (r + 1) * width)
-            u = float(bias[r])
+            u = bias[r].item()
             for a, f, p in zip(amplitude[r].tolist(), freq[r].tolist(), phase[r].tolist(), strict=True):
                 u += a * math.sin(2 * math.pi * (f * t + p))
             gate = 1 / (1 + math.exp(-u / temperature))

@@ -43,7 +43,11 @@ class Leaves(list[Tensor]):
 
     def take(self, values: Any) -> Tensor:
         """The next leaf."""
-        leaf = self.given[len(self)] if self.given else torch.tensor(values, dtype=torch.float64, requires_grad=True)
+        leaf = (
+            self.given[len(self)]
+            if self.given
+            else torch.tensor(values, dtype=torch.float64, requires_grad=True)
+        )
         self.append(leaf)
         return leaf
 
@@ -223,7 +227,11 @@ class AtRate(Expression):
 @st.composite
 def firs(draw: st.DrawFn, causal: bool = False, positive: bool = False) -> Fir:
     """A periodic filter with up to 3 phases and 4 taps."""
-    period, taps, width = draw(st.integers(1, 3)), draw(st.integers(1, 4)), draw(st.sampled_from([1, CHANNELS]))
+    period, taps, width = (
+        draw(st.integers(1, 3)),
+        draw(st.integers(1, 4)),
+        draw(st.sampled_from([1, CHANNELS])),
+    )
     values = st.integers(1, 3) if positive else st.integers(-2, 2)
     channel, tap = st.tuples(*[values] * width), None
     tap = st.tuples(*[channel] * taps)
@@ -233,7 +241,9 @@ def firs(draw: st.DrawFn, causal: bool = False, positive: bool = False) -> Fir:
 def expressions(causal: bool = False, positive: bool = False) -> st.SearchStrategy[Expression]:
     """An expression of the algebra. `causal` ones never look ahead; `positive` ones cannot cancel."""
     base = st.one_of(
-        firs(causal, positive), st.builds(Delay, st.integers(0 if causal else -3, 3)), st.builds(Hold, st.integers(1, 4))
+        firs(causal, positive),
+        st.builds(Delay, st.integers(0 if causal else -3, 3)),
+        st.builds(Hold, st.integers(1, 4)),
     )
     number = st.integers(1, 3) if positive else st.integers(-2, 2)
     gain = st.one_of(number.map(float), st.tuples(number), st.tuples(*[number] * CHANNELS))

@@ -12,7 +12,9 @@ def assert_close(actual: Tensor, expected: Tensor, *, dtype: torch.dtype | None 
     if not expected.is_floating_point():
         return assert_same(actual, expected)
     coarse = dtype or max(actual.dtype, expected.dtype, key=RTOL.__getitem__)
-    return torch.testing.assert_close(actual.double(), expected.double(), rtol=RTOL[coarse], atol=ATOL[coarse])
+    return torch.testing.assert_close(
+        actual.double(), expected.double(), rtol=RTOL[coarse], atol=ATOL[coarse]
+    )
 
 
 def assert_same(actual: Tensor, expected: Tensor) -> None:

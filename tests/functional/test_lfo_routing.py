@@ -19,7 +19,14 @@ def gates(draw):
     freq = torch.rand(routes, lfos, dtype=torch.float64, generator=generator) / 2
     phase, amplitude = torch.randn(2, routes, lfos, dtype=torch.float64, generator=generator)
     position = torch.tensor(draw(st.lists(st.integers(-50, 5000), max_size=5)), dtype=torch.int64)
-    return position, freq, phase, amplitude, torch.randn(routes, generator=generator).double(), draw(st.floats(0.1, 4))
+    return (
+        position,
+        freq,
+        phase,
+        amplitude,
+        torch.randn(routes, generator=generator).double(),
+        draw(st.floats(0.1, 4)),
+    )
 
 
 def check_gate(gate, case):
@@ -58,13 +65,18 @@ def test_gate_at_large_positions_is_the_gate_at_small_ones():
     args = freq, torch.rand(1, 2), torch.ones(1, 2), torch.zeros(1), 1.0
     t = torch.arange(40)
     assert torch.equal(lfo_gate(t + 16 * 10**9, *args), lfo_gate(t, *args))
-    drifted = torch.sigmoid(torch.sin(2 * math.pi * (freq * (t.float() + 1e9)[:, None, None] + args[1])).sum(-1))
+    drifted = torch.sigmoid(
+        torch.sin(2 * math.pi * (freq * (t.float() + 1e9)[:, None, None] + args[1])).sum(-1)
+    )
     assert (drifted - lfo_gate(t, *args)).abs().max() > 1e-3  # what float32 would make of it
 
 
 def test_gate_has_gradients():
     args = [torch.rand(2, 3, dtype=torch.float64, requires_grad=True) for _ in range(3)]
-    rest = [torch.rand(2, dtype=torch.float64, requires_grad=True), torch.tensor(0.7, dtype=torch.float64, requires_grad=True)]
+    rest = [
+        torch.rand(2, dtype=torch.float64, requires_grad=True),
+        torch.tensor(0.7, dtype=torch.float64, requires_grad=True),
+    ]
     assert torch.autograd.gradcheck(lambda *inputs: lfo_gate(torch.arange(5), *inputs), [*args, *rest])
 
 
@@ -97,7 +109,13 @@ def test_grouped_convolution_is_its_equation():
 
 def test_width_mask_sums_to_the_width():
     def check(mask, width):
-        assert_close(mask(width, 24, torch.empty(0, dtype=torch.float64)).sum(), torch.tensor(width), dtype=torch.float32)
+        assert_close(
+            mask(width, 24, torch.empty(0, dtype=torch.float64)).sum(),
+            torch.tensor(width),
+            dtype=torch.float32,
+        )
 
     holds(lambda width: check(width_mask, width), st.integers(4, 20).map(float))
-    fails(lambda width: check(lambda w, *rest: width_mask(w + 0.5, *rest), width), st.integers(4, 20).map(float))
+    fails(
+        lambda width: check(lambda w, *rest: width_mask(w + 0.5, *rest), width), st.integers(4, 20).map(float)
+    )

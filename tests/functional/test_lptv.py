@@ -157,8 +157,10 @@ class TestFunc:
 
     @pytest.mark.parametrize("in_dims", [(0, None), (None, 0), (0, 0)])
     def test_vmap(self, inputs, in_dims):
-        args = [value if dim is None else torch.stack([value, -2 * value, value + 1]) for value, dim in zip(
-            inputs, in_dims, strict=True)]
+        args = [
+            value if dim is None else torch.stack([value, -2 * value, value + 1])
+            for value, dim in zip(inputs, in_dims, strict=True)
+        ]
         ours = torch.func.vmap(lambda x, w: lptv_filter(x, w, self.lags), in_dims)(*args)
         for i in range(3):
             one = [value if dim is None else value[i] for value, dim in zip(args, in_dims, strict=True)]
@@ -176,7 +178,10 @@ def check_rounded_once(kernel, dtype):
     generator = torch.Generator().manual_seed(1)
     x = torch.rand(2, 40, 3, generator=generator).to(dtype)
     lags = tuple(range(64))
-    for weight in (torch.rand(2, 64, 3, generator=generator), torch.rand(2, 64, 1, generator=generator).to(dtype)):
+    for weight in (
+        torch.rand(2, 64, 3, generator=generator),
+        torch.rand(2, 64, 1, generator=generator).to(dtype),
+    ):
         y = kernel(x, weight, lags)
         assert y.dtype == dtype
         exact = lptv_loop(x, weight, lags)

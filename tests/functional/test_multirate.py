@@ -22,7 +22,13 @@ def blocks(draw, max_levels=3):
 
 def ours(x, low, recon, detail, downsample, mix_ratio, detail_strength, **kwargs):
     block = multirate(
-        low, recon, detail, downsample=downsample, mix_ratio=mix_ratio, detail_strength=detail_strength, **kwargs
+        low,
+        recon,
+        detail,
+        downsample=downsample,
+        mix_ratio=mix_ratio,
+        detail_strength=detail_strength,
+        **kwargs,
     )
     return block(x)
 
@@ -44,7 +50,9 @@ def test_is_the_seeds_equations():
         lambda x, low, recon, detail, s, m, a: ours(x, recon, low, detail, s, m, a),
         lambda x, low, recon, detail, s, m, a: ours(x, low, recon, detail, s, a, m),
         lambda x, low, recon, detail, s, m, a: ours(x, low, recon, detail, s, m, a, offset=1),
-        lambda x, low, recon, detail, s, m, a: ours(F.pad(x, (0, 0, 1, 0)), low, recon, detail, s, m, a)[:, 1:],
+        lambda x, low, recon, detail, s, m, a: ours(F.pad(x, (0, 0, 1, 0)), low, recon, detail, s, m, a)[
+            :, 1:
+        ],
     ],
     ids=["low and recon swapped", "mix and strength swapped", "looks ahead", "late by one"],
 )
@@ -75,7 +83,13 @@ def test_is_the_identity_for_any_filters_and_mix_when_the_detail_is_whole():
 
 def test_gradients_are_the_literal_ones():
     low, recon, detail = torch.randn(3, 2, 4, 2, dtype=torch.float64)
-    values = [low, recon, detail, torch.tensor([0.4], dtype=torch.float64), torch.tensor([0.75], dtype=torch.float64)]
+    values = [
+        low,
+        recon,
+        detail,
+        torch.tensor([0.4], dtype=torch.float64),
+        torch.tensor([0.75], dtype=torch.float64),
+    ]
     x, v = torch.randn(2, 2, 23, 2, dtype=torch.float64)
 
     def gradients(compute):
@@ -91,9 +105,7 @@ def test_folded_is_the_cascade():
     low, recon, detail = torch.randn(3, 2, 4, 2, dtype=torch.float64)
     x = torch.randn(1, 50, 2, dtype=torch.float64)
     for offset in (0, 2):
-        block = multirate(
-            low, recon, detail, downsample=3, mix_ratio=0.3, detail_strength=0.5, offset=offset
-        )
+        block = multirate(low, recon, detail, downsample=3, mix_ratio=0.3, detail_strength=0.5, offset=offset)
         assert_close(block(x, fold=True), block(x, fold=False))
         assert block.lookahead == (0 if offset == 0 else block.lookahead)
         assert (block.lookahead > 0) == (offset > 0)

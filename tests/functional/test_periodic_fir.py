@@ -239,7 +239,9 @@ def test_what_it_says_is_attained_where_nothing_cancels():
         assert len(lags) == f.taps
 
     holds(lambda e: check(e, None), expressions(positive=True))
-    difference = PeriodicFIR.hold(2) - PeriodicFIR.hold(2)  # its taps are zero, which the structure cannot know
+    difference = PeriodicFIR.hold(2) - PeriodicFIR.hold(
+        2
+    )  # its taps are zero, which the structure cannot know
     assert difference.memory == 1
     assert not difference(torch.ones(1, 5, 1)).any()
 
@@ -295,13 +297,17 @@ def check_gradients_agree(e: Expression, x, forms=(True, False, None), skip=Fals
         grads = torch.autograd.grad((y * v).sum(), [signal, *leaves], allow_unused=True)
         if skip:
             grads = [*grads[:-1], torch.zeros_like(grads[-1])]
-        results.append([torch.zeros_like(leaf) if g is None else g for g, leaf in zip(grads, [x, *leaves], strict=True)])
+        results.append(
+            [torch.zeros_like(leaf) if g is None else g for g, leaf in zip(grads, [x, *leaves], strict=True)]
+        )
     for other in results[1:]:
         for a, b in zip(results[0], other, strict=True):
             assert torch.equal(a, b)
     # y is linear in every leaf: the derivative along a leaf is the response to the leaf alone.
     for i, leaf in enumerate(leaves):
-        for index in torch.cartesian_prod(*map(torch.arange, leaf.shape)).reshape(-1, leaf.dim())[:6].tolist():
+        for index in (
+            torch.cartesian_prod(*map(torch.arange, leaf.shape)).reshape(-1, leaf.dim())[:6].tolist()
+        ):
             unit = torch.zeros_like(leaf)
             unit[tuple(index)] = 1
             values = [value.detach() for value in leaves]
@@ -325,7 +331,9 @@ def test_gradcheck_of_the_block():
         coarse = PeriodicFIR.fir(recon) @ PeriodicFIR.hold(2) @ PeriodicFIR.fir(low)
         return ((PeriodicFIR.identity() - coarse) * gain + coarse)(x, fold=fold)
 
-    inputs = [torch.randn(*s, dtype=torch.float64, requires_grad=True) for s in ((1, 5, 2), (3, 2), (2, 2), (2,))]
+    inputs = [
+        torch.randn(*s, dtype=torch.float64, requires_grad=True) for s in ((1, 5, 2), (3, 2), (2, 2), (2,))
+    ]
     for fold in FORMS.values():
         assert torch.autograd.gradcheck(lambda *args, fold=fold: block(*args, fold), inputs)
         assert torch.autograd.gradgradcheck(lambda *args, fold=fold: block(*args, fold), inputs)
@@ -348,7 +356,12 @@ def test_folded_is_the_same_filter_as_one_weight():
     def check(fold_up, e, x):
         f = e.build()
         folded = fold_up(f)
-        assert (folded.period, folded.taps, folded.lookahead, folded.memory) == (f.period, f.taps, f.lookahead, f.memory)
+        assert (folded.period, folded.taps, folded.lookahead, folded.memory) == (
+            f.period,
+            f.taps,
+            f.lookahead,
+            f.memory,
+        )
         assert torch.equal(folded(x), f(x))
 
     holds(lambda *case: check(PeriodicFIR.folded, *case), expressions(), signals())
@@ -387,7 +400,11 @@ def test_evaluation_is_deterministic(name):
         (lambda: PeriodicFIR.fir(torch.ones(2), 0.5), TypeError, r"offset.*int.*0\.5"),
         (lambda: PeriodicFIR.identity() * float("nan"), ValueError, r"gain must be finite.*got nan"),
         (lambda: PeriodicFIR.identity() * "2", TypeError, r"gain must be a number.*got '2'"),
-        (lambda: PeriodicFIR.identity() * torch.ones(2, 2), ValueError, r"scalar or.*\(channels,\).*got \(2, 2\)"),
+        (
+            lambda: PeriodicFIR.identity() * torch.ones(2, 2),
+            ValueError,
+            r"scalar or.*\(channels,\).*got \(2, 2\)",
+        ),
         (lambda: PeriodicFIR.identity() * PeriodicFIR.identity(), TypeError, r"compose two filters with @"),
         (lambda: PeriodicFIR.identity() @ torch.ones(2), TypeError, r"two PeriodicFIR, got a.*shape \(2,\)"),
         (lambda: PeriodicFIR.identity() + 1.0, TypeError, r"two PeriodicFIR, got 1\.0"),
@@ -397,13 +414,21 @@ def test_evaluation_is_deterministic(name):
             r"equal width.*got 2 and 3",
         ),
         (lambda: PeriodicFIR.fir(torch.ones(1, 2)) * torch.ones(3), ValueError, r"equal width.*got 2 and 3"),
-        (lambda: PeriodicFIR.fir(torch.ones(1, 2))(torch.ones(1, 5, 3)), ValueError, r"expects 2 channels.*\(1, 5, 3\)"),
+        (
+            lambda: PeriodicFIR.fir(torch.ones(1, 2))(torch.ones(1, 5, 3)),
+            ValueError,
+            r"expects 2 channels.*\(1, 5, 3\)",
+        ),
         (
             lambda: PeriodicFIR.fir(torch.ones(1, 2))(torch.ones(1, 2, 5)),
             ValueError,
             r"expects 2 channels.*x\.transpose\(1, 2\)",
         ),
-        (lambda: PeriodicFIR.identity()(torch.ones(5, 3)), ValueError, r"\(batch, time, channels\).*got shape \(5, 3\)"),
+        (
+            lambda: PeriodicFIR.identity()(torch.ones(5, 3)),
+            ValueError,
+            r"\(batch, time, channels\).*got shape \(5, 3\)",
+        ),
         (lambda: PeriodicFIR.identity()(torch.ones(1, 5, 3).long()), TypeError, r"floating-point.*int64"),
         (lambda: PeriodicFIR.identity()([[[1.0]]]), TypeError, r"expects a tensor.*list"),
         (lambda: PeriodicFIR.identity().frequency_response(0), ValueError, r"at least 1.*got 0"),

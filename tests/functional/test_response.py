@@ -44,7 +44,11 @@ def test_frequency_response_is_scipys(taps):
 
     check(PeriodicFIR.frequency_response)
     with pytest.raises(AssertionError):
-        check(lambda f, freq: FrequencyResponse(f.frequency_response(freq).freq * 2, f.frequency_response(freq).response))
+        check(
+            lambda f, freq: FrequencyResponse(
+                f.frequency_response(freq).freq * 2, f.frequency_response(freq).response
+            )
+        )
     if len(taps) > 1:
         with pytest.raises(AssertionError):
             check(lambda f, freq: f.frequency_response(-f.frequency_response(freq).freq))
@@ -67,7 +71,9 @@ def check_aliases(response, expression, cycles):
     tone = torch.exp(2j * math.pi * freq * t).reshape(1, -1, 1).expand(-1, -1, 2)
     y = torch.complex(f(tone.real.contiguous()), f(tone.imag.contiguous()))[0]
     aliases = freq + torch.arange(f.period, dtype=torch.float64) / f.period
-    expected = torch.einsum("tm,mc->tc", torch.exp(2j * math.pi * torch.outer(t, aliases)), gains.expand(-1, 2))
+    expected = torch.einsum(
+        "tm,mc->tc", torch.exp(2j * math.pi * torch.outer(t, aliases)), gains.expand(-1, 2)
+    )
     stop = len(t) - f.lookahead
     assert_close(torch.view_as_real(y[settled:stop]), torch.view_as_real(expected[settled:stop]))
 
@@ -75,7 +81,9 @@ def check_aliases(response, expression, cycles):
 def test_alias_terms_are_what_a_tone_becomes():
     cases = expressions(), st.integers(-15, 16)
     holds(lambda *case: check_aliases(lambda f, at: f.frequency_response(at).response, *case), *cases)
-    fails(lambda *case: check_aliases(lambda f, at: f.frequency_response(at).response.roll(1, 0), *case), *cases)
+    fails(
+        lambda *case: check_aliases(lambda f, at: f.frequency_response(at).response.roll(1, 0), *case), *cases
+    )
     fails(lambda *case: check_aliases(lambda f, at: f.frequency_response(at).response.conj(), *case), *cases)
 
 
@@ -95,7 +103,9 @@ def test_responses_have_gradients():
     taps = torch.rand(3, dtype=torch.float64, requires_grad=True)
 
     def energy(taps):
-        return (PeriodicFIR.hold(2) @ PeriodicFIR.fir(taps)).frequency_response(8).response.abs().square().sum()
+        return (
+            (PeriodicFIR.hold(2) @ PeriodicFIR.fir(taps)).frequency_response(8).response.abs().square().sum()
+        )
 
     assert torch.autograd.gradcheck(energy, (taps,))
 

@@ -51,7 +51,9 @@ def test_chunks_equal_one_shot():
 
 
 def _forgets_position(f, x, state):
-    y, after = f.step(x, state if state is None else state._replace(position=torch.zeros_like(state.position)))
+    y, after = f.step(
+        x, state if state is None else state._replace(position=torch.zeros_like(state.position))
+    )
     return y, after._replace(position=after.position if state is None else state.position + x.shape[1])
 
 
@@ -93,7 +95,11 @@ def check_ragged(step, expression, x, splits):
 
 
 def test_rows_at_different_positions():
-    rows = expressions(causal=True), signals(min_batch=1, max_time=10), st.lists(st.integers(0, 10), min_size=1, max_size=4)
+    rows = (
+        expressions(causal=True),
+        signals(min_batch=1, max_time=10),
+        st.lists(st.integers(0, 10), min_size=1, max_size=4),
+    )
     holds(lambda *case: check_ragged(PeriodicFIR.step, *case), *rows)
 
     def in_step_with_the_first(f, x, state):
@@ -111,7 +117,9 @@ def test_position_is_exact_when_it_is_large():
     far = 3 * 10**15
     assert torch.equal(f.step(x, state._replace(position=state.position + far))[0], f.step(x, state)[0])
     with pytest.raises(AssertionError):
-        assert torch.equal(f.step(x, state._replace(position=state.position + far + 1))[0], f.step(x, state)[0])
+        assert torch.equal(
+            f.step(x, state._replace(position=state.position + far + 1))[0], f.step(x, state)[0]
+        )
 
 
 def test_a_state_that_came_before_still_works():
@@ -149,7 +157,9 @@ def test_refuses_the_state_of_another_signal(batch, width):
 def test_compiles_with_its_state():
     torch._dynamo.reset()
     f = PeriodicFIR.hold(2)
-    compiled = torch.compile(lambda x, state: stream.step(f.node, x, state), fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(
+        lambda x, state: stream.step(f.node, x, state), fullgraph=True, backend="aot_eager"
+    )
     x = torch.randn(2, 5, 3)
     y, state = compiled(x, None)
     again, after = compiled(x, state)

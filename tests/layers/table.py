@@ -27,10 +27,16 @@ CAUSAL: dict[str, Callable[..., d.Layer]] = {
     "LFORouting": lambda **kw: d.LFORouting(WIDTH, 2, **kw),
     "LFORouting depthwise": lambda **kw: d.LFORouting(WIDTH, 2, depthwise=True, kernel_size=4, **kw),
     "ChannelBottleneck": lambda **kw: d.ChannelBottleneck(WIDTH, **kw),
-    "ChannelBottleneck fixed": lambda **kw: d.ChannelBottleneck(WIDTH, bottleneck_ratio=0.5, residual_mix=0.5, **kw),
+    "ChannelBottleneck fixed": lambda **kw: d.ChannelBottleneck(
+        WIDTH, bottleneck_ratio=0.5, residual_mix=0.5, **kw
+    ),
     "Pointwise": lambda **kw: d.Pointwise(nn.Linear(WIDTH, WIDTH, **kw), WIDTH),
-    "Chain": lambda **kw: d.Chain(d.FIR(WIDTH, 3, **kw), d.Multirate(WIDTH, kernel_size=2, **kw), d.LFORouting(WIDTH, **kw)),
-    "Parallel": lambda **kw: d.Parallel(d.FIR(WIDTH, 5, init="lowpass", delay=2, **kw), d.Multirate(WIDTH, 3, **kw)),
+    "Chain": lambda **kw: d.Chain(
+        d.FIR(WIDTH, 3, **kw), d.Multirate(WIDTH, kernel_size=2, **kw), d.LFORouting(WIDTH, **kw)
+    ),
+    "Parallel": lambda **kw: d.Parallel(
+        d.FIR(WIDTH, 5, init="lowpass", delay=2, **kw), d.Multirate(WIDTH, 3, **kw)
+    ),
     "Residual": lambda **kw: d.Residual(d.FIR(WIDTH, 5, init="lowpass", delay=2, **kw)),
     "Blend": lambda **kw: d.Blend(d.Multirate(WIDTH, kernel_size=3, **kw), **kw),
 }
@@ -40,7 +46,9 @@ CENTRED: dict[str, Callable[..., d.Layer]] = {
     "FIR centred": lambda **kw: d.FIR(WIDTH, 5, init="lowpass", causal=False, **kw),
     "FIR centred even": lambda **kw: d.FIR(WIDTH, 4, causal=False, **kw),
     "Multirate centred": lambda **kw: d.Multirate(WIDTH, kernel_size=3, causal=False, **kw),
-    "Multirate centred levels": lambda **kw: d.Multirate(WIDTH, 3, kernel_size=3, levels=2, causal=False, **kw),
+    "Multirate centred levels": lambda **kw: d.Multirate(
+        WIDTH, 3, kernel_size=3, levels=2, causal=False, **kw
+    ),
     "LFORouting centred": lambda **kw: d.LFORouting(WIDTH, 2, causal=False, **kw),
     "LFORouting centred depthwise": lambda **kw: d.LFORouting(WIDTH, 2, causal=False, depthwise=True, **kw),
     "Chain centred": lambda **kw: d.Chain(d.FIR(WIDTH, 3, causal=False, **kw), d.FIR(WIDTH, 2, **kw)),

@@ -70,9 +70,13 @@ class TestMultirate:
         assert_close(settled, torch.ones_like(settled), dtype=torch.float32)
 
     @pytest.mark.parametrize("causal", [True, False])
-    @pytest.mark.parametrize(("downsample", "levels", "kernel_size"), [(1, 1, 4), (2, 1, 4), (2, 3, 4), (3, 2, 5), (8, 1, 8)])
+    @pytest.mark.parametrize(
+        ("downsample", "levels", "kernel_size"), [(1, 1, 4), (2, 1, 4), (2, 3, 4), (3, 2, 5), (8, 1, 8)]
+    )
     def test_passes_a_constant_at_first(self, downsample, levels, kernel_size, causal):
-        self.check_constant(Multirate(2, downsample, levels=levels, kernel_size=kernel_size, causal=causal).double())
+        self.check_constant(
+            Multirate(2, downsample, levels=levels, kernel_size=kernel_size, causal=causal).double()
+        )
 
     def test_a_gain_that_is_not_one_is_caught(self):
         layer = Multirate(2).double()
@@ -84,7 +88,13 @@ class TestMultirate:
     def check_identity(levels, downsample, kernel_size, causal, mix, strength=1.0):
         torch.manual_seed(kernel_size)
         layer = Multirate(
-            3, downsample, levels=levels, kernel_size=kernel_size, causal=causal, mix_ratio=mix, detail_strength=strength
+            3,
+            downsample,
+            levels=levels,
+            kernel_size=kernel_size,
+            causal=causal,
+            mix_ratio=mix,
+            detail_strength=strength,
         ).double()
         for weight in (layer.low, layer.recon):  # the detail filter stays the delta that it is at first
             nn.init.uniform_(weight, -1, 1)
@@ -112,7 +122,9 @@ class TestLFORouting:
 
     @staticmethod
     def build(routes, num_lfos, kernel_size, seed, **kwargs):
-        return scattered(LFORouting(2 * routes, routes, num_lfos=num_lfos, kernel_size=kernel_size, **kwargs), seed)
+        return scattered(
+            LFORouting(2 * routes, routes, num_lfos=num_lfos, kernel_size=kernel_size, **kwargs), seed
+        )
 
     @staticmethod
     def literal(layer, x, weight):
@@ -124,7 +136,9 @@ class TestLFORouting:
 
     def check(self, change, routes, num_lfos, kernel_size, time, seed):
         layer = self.build(routes, num_lfos, kernel_size, seed)
-        x = torch.randn(2, time, 2 * routes, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+        x = torch.randn(
+            2, time, 2 * routes, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
+        )
         expected = self.literal(layer, x, layer.weight)
         change(layer)
         assert_close(layer(x), expected)
@@ -203,8 +217,13 @@ class TestChannelBottleneck:
     def test_is_the_seeds_equations(self):
         holds(lambda seed: self.check(lambda layer: None, seed), st.integers(0, 99))
         fails(lambda seed: self.check(lambda layer: layer.residual_mix.set_(0.69), seed), st.integers(0, 99))
-        fails(lambda seed: self.check(lambda layer: layer.bottleneck_ratio.set_(0.16), seed), st.integers(0, 99))
-        fails(lambda seed: self.check(lambda layer: layer.residual_weight.data.add_(0.01), seed), st.integers(0, 99))
+        fails(
+            lambda seed: self.check(lambda layer: layer.bottleneck_ratio.set_(0.16), seed), st.integers(0, 99)
+        )
+        fails(
+            lambda seed: self.check(lambda layer: layer.residual_weight.data.add_(0.01), seed),
+            st.integers(0, 99),
+        )
 
     def test_a_fixed_ratio_is_the_seeds_floor(self):
         def check(units):
@@ -216,7 +235,9 @@ class TestChannelBottleneck:
         check(2)
         with pytest.raises(AssertionError):
             check(3)
-        assert ChannelBottleneck(100, bottleneck_ratio=0.29).down.out_features == 29  # 0.29 * 100 is 28.999...
+        assert (
+            ChannelBottleneck(100, bottleneck_ratio=0.29).down.out_features == 29
+        )  # 0.29 * 100 is 28.999...
         assert ChannelBottleneck(4, bottleneck_ratio=0.1).down.out_features == 1
 
     def test_the_ratio_has_a_gradient(self):

@@ -21,7 +21,11 @@ each_centred = pytest.mark.parametrize("name", CENTRED)
 
 
 def test_the_table_is_complete():
-    public = {c for c in vars(dsptorch).values() if inspect.isclass(c) and issubclass(c, Layer) and not inspect.isabstract(c)}
+    public = {
+        c
+        for c in vars(dsptorch).values()
+        if inspect.isclass(c) and issubclass(c, Layer) and not inspect.isabstract(c)
+    }
     assert public == {type(build(name)) for name in LAYERS}
     assert all(build(name).lookahead == 0 for name in CAUSAL)
     assert all(build(name).lookahead > 0 for name in CENTRED)
@@ -45,8 +49,10 @@ class Broken(Layer):
             setattr(type(self), name, value)
 
     def process(self, x, state):
-        y = self.forward_of(x) if self.forward_of else sum(
-            w * F.pad(x, (0, 0, k, 0))[:, : x.shape[1]] for k, w in enumerate(self.weight)
+        y = (
+            self.forward_of(x)
+            if self.forward_of
+            else sum(w * F.pad(x, (0, 0, k, 0))[:, : x.shape[1]] for k, w in enumerate(self.weight))
         )
         return y, dsptorch.layers.PositionState.after(x, state)
 
@@ -65,7 +71,11 @@ def test_is_causal_at_every_cut(name):
 
 
 def test_a_leak_is_caught():
-    for leak in (lambda x: x.roll(-1, 1), lambda x: x - x.mean(1, keepdim=True), lambda x: x + 1e-4 * x.roll(-1, 1)):
+    for leak in (
+        lambda x: x.roll(-1, 1),
+        lambda x: x - x.mean(1, keepdim=True),
+        lambda x: x + 1e-4 * x.roll(-1, 1),
+    ):
         with pytest.raises(AssertionError, match="not causal"):
             assert_causal(broken(leak), signal(1, 12))
 
@@ -103,7 +113,9 @@ def check_length_invariance(layer):
 @each_causal
 def test_does_not_know_the_length(name):
     layer = build(name)
-    if any(isinstance(part, nn.Linear | dsptorch.LFORouting) for part in layer.modules()):  # a GEMM sums by its shape
+    if any(
+        isinstance(part, nn.Linear | dsptorch.LFORouting) for part in layer.modules()
+    ):  # a GEMM sums by its shape
         x = signal()
         for n in range(x.shape[1]):
             assert_close(layer(x[:, :n]), layer(x)[:, :n])
@@ -198,7 +210,12 @@ def check_stream(layer, seed=0):
     parameters = [x, *layer.parameters()]
     expected = torch.autograd.grad((whole * v).sum(), parameters, allow_unused=True, materialize_grads=True)
     _, final = layer.step(x)
-    for lengths in (chunkings(x.shape[1], generator), chunkings(x.shape[1], generator), [1] * x.shape[1], [0, 19, 0]):
+    for lengths in (
+        chunkings(x.shape[1], generator),
+        chunkings(x.shape[1], generator),
+        [1] * x.shape[1],
+        [0, 19, 0],
+    ):
         y, state = run(layer, x.split(lengths, 1))
         assert_close(y, whole)
         for a, b in zip(leaves(state), leaves(final), strict=True):
@@ -297,7 +314,9 @@ def test_an_output_that_is_the_input_is_caught():
 @each_centred
 def test_refuses_to_stream_when_it_looks_ahead(name):
     layer = build(name)
-    with pytest.raises(ValueError, match=rf"{type(layer).__name__} looks ahead by {layer.lookahead} samples.*causal=True"):
+    with pytest.raises(
+        ValueError, match=rf"{type(layer).__name__} looks ahead by {layer.lookahead} samples.*causal=True"
+    ):
         layer.step(signal())
 
 
@@ -348,7 +367,11 @@ def test_layout_of_the_input_does_not_matter(name):
     [
         (torch.zeros(5, WIDTH), ValueError, r"\(batch, time, channels\), got shape \(5, 4\)"),
         (torch.zeros(1, 2, 5, WIDTH), ValueError, r"\(batch, time, channels\), got shape \(1, 2, 5, 4\)"),
-        (torch.zeros(1, 5, WIDTH + 1), ValueError, r"4 channels in the last dimension, got shape \(1, 5, 5\)"),
+        (
+            torch.zeros(1, 5, WIDTH + 1),
+            ValueError,
+            r"4 channels in the last dimension, got shape \(1, 5, 5\)",
+        ),
         (torch.zeros(1, WIDTH, 7), ValueError, r"4 channels.*got shape \(1, 4, 7\); channels come last"),
         (torch.zeros(1, 5, WIDTH).long(), TypeError, r"floating-point input, got torch\.int64"),
         ([0.0], TypeError, r"expects a tensor.*got \[0\.0\]"),
@@ -382,31 +405,67 @@ def test_refuses_what_is_no_signal(name, x, kind, message):
         (lambda: dsptorch.Multirate(4, levels=0), ValueError, r"levels must be at least 1, got 0"),
         (lambda: dsptorch.Multirate(4, mix_ratio=1.5), ValueError, r"mix_ratio.*\[0, 1\], got 1\.5"),
         (lambda: dsptorch.Multirate(4, mix_ratio=math.nan), ValueError, r"mix_ratio.*finite.*got nan"),
-        (lambda: dsptorch.Multirate(4, detail_strength=math.inf), ValueError, r"detail_strength.*finite.*got inf"),
-        (lambda: dsptorch.Multirate(4, mix_ratio="0.5"), TypeError, r"mix_ratio.*BoundedHyperparam.*got '0\.5' of type str"),
+        (
+            lambda: dsptorch.Multirate(4, detail_strength=math.inf),
+            ValueError,
+            r"detail_strength.*finite.*got inf",
+        ),
+        (
+            lambda: dsptorch.Multirate(4, mix_ratio="0.5"),
+            TypeError,
+            r"mix_ratio.*BoundedHyperparam.*got '0\.5' of type str",
+        ),
         (
             lambda: dsptorch.Multirate(4, mix_ratio=dsptorch.BoundedHyperparam(0.5, 0.0, 2.0)),
             ValueError,
             r"mix_ratio must stay in \[0, 1\], got bounds \[0, 2\]",
         ),
-        (lambda: dsptorch.LFORouting(6, 4), ValueError, r"routes must divide d_model, got 4 routes for a width of 6"),
+        (
+            lambda: dsptorch.LFORouting(6, 4),
+            ValueError,
+            r"routes must divide d_model, got 4 routes for a width of 6",
+        ),
         (lambda: dsptorch.LFORouting(4, 0), ValueError, r"routes must be at least 1, got 0"),
         (lambda: dsptorch.LFORouting(4, num_lfos=0), ValueError, r"num_lfos must be at least 1, got 0"),
         (lambda: dsptorch.LFORouting(4, max_freq=0.6), ValueError, r"max_freq.*\(0, 0\.5\].*got 0\.6"),
         (lambda: dsptorch.LFORouting(4, gate_temperature=0.0), ValueError, r"gate_temperature.*got 0\.0"),
         (lambda: dsptorch.LFORouting(4, residual_mix=-0.1), ValueError, r"residual_mix.*\[0, 1\], got -0\.1"),
-        (lambda: dsptorch.ChannelBottleneck(4, bottleneck_ratio=2.0), ValueError, r"bottleneck_ratio.*\[0, 1\], got 2\.0"),
-        (lambda: dsptorch.ChannelBottleneck(4, bottleneck_ratio=0.0), ValueError, r"bottleneck_ratio.*got 0\.0"),
+        (
+            lambda: dsptorch.ChannelBottleneck(4, bottleneck_ratio=2.0),
+            ValueError,
+            r"bottleneck_ratio.*\[0, 1\], got 2\.0",
+        ),
+        (
+            lambda: dsptorch.ChannelBottleneck(4, bottleneck_ratio=0.0),
+            ValueError,
+            r"bottleneck_ratio.*got 0\.0",
+        ),
         (lambda: dsptorch.Chain(), ValueError, r"Chain needs at least one layer"),
         (lambda: dsptorch.Parallel(), ValueError, r"Parallel needs at least one layer"),
-        (lambda: dsptorch.Chain(nn.Linear(4, 4)), TypeError, r"Chain takes dsptorch layers, got Linear.*Pointwise"),
+        (
+            lambda: dsptorch.Chain(nn.Linear(4, 4)),
+            TypeError,
+            r"Chain takes dsptorch layers, got Linear.*Pointwise",
+        ),
         (lambda: dsptorch.Parallel(nn.GELU()), TypeError, r"Parallel takes dsptorch layers, got GELU"),
         (lambda: dsptorch.Residual(nn.GELU()), TypeError, r"Residual takes dsptorch layers, got GELU"),
         (lambda: dsptorch.Blend(nn.GELU()), TypeError, r"Blend takes a dsptorch layer, got GELU"),
-        (lambda: dsptorch.Chain(dsptorch.FIR(4), dsptorch.FIR(5)), ValueError, r"one width, got d_model \[4, 5\]"),
-        (lambda: dsptorch.Blend(dsptorch.FIR(4, delay=1)), ValueError, r"without delay, got delay=1.*Residual"),
+        (
+            lambda: dsptorch.Chain(dsptorch.FIR(4), dsptorch.FIR(5)),
+            ValueError,
+            r"one width, got d_model \[4, 5\]",
+        ),
+        (
+            lambda: dsptorch.Blend(dsptorch.FIR(4, delay=1)),
+            ValueError,
+            r"without delay, got delay=1.*Residual",
+        ),
         (lambda: dsptorch.Pointwise(torch.relu, 4), TypeError, r"nn\.Module, got builtin"),
-        (lambda: dsptorch.Pointwise(nn.Linear(4, 5), 4)(signal().float()), ValueError, r"keeps the shape.*\(2, 19, 5\)"),
+        (
+            lambda: dsptorch.Pointwise(nn.Linear(4, 5), 4)(signal().float()),
+            ValueError,
+            r"keeps the shape.*\(2, 19, 5\)",
+        ),
     ],
 )
 def test_refuses_to_be_built(make, kind, message):

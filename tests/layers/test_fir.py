@@ -35,7 +35,13 @@ def test_lowpass_is_firwin_of_unit_gain_at_dc(kernel_size, cutoff):
 
 @pytest.mark.parametrize(
     ("width", "kernel_size", "lags"),
-    [(4, 3, [0, 0, 1, 2]), (12, 6, [0] * 6 + [1, 1, 2, 3, 4, 5]), (8, 2, [0] * 4 + [1] * 4), (3, 1, [0, 0, 0]), (1, 4, [0])],
+    [
+        (4, 3, [0, 0, 1, 2]),
+        (12, 6, [0] * 6 + [1, 1, 2, 3, 4, 5]),
+        (8, 2, [0] * 4 + [1] * 4),
+        (3, 1, [0, 0, 0]),
+        (1, 4, [0]),
+    ],
 )
 def test_bank_of_delays(width, kernel_size, lags):
     layer = FIR(width, kernel_size, init="delays")
@@ -57,7 +63,9 @@ def test_bank_reaches_every_delay():
 def test_taps_mean_their_equation(causal, first):
     taps = torch.randn(4, 3)
     layer, x = FIR(3, 4, init=taps, causal=causal), torch.randn(2, 9, 3)
-    assert_close(layer(x), lptv_loop(x, taps.unsqueeze(0), tuple(range(first, first + 4))), dtype=torch.float32)
+    assert_close(
+        layer(x), lptv_loop(x, taps.unsqueeze(0), tuple(range(first, first + 4))), dtype=torch.float32
+    )
     assert layer.lookahead == -first
     taps.zero_()
     assert layer.weight.any()

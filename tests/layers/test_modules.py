@@ -64,7 +64,9 @@ def test_half_precision_keeps_what_is_sensitive(name):
     layer = build(name)
     for cast, expected in (("half", torch.float32), ("bfloat16", torch.float32), ("double", torch.float64)):
         check_sensitive(getattr(copy.deepcopy(layer).float(), cast)(), expected)
-    check_sensitive(copy.deepcopy(layer).to(torch.bfloat16).to("cpu"), torch.float64)  # it was float64 and stays
+    check_sensitive(
+        copy.deepcopy(layer).to(torch.bfloat16).to("cpu"), torch.float64
+    )  # it was float64 and stays
 
 
 def check_sensitive(layer, expected):
@@ -97,7 +99,10 @@ def test_gradcheck(name):
     def call(x, *values):
         return torch.func.functional_call(layer, dict(zip(names, values, strict=True)), (x,))
 
-    inputs = (signal(1, 7).requires_grad_(), *(p.detach().clone().requires_grad_() for p in layer.parameters()))
+    inputs = (
+        signal(1, 7).requires_grad_(),
+        *(p.detach().clone().requires_grad_() for p in layer.parameters()),
+    )
     assert torch.autograd.gradcheck(call, inputs, check_forward_ad=True, fast_mode=True)
     assert torch.autograd.gradgradcheck(call, inputs, fast_mode=True)
 
@@ -110,7 +115,9 @@ def test_gradcheck_catches_a_gain_without_a_gradient():
         return torch.func.functional_call(layer, {"mix_ratio.raw": raw}, (x,))
 
     with pytest.raises(GradcheckError):
-        torch.autograd.gradcheck(call, (signal(1, 7).requires_grad_(), layer.mix_ratio.raw.detach().clone().requires_grad_()))
+        torch.autograd.gradcheck(
+            call, (signal(1, 7).requires_grad_(), layer.mix_ratio.raw.detach().clone().requires_grad_())
+        )
 
 
 @each
@@ -146,7 +153,11 @@ def test_torch_func(name):
 
     per_row = torch.func.vmap(torch.func.grad(loss), (None, 0))(parameters, x)
     for i, row in enumerate(x):
-        expected = torch.autograd.grad(loss(parameters, row), list(parameters.values()), allow_unused=True) if parameters else ()
+        expected = (
+            torch.autograd.grad(loss(parameters, row), list(parameters.values()), allow_unused=True)
+            if parameters
+            else ()
+        )
         for grad, other in zip(per_row.values(), expected, strict=True):
             assert_close(grad[i], other)
 
@@ -304,7 +315,9 @@ def test_reset_parameters(name):
     """After it the layer is as new: a weight that a first value determines has it again."""
     layer = build(name, torch.float32)
     if not hasattr(layer, "reset_parameters"):
-        assert isinstance(layer, dsptorch.Delay | dsptorch.Pointwise | dsptorch.Blend | dsptorch.layers.combine._Combined)
+        assert isinstance(
+            layer, dsptorch.Delay | dsptorch.Pointwise | dsptorch.Blend | dsptorch.layers.combine._Combined
+        )
         return
     hyperparams = {n: h.value for n, h in dsptorch.named_hyperparams(layer)}
     torch.manual_seed(3)
@@ -338,7 +351,10 @@ def test_repr_says_how_it_was_built(name):
     [
         (dsptorch.FIR(7, 5, init="lowpass", delay=2), ["7", "kernel_size=5", "lowpass", "delay=2"]),
         (dsptorch.Delay(7, 3), ["7", "delay=3"]),
-        (dsptorch.Multirate(7, 3, levels=2), ["7", "downsample=3", "levels=2", "BoundedHyperparam(0.4, low=0.2, high=0.6)"]),
+        (
+            dsptorch.Multirate(7, 3, levels=2),
+            ["7", "downsample=3", "levels=2", "BoundedHyperparam(0.4, low=0.2, high=0.6)"],
+        ),
         (dsptorch.Multirate(7, mix_ratio=0.31, detail_strength=0.62), ["0.31", "0.62"]),
         (dsptorch.LFORouting(8, 2, depthwise=True), ["8", "routes=2", "depthwise=True", "max_freq=0.1"]),
         (dsptorch.LFORouting(8, 2, residual_mix=0.31, gate_temperature=0.62), ["0.31", "0.62"]),

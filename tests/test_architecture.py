@@ -1,0 +1,133 @@
+"""The house keeps its order: imports run one way, files are short, public names are documented."""
+
+import ast
+import inspect
+from pathlib import Path
+
+import pytest
+
+import dsptorch
+import dsptorch.functional
+import dsptorch.layers
+import dsptorch.surgery
+import dsptorch.testing
+
+PACKAGE = Path(dsptorch.__file__).parent
+
+# Each floor may import itself and the floors of the rows before its own.
+FLOORS = [("functional",), ("hyperparams",), ("layers", "meta"), ("surgery", "analysis"), ("testing", "integrations")]
+LEVEL = {name: level for level, row in enumerate(FLOORS) for name in row}
+
+
+def imports(source: str) -> set[str]:
+    """The modules that a source text imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add("." * node.level + (node.module or ""))
+            found |= {f"{node.module}.{alias.name}" for alias in node.names if node.module == "dsptorch"}
+    return found
+
+
+def check_imports(floor: str, source: str) -> None:
+    for name in imports(source):
+        assert not name.startswith("."), f"relative import {name}"
+        root, *rest = name.split(".")
+        if root != "dsptorch":
+            if floor == "functional":
+                allowed = {"torch", "math", "collections", "typing", "dataclasses", "functools", "itertools", "abc"}
+                assert root in allowed, name
+            continue
+        if not rest:
+            continue  # its names follow, as dsptorch.<name>
+        assert rest[0] in LEVEL, f"{name}: say from which floor"
+        assert rest[0] == floor or LEVEL[rest[0]] < LEVEL[floor], f"{floor} imports {name}"
+
+
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem != "__init__")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_run_one_way(path):
+    floor = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    assert floor in LEVEL
+    check_imports(floor, path.read_text())
+
+
+@pytest.mark.parametrize(
+    ("floor", "source"),
+    [
+        ("functional", "from dsptorch.layers import FIR"),
+        ("functional", "import dsptorch.hyperparams"),
+        ("functional", "import numpy"),
+        ("layers", "def f():\n    from dsptorch.surgery import find"),
+        ("layers", "import dsptorch.meta.x"),
+        ("meta", "from dsptorch import layers"),
+        ("meta", "from dsptorch.layers import Layer"),
+        ("surgery", "from dsptorch.testing import assert_causal"),
+        ("surgery", "from dsptorch import FIR"),
+        ("layers", "from .base import Layer"),
+    ],
+)
+def test_imports_the_other_way_are_caught(floor, source):
+    with pytest.raises(AssertionError):
+        check_imports(floor, source)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_files_are_short(path):
+    assert len(path.read_text().splitlines()) <= 300
+
+
+PUBLIC = {
+    f"{module.__name__}.{name}": getattr(module, name)
+    for module in (dsptorch, dsptorch.functional, dsptorch.surgery, dsptorch.testing)
+    for name in module.__all__
+}
+# What others return or derive from has no example of its own.
+WITHOUT_EXAMPLE = {"Layer", "FIRState", "FrequencyResponse", "Stream"}
+
+
+def check_documented(name, thing):
+    doc = inspect.getdoc(thing)
+    assert doc, name
+    assert doc.splitlines()[0].endswith("."), f"{name}: one sentence first"
+    if thing.__name__ not in WITHOUT_EXAMPLE:
+        assert ">>> " in doc, f"{name} has no runnable example"
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_names_are_documented(name):
+    check_documented(name, PUBLIC[name])
+
+
+def test_an_undocumented_name_is_caught():
+    def silent():
+        pass
+
+    def without_example():
+        """Do something."""
+
+    for thing in (silent, without_example):
+        with pytest.raises(AssertionError):
+            check_documented(thing.__name__, thing)
+
+
+def test_every_public_name_is_there():
+    for module in (dsptorch, dsptorch.functional, dsptorch.layers, dsptorch.surgery, dsptorch.testing):
+        assert sorted(module.__all__) == sorted(set(module.__all__))
+        for name in module.__all__:
+            assert hasattr(module, name), f"{module.__name__}.{name}"
+    assert set(dsptorch.layers.__all__) >= {"FIR", "Multirate", "LFORouting", "ChannelBottleneck"}
+
+
+def test_layers_and_functional_share_stems():
+    layers = {path.stem for path in (PACKAGE / "layers").glob("*.py")}
+    functional = {path.stem for path in (PACKAGE / "functional").glob("*.py")}
+    assert {"multirate", "lfo_routing", "channel_bottleneck"} <= layers & functional
+
+
+def test_is_typed():
+    assert (PACKAGE / "py.typed").exists()

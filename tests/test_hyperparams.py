@@ -1,0 +1,265 @@
+"""Hyperparameters stay in their bounds, learn, and are found and grouped for the optimizer."""
+
+import copy
+import math
+
+import pytest
+import torch
+from hypothesis import strategies as st
+from torch import nn
+
+from dsptorch import FIR, BoundedHyperparam, Chain, LFORouting, Multirate, named_hyperparams, param_groups
+from dsptorch.hyperparams import check_hyperparam
+from tests.layers.table import LAYERS, build
+from tests.strategies import fails, holds
+from tests.tolerances import assert_close, assert_same
+
+
+@st.composite
+def intervals(draw):
+    """(low, high, log)."""
+    log = draw(st.booleans())
+    bound = st.floats(1e-6, 1e6, width=32) if log else st.floats(-1e6, 1e6, width=32)
+    low, high = sorted(draw(st.tuples(bound, bound).filter(lambda b: b[0] != b[1])))
+    return low, high, log
+
+
+def check_bounds(value_of, interval, raw):
+    low, high, log = interval
+    h = BoundedHyperparam(low, low, high, log=log)
+    h.raw.data.fill_(raw)
+    value = value_of(h)
+    assert (low <= value).all()
+    assert (value <= high).all()
+
+
+RAW = st.one_of(st.floats(-40, 40), st.sampled_from([-math.inf, -1e30, 1e30, math.inf]))
+
+
+def test_no_raw_value_leaves_the_interval():
+    holds(lambda interval, raw: check_bounds(lambda h: h().double(), interval, raw), intervals(), RAW, times=3)
+
+
+def test_the_usual_formula_leaves_it():
+    def usual(h):
+        if h.log:
+            low, high = math.log(h.low), math.log(h.high)
+            return (torch.sigmoid(h.raw) * (high - low) + low).exp().double()
+        return (torch.sigmoid(h.raw) * (h.high - h.low) + h.low).double()
+
+    fails(lambda interval, raw: check_bounds(usual, interval, raw), intervals(), RAW)
+
+
+def check_round_trip(interval, unit, shift=0.0):
+    low, high, log = interval
+    init = math.exp(math.log(low) + unit * (math.log(high) - math.log(low))) if log else low + unit * (high - low)
+    init = min(max(init, low), high)
+    h = BoundedHyperparam(init, low, high, log=log, dtype=torch.float64)
+    inside = (math.log(init / low) / math.log(high / low) if log else (init - low) / (high - low)) + shift
+    found = h.value.item()
+    position = math.log(found / low) / math.log(high / low) if log else (found - low) / (high - low)
+    assert abs(position - min(max(inside, 0.0), 1.0)) < 1e-6
+    assert h.raw.isfinite().all()
+
+
+def test_starts_where_it_is_told():
+    unit = st.floats(0.02, 0.98)
+    holds(check_round_trip, intervals(), unit)
+    fails(lambda interval, unit: check_round_trip(interval, unit, 0.001), intervals(), unit)
+
+
+@pytest.mark.parametrize(("log", "inside"), [(False, (1.99, 100.01)), (True, (1.0, 100.0))])
+def test_an_init_on_a_bound_is_a_little_inside_and_learns(log, inside):
+    for init, expected in zip((1.0, 101.0) if not log else (1.0, 101.0), inside, strict=True):
+        h = BoundedHyperparam(init, 1.0, 101.0, log=log)
+        expected = init ** (0.98 if init > 1 else 1) if log else (2.0 if init == 1.0 else 100.0)
+        if log:
+            expected = 101**0.01 if init == 1.0 else 101**0.99
+        assert h.value.item() == pytest.approx(expected, rel=1e-4)
+        h().sum().backward()
+        assert h.raw.grad.abs().item() > 0
+
+
+def test_value_has_no_gradient_and_the_call_has():
+    h = BoundedHyperparam(0.4, 0.2, 0.6)
+    assert not h.value.requires_grad
+    assert h().requires_grad
+    assert torch.autograd.gradcheck(
+        lambda raw: torch.func.functional_call(h, {"raw": raw}, ()), (torch.randn(3, dtype=torch.float64, requires_grad=True),)
+    )
+    h.value.zero_()
+    assert h.value.item() == pytest.approx(0.4)
+
+
+def test_shapes():
+    assert BoundedHyperparam(0.5, 0.0, 1.0).raw.shape == (1,)
+    filled = BoundedHyperparam(0.5, 0.0, 1.0, shape=(2, 3))
+    assert_close(filled.value, torch.full((2, 3), 0.5))
+    init = torch.tensor([[0.1, 0.9], [0.5, 0.3]])
+    assert_close(BoundedHyperparam(init, 0.0, 1.0).value, init)
+    assert BoundedHyperparam(torch.tensor(0.5), 0.0, 1.0).raw.shape == (1,)
+    one_of_many = BoundedHyperparam(0.5, 0.0, 1.0, shape=(2,))
+    one_of_many.raw.data[0] = 1
+    assert one_of_many.value[0] != one_of_many.value[1]
+
+
+def test_set():
+    h = BoundedHyperparam(0.5, 0.0, 1.0, shape=(2,))
+    h.set_(0.25)
+    assert_close(h.value, torch.tensor([0.25, 0.25]))
+    h.set_(torch.tensor([0.1, 0.9]))
+    assert_close(h.value, torch.tensor([0.1, 0.9]))
+    before = h.raw.clone()
+    for bad in (1.5, -0.1, math.nan, torch.tensor([0.5, 2.0])):
+        with pytest.raises(ValueError, match=r"\[0\.0, 1\.0\], got"):
+            h.set_(bad)
+    assert_same(h.raw, before)
+    assert h.raw.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "kind", "message"),
+    [
+        ((0.5, 1.0, 0.0), {}, ValueError, r"low < high, got low=1\.0, high=0\.0"),
+        ((0.5, 0.5, 0.5), {}, ValueError, r"low < high, got low=0\.5, high=0\.5"),
+        ((0.5, -math.inf, 1.0), {}, ValueError, r"finite.*got low=-inf"),
+        ((0.5, 0.0, math.nan), {}, ValueError, r"finite.*high=nan"),
+        ((0.5, 0.0, 1.0), {"log": True}, ValueError, r"logarithmic scale needs low > 0, got low=0\.0"),
+        ((1.5, 0.0, 1.0), {}, ValueError, r"\[0\.0, 1\.0\], got 1\.5"),
+        ((math.nan, 0.0, 1.0), {}, ValueError, r"\[0\.0, 1\.0\], got nan"),
+        ((torch.tensor([0.5, 3.0]), 0.0, 1.0), {}, ValueError, r"\[0\.0, 1\.0\], got 3\.0"),
+        ((0.5, 0.0, 1.0), {"dtype": torch.bfloat16}, ValueError, r"float32 or torch\.float64, got torch\.bfloat16"),
+    ],
+)
+def test_refuses(args, kwargs, kind, message):
+    with pytest.raises(kind, match=message):
+        BoundedHyperparam(*args, **kwargs)
+
+
+def test_prints_its_value_and_never_raw():
+    h = BoundedHyperparam(3.0, 1.0, 9.0, log=True)
+    assert repr(h) == "BoundedHyperparam(3, low=1, high=9, log=True)"
+    assert "mean 0.5, shape=(2, 2)" in repr(BoundedHyperparam(0.5, 0.0, 1.0, shape=(2, 2)))
+    assert "?" in repr(BoundedHyperparam(0.5, 0.0, 1.0, device="meta"))
+
+
+@pytest.mark.parametrize("cast", ["half", "bfloat16", "float"])
+def test_no_cast_makes_it_coarse(cast):
+    h = BoundedHyperparam(0.4, 0.2, 0.6)
+    raw = h.raw.detach().clone()
+    assert_same(getattr(nn.ModuleList([h]), cast)()[0].raw.detach(), raw)
+    assert h.double().raw.dtype == torch.float64
+    assert h.half().raw.dtype == torch.float64
+
+
+def test_learns_by_gradient():
+    h = BoundedHyperparam(0.5, 0.0, 1.0)
+    optimizer = torch.optim.Adam(h.parameters(), lr=0.1)
+    for _ in range(200):
+        optimizer.zero_grad()
+        (h() - 0.8).square().sum().backward()
+        optimizer.step()
+    assert h.value.item() == pytest.approx(0.8, abs=1e-3)
+
+
+def test_check_hyperparam():
+    assert check_hyperparam("m", 1, 0.0, 1.0) == 1.0
+    h = BoundedHyperparam(0.5, 0.1, 0.9)
+    assert check_hyperparam("m", h, 0.0, 1.0) is h
+    for bad in (True, "1", None, torch.tensor(0.5)):
+        with pytest.raises(TypeError, match="m must be a float .* or a BoundedHyperparam"):
+            check_hyperparam("m", bad)
+    with pytest.raises(ValueError, match=r"m must stay in \[0\.2, 1\], got bounds \[0\.1, 0\.9\]"):
+        check_hyperparam("m", h, 0.2, 1.0)
+
+
+def test_named_hyperparams():
+    model = nn.ModuleDict({"a": Multirate(4), "b": Chain(FIR(4), LFORouting(4))})
+    assert [name for name, _ in named_hyperparams(model)] == [
+        "a.mix_ratio",
+        "a.detail_strength",
+        "b.layers.1.residual_mix",
+        "b.layers.1.gate_temperature",
+        "b.layers.1.gate.freq",
+    ]
+    shared = BoundedHyperparam(0.5, 0.2, 0.6)
+    model = nn.Sequential(Multirate(4, mix_ratio=shared), Multirate(4, mix_ratio=shared))
+    found = list(named_hyperparams(model))
+    assert len(found) == len({id(h) for _, h in found}) == 3
+
+
+# Parameter groups
+
+
+def check_groups(groups_of, model):
+    groups = groups_of(model)
+    decayed, others = (group["params"] for group in groups)
+    assert [group["weight_decay"] for group in groups] == [0.1, 0.0]
+    ids = [id(p) for group in groups for p in group["params"]]
+    assert len(ids) == len(set(ids))
+    assert set(ids) == {id(p) for p in model.parameters() if p.requires_grad}
+    spared = {id(p) for p in others}
+    for module in model.modules():
+        if isinstance(module, BoundedHyperparam):
+            assert id(module.raw) in spared
+        if isinstance(module, FIR):
+            assert id(module.weight) in spared
+        if isinstance(module, Multirate):
+            assert {id(module.low), id(module.recon), id(module.detail)} <= spared
+        if isinstance(module, LFORouting):
+            assert {id(p) for p in module.gate.parameters()} <= spared
+        if isinstance(module, nn.Linear | nn.Embedding):
+            assert id(module.weight) in {id(p) for p in decayed}
+    assert all(p.dim() >= 2 for p in decayed)
+
+
+def _model():
+    mix = BoundedHyperparam(torch.full((2, 2), 0.5), 0.2, 0.6)
+    model = nn.ModuleList([build(name) for name in LAYERS] + [nn.Embedding(5, 4), nn.Linear(4, 5), mix])
+    model[-2].weight = nn.Parameter(torch.zeros(5, 4))
+    model.append(nn.Linear(4, 5, bias=False))
+    model[-1].weight = model[-3].weight  # tied
+    model[-4].weight.requires_grad_(True)
+    model.append(nn.LayerNorm(4))
+    for parameter in model[-1].parameters():
+        parameter.requires_grad_(False)
+    return model
+
+
+def test_groups_hold_every_parameter_once_and_decay_no_raw_and_no_taps():
+    check_groups(lambda model: param_groups(model, weight_decay=0.1), _model())
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda groups: [groups[0], {**groups[1], "params": groups[1]["params"][:-1]}],
+        lambda groups: [groups[0], {**groups[1], "params": [*groups[1]["params"], groups[0]["params"][0]]}],
+        lambda groups: [{**groups[0], "params": groups[0]["params"] + groups[1]["params"]}, {**groups[1], "params": []}],
+        lambda groups: groups[::-1],
+    ],
+    ids=["one lost", "one twice", "all decayed", "swapped"],
+)
+def test_wrong_groups_are_caught(broken):
+    with pytest.raises(AssertionError):
+        check_groups(lambda model: broken(param_groups(model, weight_decay=0.1)), _model())
+
+
+def test_groups_survive_a_copy_of_the_model():
+    check_groups(lambda model: param_groups(model, weight_decay=0.1), copy.deepcopy(_model()))
+
+
+def test_groups_make_an_optimizer():
+    model = nn.Sequential(Multirate(4), nn.Linear(4, 4))
+    optimizer = torch.optim.AdamW(param_groups(model, weight_decay=0.1), lr=1e-3)
+    taps = model[0].low.detach().clone()
+    model.zero_grad()
+    (0 * model(torch.randn(1, 5, 4)).sum()).backward()
+    optimizer.step()
+    assert_same(model[0].low.detach(), taps)
+
+
+@pytest.mark.parametrize("decay", [-0.1, math.nan, math.inf])
+def test_groups_refuse_a_decay_that_is_none(decay):
+    with pytest.raises(ValueError, match=f"weight_decay.*at least 0, got {decay}"):
+        param_groups(nn.Linear(2, 2), weight_decay=decay)
