@@ -45,8 +45,11 @@ def arms() -> dict[str, Arm]:
     }
 
 
-def training_step(config: TrainConfig, arm: Arm, ids: Tensor, mode: str) -> tuple[Callable[[], None], int]:
-    """Return a call that makes one update of a new model, and the number of its trained parameters."""
+def training_step(config: TrainConfig, arm: Arm, ids: Tensor, mode: str) -> tuple[Callable[[], Tensor], int]:
+    """Return a call that makes one update of a new model, and the number of its trained parameters.
+
+    The call returns the loss before the update.
+    """
     torch.manual_seed(config.seed)
     gpt = build(config.model, arm).to(ids.device)
     parameters = [p for p in gpt.parameters() if p.requires_grad]
@@ -54,14 +57,21 @@ def training_step(config: TrainConfig, arm: Arm, ids: Tensor, mode: str) -> tupl
     optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, config.beta2))
     model: Any = torch.compile(gpt, fullgraph=True) if mode == "compiled" else gpt
 
-    def step() -> None:
+    def step() -> Tensor:
         logits = model(ids[:, :-1])  # (B, T, V)
-        F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten()).backward()
+        loss = F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
+        loss.backward()
         nn.utils.clip_grad_norm_(parameters, config.clip)
         optimizer.step()
         optimizer.zero_grad()
+        return loss.detach()
 
     return step, sum(p.numel() for p in parameters)
+
+
+def first_losses(step: Callable[[], Tensor]) -> list[float]:
+    """Return the losses of the first updates: what tells two models apart."""
+    return [step().item() for _ in range(3)]
 
 
 def report(timings: dict[str, Timing], parameters: dict[str, int]) -> str:
@@ -91,7 +101,9 @@ def main() -> None:
     options = parser.parse_args()
     chosen = {name: arm for name, arm in arms().items() if name in {PLAIN, *options.arms}}
     torch.set_num_threads(options.threads)
-    # Every model is another guard on the same forward.
+    # The models share one forward. Dynamo, by default, sees no difference between two of them if they differ in hooks
+    # alone, as `insert` makes them, and would run the code of the first for all.
+    torch._dynamo.config.skip_nnmodule_hook_guards = False
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 2 * len(chosen))
     known = facts(options.device)
     print_facts(known)
@@ -101,11 +113,17 @@ def main() -> None:
     shape = (config.batch_size, config.model.context + 1)
     ids = torch.randint(config.model.vocab_size, shape, device=options.device)
     result: dict[str, Any] = {"facts": known, "options": vars(options), "model": config.model}
+    eager_losses = {
+        name: first_losses(training_step(config, arm, ids, "eager")[0]) for name, arm in chosen.items()
+    }
     for mode in MODES if options.mode == "both" else (options.mode,):
         steps, parameters = {}, {}
         for name, arm in chosen.items():
             steps[name], parameters[name] = training_step(config, arm, ids, mode)
-            steps[name]()  # compiles
+            losses = first_losses(steps[name])  # compiles, too
+            expected = eager_losses[name]
+            if max(abs(a - b) for a, b in zip(losses, expected, strict=True)) > 1e-3:
+                sys.exit(f"Nothing was timed: {name}, {mode}, has losses {losses}, in eager {expected}.")
         timings = round_robin(steps, options.repeats, options.device)
         print(f"{mode}: batch {config.batch_size} x {config.model.context} bytes, {config.model}\n")
         print(report(timings, parameters), end="\n\n", flush=True)

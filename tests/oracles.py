@@ -40,8 +40,11 @@ def literal_multirate(x, low, recon, detail, downsample, mix_ratio, detail_stren
 
 
 def literal_lfo_routing(x, weight, freq, phase, amplitude, bias, temperature, residual_mix):
-    """The seed's LFO-Based Temporal Routing, sample by sample. weight: (routes, taps, width, width), phase in cycles."""
-    batch, time, d_model = x.shape
+    """The seed's LFO-Based Temporal Routing, sample by sample; phase in cycles.
+
+    weight: (routes, taps, width, width)
+    """
+    batch, time, _ = x.shape
     routes, taps, width, _ = weight.shape
     y = torch.zeros_like(x)
     for t in range(time):

@@ -26,10 +26,16 @@ def holds(check: Callable[..., None], *strategies: st.SearchStrategy[Any], times
     settings(max_examples=times * settings().max_examples)(run)()
 
 
-def fails(check: Callable[..., None], *strategies: st.SearchStrategy[Any]) -> None:
+def fails(check: Callable[..., None], *strategies: st.SearchStrategy[Any], times: int = 1) -> None:
     """Check that some example breaks the property: a planted bug must be caught."""
     run = given(st.tuples(*strategies))(lambda args: check(*args))
-    quick = settings(phases=(Phase.generate,), report_multiple_bugs=False, database=None, print_blob=False)
+    quick = settings(
+        max_examples=times * settings().max_examples,
+        phases=(Phase.generate,),
+        report_multiple_bugs=False,
+        database=None,
+        print_blob=False,
+    )
     with pytest.raises(AssertionError):
         quick(run)()
 

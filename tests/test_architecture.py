@@ -15,7 +15,13 @@ import dsptorch.testing
 PACKAGE = Path(dsptorch.__file__).parent
 
 # Each floor may import itself and the floors of the rows before its own.
-FLOORS = [("functional",), ("hyperparams",), ("layers", "meta"), ("surgery", "analysis"), ("testing", "integrations")]
+FLOORS = [
+    ("functional",),
+    ("hyperparams",),
+    ("layers", "meta"),
+    ("surgery", "analysis"),
+    ("testing", "integrations"),
+]
 LEVEL = {name: level for level, row in enumerate(FLOORS) for name in row}
 
 
@@ -37,7 +43,16 @@ def check_imports(floor: str, source: str) -> None:
         root, *rest = name.split(".")
         if root != "dsptorch":
             if floor == "functional":
-                allowed = {"torch", "math", "collections", "typing", "dataclasses", "functools", "itertools", "abc"}
+                allowed = {
+                    "torch",
+                    "math",
+                    "collections",
+                    "typing",
+                    "dataclasses",
+                    "functools",
+                    "itertools",
+                    "abc",
+                }
                 assert root in allowed, name
             continue
         if not rest:

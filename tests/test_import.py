@@ -6,12 +6,21 @@ import sys
 
 import pytest
 
-OPTIONAL = ("scipy", "matplotlib", "hypothesis", "pytest", "lightning", "jsonargparse", "torchaudio", "tensorboard")
+OPTIONAL = (
+    "scipy",
+    "matplotlib",
+    "hypothesis",
+    "pytest",
+    "lightning",
+    "jsonargparse",
+    "torchaudio",
+    "tensorboard",
+)
 
 
 def loaded_by(statement: str) -> set[str]:
     """The packages that a fresh interpreter has loaded after a statement, and torch alone would not have."""
-    code = f"import torch, sys; before = set(sys.modules); {statement}; import json; print(json.dumps(sorted(set(sys.modules) - before)))"
+    code = f"import json, sys, torch; old = set(sys.modules); {statement}; print(json.dumps([*{{*sys.modules}} - old]))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return {name.split(".")[0] for name in json.loads(result.stdout.splitlines()[-1])}
 
@@ -34,8 +43,12 @@ def test_an_optional_import_is_caught():
 
 
 def seconds_of_import() -> float:
-    code = "import time, torch; start = time.perf_counter(); import dsptorch; print(time.perf_counter() - start)"
-    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    code = (
+        "import time, torch; start = time.perf_counter(); import dsptorch; print(time.perf_counter() - start)"
+    )
+    return float(
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    )
 
 
 @pytest.mark.slow

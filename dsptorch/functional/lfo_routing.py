@@ -51,6 +51,12 @@ def grouped_conv(x: Tensor, weight: Tensor) -> Tensor:
     Shape:
         x: (batch, time + taps - 1, groups * width). weight: (groups, taps, width, width).
         Result: (batch, time, groups * width).
+
+    Example:
+        >>> shift = torch.stack([torch.zeros(2, 2), torch.eye(2)]).unsqueeze(0)  # one group, two taps
+        >>> grouped_conv(torch.arange(6.0).reshape(1, 3, 2), shift)
+        tensor([[[0., 1.],
+                 [2., 3.]]])
     """
     groups, taps, width, _ = weight.shape
     time = x.shape[1] - taps + 1

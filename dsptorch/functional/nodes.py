@@ -180,11 +180,11 @@ class LowerRate(Node):
     """Prefilter, keep every `factor`-th sample, filter at the lower rate, and hold each result."""
 
     def __init__(self, node: Node, factor: int, prefilter: Node) -> None:
-        held = node.pattern.at_rate(factor) @ Pattern.hold(factor)
+        held = node.pattern.at_rate(factor).after(Pattern.hold(factor))
         self._strided = isinstance(prefilter, Fir) and factor % prefilter.pattern.period == 0
         before = prefilter.cost / factor if self._strided else prefilter.cost
         super().__init__(
-            held @ prefilter.pattern,
+            held.after(prefilter.pattern),
             max(node.channels, prefilter.channels),
             factor * node.margin + prefilter.margin,
             _PASS + before + node.cost / factor,
@@ -235,7 +235,7 @@ class AtRate(Node):
 def _product_pattern(factors: tuple[Node, ...]) -> Pattern:
     pattern = factors[-1].pattern
     for factor in reversed(factors[:-1]):
-        pattern = factor.pattern @ pattern
+        pattern = factor.pattern.after(pattern)
     return pattern
 
 

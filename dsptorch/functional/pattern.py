@@ -67,8 +67,8 @@ class Pattern:
             ],
         )
 
-    def __matmul__(self, other: "Pattern") -> "Pattern":
-        """First `other`, then `self`: its output at t - lag is taken at phase t - lag."""
+    def after(self, other: "Pattern") -> "Pattern":
+        """First `other`, then `self`: the output of `other` at t - lag is taken at phase t - lag."""
         period = lcm(self.period, other.period)
         first, then = other.repeated(period), self.repeated(period)
         return _collect(

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from dsptorch.functional import nodes, stream
+from dsptorch.functional.compose import compose
 from dsptorch.functional.pattern import Pattern
 from dsptorch.functional.response import FrequencyResponse, frequency_response, impulse_response
 from dsptorch.functional.stream import FIRState
@@ -102,8 +103,8 @@ class PeriodicFIR:
         """The product f @ g @ ... @ h: first h, ..., then g, then f.
 
         Dynamo, up to PyTorch 2.13 at least, traces neither `@` between objects that are no tensors nor a tensor
-        times such an object: in a function that is to be compiled write this, and `f.__mul__(gain)`, or build
-        the filter in a `torch._dynamo.nonstrict_trace` function, as `Multirate` does.
+        times such an object. In a function that is to be compiled write this, and `fir(gain.reshape(1, -1))` for
+        a gain; or build large filters in a `torch._dynamo.nonstrict_trace` function, as `Multirate` does.
 
         Example:
             >>> low = PeriodicFIR.fir(torch.ones(4) / 4)
@@ -120,10 +121,7 @@ class PeriodicFIR:
     def __matmul__(self, other: "PeriodicFIR") -> "PeriodicFIR":
         """First `other`, then `self`."""
         self._check_operand("@", other)
-        # Neighbours are merged where their meeting makes a filter at a lower rate.
-        *rest, last = _factors(self.node)
-        first, *following = _factors(other.node)
-        return PeriodicFIR(_product(*rest, *_joined(last, first), *following))
+        return PeriodicFIR(compose(self.node, other.node))
 
     def __add__(self, other: "PeriodicFIR") -> "PeriodicFIR":
         self._check_operand("+", other)
@@ -163,8 +161,7 @@ class PeriodicFIR:
 
     def folded(self) -> "PeriodicFIR":
         """The same filter as one weight tensor, computed now: for inference with constant weights."""
-        taps = self._taps()
-        return PeriodicFIR(nodes.Fir(taps))
+        return PeriodicFIR(nodes.Fir(self._taps()))
 
     # What it is
 
@@ -275,30 +272,3 @@ class PeriodicFIR:
             raise ValueError(
                 f"{symbol} takes operands of equal width (or 1), got {self.node.channels} and {width}"
             )
-
-
-def _factors(node: nodes.Node) -> tuple[nodes.Node, ...]:
-    return node.factors if isinstance(node, nodes.Product) else (node,)
-
-
-def _product(*factors: nodes.Node) -> nodes.Node:
-    return factors[0] if len(factors) == 1 else nodes.Product(factors)
-
-
-def _joined(second: nodes.Node, first: nodes.Node) -> tuple[nodes.Node, ...]:
-    """First `first`, then `second`, as one filter at a lower rate where they make one."""
-    if (
-        isinstance(first, nodes.LowerRate)
-        and isinstance(second, nodes.AtRate)
-        and first.factor == second.factor
-    ):
-        node = PeriodicFIR.compose(PeriodicFIR(second.node), PeriodicFIR(first.node)).node
-        return (nodes.LowerRate(node, first.factor, first.prefilter),)
-    if isinstance(second, nodes.LowerRate):
-        prefilter = PeriodicFIR.compose(PeriodicFIR(second.prefilter), PeriodicFIR(first)).node
-        return (nodes.LowerRate(second.node, second.factor, prefilter),)
-    if isinstance(first, nodes.Delay) and first.delay == 0:
-        return (second,)
-    if isinstance(second, nodes.Delay) and second.delay == 0:
-        return (first,)
-    return second, first

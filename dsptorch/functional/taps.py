@@ -51,7 +51,7 @@ def add_taps(first: Taps, second: Taps) -> Taps:
 
 def compose_taps(second: Taps, first: Taps) -> Taps:
     """First `first`, then `second`: w[p, k + j] += second[p, k] * first[(p - lag_k) mod P, j]."""
-    pattern = second.pattern @ first.pattern
+    pattern = second.pattern.after(first.pattern)
     outer, inner = _repeated(second, pattern.period), _repeated(first, pattern.period)
     weight = _zeros(pattern, outer)
     for i, lag in enumerate(second.pattern.lags):

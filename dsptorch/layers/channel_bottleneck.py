@@ -1,5 +1,6 @@
 """The channel bottleneck."""
 
+import copy
 import math
 
 import torch
@@ -125,7 +126,7 @@ class ChannelBottleneck(Layer):
         small = ChannelBottleneck(
             self.d_model,
             bottleneck_ratio=ratio.value.item() if isinstance(ratio, BoundedHyperparam) else ratio,
-            residual_mix=self.residual_mix,
+            residual_mix=copy.deepcopy(self.residual_mix),
             device=weight.device,
             dtype=weight.dtype,
         )

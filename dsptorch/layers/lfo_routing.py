@@ -188,6 +188,7 @@ class _Gate(nn.Module):
         self.amplitude = nn.Parameter(torch.empty(routes, num_lfos, device=device))
         self.bias = nn.Parameter(torch.empty(routes, device=device))
 
+    @torch.no_grad()
     def reset_parameters(self) -> None:
         self.phase.uniform_(0.0, 1.0)
         self.amplitude.fill_(1.0)

@@ -1,5 +1,6 @@
 """Putting layers into models that we do not own, and taking them out again."""
 
+import inspect
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -86,6 +87,16 @@ def remove(model: nn.Module, where: Where | None = None) -> list[str]:
 
     Raises:
         ValueError: If there are none, or `where` matches something that was not inserted.
+
+    Example:
+        >>> from dsptorch import FIR
+        >>> model = nn.Sequential(nn.Linear(8, 8))
+        >>> insert(model, "0", lambda _: FIR(8), position="after")
+        ['0.dsp_after']
+        >>> remove(model, "*.dsp_after"), model
+        (['0.dsp_after'], Sequential(
+          (0): Linear(in_features=8, out_features=8, bias=True)
+        ))
     """
     inserted = _inserted(model)
     if not inserted:
@@ -106,10 +117,10 @@ def remove(model: nn.Module, where: Where | None = None) -> list[str]:
 
 
 class _Before:
-    """The hook that applies the child `name` of a module to its first argument."""
+    """The hook that applies the child `name` of a module to its first argument, by place or by keyword."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, argument: str) -> None:
+        self.name, self.argument = name, argument
 
     def __call__(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -117,12 +128,12 @@ class _Before:
         layer = module.get_submodule(self.name)
         if args:
             return (layer(args[0]), *args[1:]), kwargs
-        if not kwargs:
-            raise TypeError(
-                f"{type(module).__name__} was called without arguments, nothing to apply {self.name} to"
-            )
-        first = next(iter(kwargs))  # called by keyword alone: the first one is the signal
-        return args, {**kwargs, first: layer(kwargs[first])}
+        if self.argument in kwargs:
+            return args, {**kwargs, self.argument: layer(kwargs[self.argument])}
+        given = f"with {', '.join(kwargs)} alone" if kwargs else "without arguments"
+        raise TypeError(
+            f"{self.name} acts on the argument {self.argument!r} of {type(module).__name__}, which was called {given}"
+        )
 
 
 class _After:
@@ -145,7 +156,8 @@ class _After:
 
 def _hook(target: nn.Module, child: str, position: str) -> None:
     if position == "before":
-        target.register_forward_pre_hook(_Before(child), with_kwargs=True)
+        argument = next(iter(inspect.signature(target.forward).parameters))
+        target.register_forward_pre_hook(_Before(child, argument), with_kwargs=True)
     else:
         target.register_forward_hook(_After(child))
 
@@ -200,9 +212,10 @@ def _check_new(model: nn.Module, layers: dict[str, nn.Module]) -> None:
             raise TypeError(
                 f"build must return a module, got {layer!r} of type {type(layer).__name__} for {name}"
             )
-        if id(layer) in known:
+        if not known.isdisjoint(map(id, layer.modules())):
             raise ValueError(
-                f"build must return a new module for each place, got for {name} one already in use"
+                f"build must return a new module for each place, got for {name} one that is already in use, or holds "
+                "one that is"
             )
         known.add(id(layer))
 

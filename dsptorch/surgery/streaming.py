@@ -14,13 +14,27 @@ class Stream:
 
     def __init__(self, layers: dict[str, Layer]) -> None:
         self._layers = layers
+        self._called: set[str] | None = None  # in the present forward pass of the model; None between two
         self.states: dict[str, Any] = {}
 
     def reset(self) -> None:
         """Start a new signal: every layer at rest, at position 0."""
         self.states.clear()
 
+    def _begin(self, *_: Any) -> None:
+        self._called = set()
+
+    def _end(self, *_: Any) -> None:
+        self._called = None
+
     def _forward(self, name: str, x: Tensor) -> Tensor:
+        if self._called is not None:
+            if name in self._called:
+                raise ValueError(
+                    f"{name or 'the model'} was called twice in one forward pass, so it would have one state for two "
+                    "signals; give each place a layer of its own"
+                )
+            self._called.add(name)
         y, self.states[name] = self._layers[name].step(x, self.states.get(name))
         return y
 
@@ -40,7 +54,8 @@ def streaming(model: nn.Module) -> Iterator[Stream]:
         The `Stream`: its `states` by the layers' names, and `reset()`.
 
     Raises:
-        ValueError: If a layer looks ahead, there is none, or the model is streaming already.
+        ValueError: If a layer looks ahead, stands in two places, or is called twice in one forward pass; if there
+            is none; or if the model streams already.
 
     Example:
         >>> import torch
@@ -62,12 +77,18 @@ def streaming(model: nn.Module) -> Iterator[Stream]:
         if "forward" in vars(layer):
             raise ValueError(f"{name or 'the model'} is streaming already; leave that context first")
     stream = Stream(layers)
+    hooks = (
+        model.register_forward_pre_hook(stream._begin),
+        model.register_forward_hook(stream._end, always_call=True),
+    )
     try:
         for name, layer in layers.items():
             # On the instance, so that the class, and every other model, is as before.
             layer.forward = _Forward(stream, name)  # type: ignore[method-assign]
         yield stream
     finally:
+        for hook in hooks:
+            hook.remove()
         for layer in layers.values():
             vars(layer).pop("forward", None)
 
@@ -85,8 +106,13 @@ class _Forward:
 def _outermost(model: nn.Module) -> dict[str, Layer]:
     """The layers that are not part of another layer: that one keeps their states."""
     found: dict[str, Layer] = {}
-    for name, module in model.named_modules():
+    for name, module in model.named_modules(remove_duplicate=False):
         inside = any(name.startswith(f"{outer}.") or outer == "" for outer in found)
         if isinstance(module, Layer) and not inside:
+            if any(module is other for other in found.values()):
+                raise ValueError(
+                    f"{name} stands in two places of the model, so it would have one state for two signals; "
+                    "give each place a layer of its own"
+                )
             found[name] = module
     return found

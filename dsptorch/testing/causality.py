@@ -1,6 +1,6 @@
 """Does a model see the future?"""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -108,6 +108,7 @@ def _output(model: Callable[[Tensor], Any], x: Tensor) -> Tensor:
     output: Any = model(x)
     if not isinstance(output, Tensor):
         values = output.values() if isinstance(output, dict) else output
+        values = values if isinstance(values, Iterable) else ()
         output = next((value for value in values if isinstance(value, Tensor)), None)
     if output is None or output.dim() < 2 or output.shape[:2] != x.shape[:2]:
         shape = None if output is None else tuple(output.shape)

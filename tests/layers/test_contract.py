@@ -433,15 +433,15 @@ def test_refuses_what_is_no_signal(name, x, kind, message):
         (
             lambda: dsptorch.ChannelBottleneck(4, bottleneck_ratio=2.0),
             ValueError,
-            r"bottleneck_ratio.*\[0, 1\], got 2\.0",
+            r"bottleneck_ratio.*1\], got 2\.0",
         ),
         (
             lambda: dsptorch.ChannelBottleneck(4, bottleneck_ratio=0.0),
             ValueError,
             r"bottleneck_ratio.*got 0\.0",
         ),
-        (lambda: dsptorch.Chain(), ValueError, r"Chain needs at least one layer"),
-        (lambda: dsptorch.Parallel(), ValueError, r"Parallel needs at least one layer"),
+        (dsptorch.Chain, ValueError, r"Chain needs at least one layer"),
+        (dsptorch.Parallel, ValueError, r"Parallel needs at least one layer"),
         (
             lambda: dsptorch.Chain(nn.Linear(4, 4)),
             TypeError,

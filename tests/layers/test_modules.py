@@ -11,7 +11,7 @@ from torch.autograd.gradcheck import GradcheckError
 
 import dsptorch
 from dsptorch import BoundedHyperparam, LFORouting
-from tests.layers.table import CAUSAL, LAYERS, WIDTH, build, signal
+from tests.layers.table import CAUSAL, CENTRED, LAYERS, WIDTH, build, signal
 from tests.tolerances import assert_close, assert_same
 
 each = pytest.mark.parametrize("name", LAYERS)
@@ -236,9 +236,35 @@ def test_a_graph_break_is_caught():
         check_compiled(Breaks(WIDTH), signal(2, 7, torch.float32))
 
 
+def check_compiled_step(layer, backend):
+    """One graph for a first chunk, one for the steps after it, and the numbers of the whole."""
+    torch._dynamo.reset()
+    x = signal(2, 12, torch.float32)
+    step = torch.compile(layer.step, fullgraph=True, backend=backend)
+    y, state = step(x[:, :8])
+    outputs = [y]
+    for t in range(8, 12):
+        y, state = step(x[:, t : t + 1], state)
+        outputs.append(y)
+    assert_close(torch.cat(outputs, 1), layer(x))
+
+
+@pytest.mark.parametrize("name", ["FIR identity", "Multirate", "LFORouting"])
+def test_step_compiles_to_one_graph(name):
+    check_compiled_step(build(name, torch.float32), "aot_eager")
+
+
 @pytest.mark.slow
-@each
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@one_of_each_kind
+def test_step_compiles_by_inductor(name):
+    check_compiled_step(build(name, torch.float32), "inductor")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [*((name, torch.float32) for name in (*sorted(KINDS.values()), *CENTRED)), ("Multirate", torch.bfloat16)],
+)
 def test_compiles_by_inductor(name, dtype):
     torch._dynamo.reset()
     layer, x = build(name, dtype), signal(2, 33, dtype)
@@ -247,20 +273,6 @@ def test_compiles_by_inductor(name, dtype):
         y = compiled(x[:, :length])
         y.float().square().sum().backward()
         assert_close(y, layer(x[:, :length]))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", CAUSAL)
-def test_step_compiles_by_inductor(name):
-    torch._dynamo.reset()
-    layer, x = build(name, torch.float32), signal(2, 12, torch.float32)
-    step = torch.compile(layer.step, fullgraph=True)
-    y, state = step(x[:, :8])
-    outputs = [y]
-    for t in range(8, 12):
-        y, state = step(x[:, t : t + 1], state)
-        outputs.append(y)
-    assert_close(torch.cat(outputs, 1), layer(x))
 
 
 @pytest.mark.parametrize("name", ["FIR identity", "Delay", "LFORouting", "ChannelBottleneck", "Residual"])
@@ -328,7 +340,8 @@ def test_reset_parameters(name):
         assert_same(h.value, hyperparams[n])
     torch.manual_seed(3)
     fresh.reset_parameters()
-    mine, its = dict(layer.named_parameters()), dict(fresh.named_parameters())
+    own = not isinstance(layer, dsptorch.Blend)  # the layer in it has a reset of its own
+    mine, its = dict(layer.named_parameters(recurse=own)), dict(fresh.named_parameters())
     for n, p in mine.items():
         if not n.endswith(".raw"):
             assert_same(p, its[n])

@@ -1,0 +1,114 @@
+"""Places are named by globs, types and predicates."""
+
+import fnmatch
+import re
+
+import pytest
+from hypothesis import strategies as st
+from torch import nn
+
+from dsptorch import find
+from tests.strategies import fails, holds
+from tests.surgery.models import Sublayer, model
+
+
+@pytest.mark.parametrize(
+    ("glob", "names"),
+    [
+        ("*", ["blocks", "recurrent", "head"]),
+        ("blocks.*", ["blocks.0", "blocks.1", "blocks.2"]),
+        ("blocks.*.mlp", ["blocks.0.mlp", "blocks.1.mlp", "blocks.2.mlp"]),
+        ("**.mlp", ["blocks.0.mlp", "blocks.1.mlp", "blocks.2.mlp"]),
+        ("blocks.[02].attn", ["blocks.0.attn", "blocks.2.attn"]),
+        ("blocks.?.attn.norm", ["blocks.0.attn.norm", "blocks.1.attn.norm", "blocks.2.attn.norm"]),
+        ("head", ["head"]),
+        ("h*d", ["head"]),
+        ("recurrent.**", ["recurrent.gru"]),
+        (
+            "blocks.1.**",
+            ["blocks.1." + n for n in ("attn", "attn.norm", "attn.mix", "mlp", "mlp.norm", "mlp.mix")],
+        ),
+    ],
+)
+def test_globs(glob, names):
+    m = model()
+    found = find(m, glob)
+    assert list(found) == names
+    assert all(found[name] is m.get_submodule(name) for name in names)
+
+
+def test_finds_the_modules_themselves():
+    m = model()
+    assert find(m, "blocks.1.mlp")["blocks.1.mlp"] is m.blocks[1].mlp
+    assert find(m, "**")["head"] is m.head
+    assert "" not in find(m, lambda name, module: True)
+
+
+def test_types_and_predicates():
+    m = model()
+    assert list(find(m, Sublayer)) == [f"blocks.{i}.{part}" for i in range(3) for part in ("attn", "mlp")]
+    assert list(find(m, nn.modules.rnn.RNNBase)) == ["recurrent.gru"]
+    assert list(find(m, lambda name, module: name.endswith("norm") and "2" in name)) == [
+        "blocks.2.attn.norm",
+        "blocks.2.mlp.norm",
+    ]
+
+
+PARTS = st.lists(st.sampled_from(["a", "b", ".", "*", "**", "?", "[ab]"]), min_size=1, max_size=5).map(
+    "".join
+)
+
+
+def naive_match(glob, name):
+    """By trying every way to share out the name."""
+    if not glob:
+        return not name
+    if glob.startswith("**"):
+        return any(naive_match(glob[2:], name[i:]) for i in range(len(name) + 1))
+    if glob[0] == "*":
+        length = len(name.split(".")[0])
+        return any(naive_match(glob[1:], name[i:]) for i in range(length + 1))
+    if glob.startswith("[ab]"):
+        return name[:1] in ("a", "b") and name[:1] != "" and naive_match(glob[4:], name[1:])
+    if glob[0] == "?":
+        return name[:1] not in ("", ".") and naive_match(glob[1:], name[1:])
+    return name[:1] == glob[0] and naive_match(glob[1:], name[1:])
+
+
+def check_glob(matches, glob, name):
+    assert matches(glob, name) == naive_match(glob, name)
+
+
+def test_globs_mean_what_they_say():
+    from dsptorch.surgery.find import _glob_to_regex
+
+    names = st.text("ab.", max_size=7)
+    holds(
+        lambda *case: check_glob(lambda glob, name: bool(re.fullmatch(_glob_to_regex(glob), name)), *case),
+        PARTS,
+        names,
+        times=10,
+    )
+    fails(
+        lambda *case: check_glob(lambda glob, name: fnmatch.fnmatchcase(name, glob), *case),
+        PARTS,
+        names,
+        times=10,
+    )
+
+
+def test_no_match_lists_what_there_is():
+    with pytest.raises(
+        ValueError, match=r"nothing in Model matches 'layers\.\*'; its submodules are: blocks, blocks\.0"
+    ):
+        find(model(), "layers.*")
+    with pytest.raises(ValueError, match=r"nothing in Model matches .*Conv1d.*head|\.\.\."):
+        find(model(), nn.Conv1d)
+    with pytest.raises(ValueError, match="its submodules are: none"):
+        find(nn.Linear(1, 1), "*")
+
+
+@pytest.mark.parametrize("where", [3, None, ["head"]])
+def test_refuses_what_names_nothing(where):
+    with pytest.raises(TypeError, match=r"glob on names, a type, or a predicate.*got "):
+        find(model(), where)

@@ -1,0 +1,189 @@
+"""A model with layers of ours runs chunk by chunk."""
+
+import pytest
+import torch
+from torch import nn
+
+from dsptorch import FIR, Chain, LFORouting, Multirate, Residual, insert, streaming
+from tests.layers.table import CAUSAL, WIDTH, signal
+from tests.strategies import chunkings
+from tests.surgery.models import Sublayer
+from tests.tolerances import assert_close
+
+
+class Model(nn.Module):
+    """Two layers inserted, two built in, one of them nested."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = Sublayer()
+        self.body = nn.Sequential(Residual(Chain(FIR(WIDTH, 3, init="delays"), Multirate(WIDTH))), Sublayer())
+        self.last = LFORouting(WIDTH)
+
+    def forward(self, x):
+        return self.last(self.body(self.first(x)))
+
+
+def model():
+    torch.manual_seed(0)
+    m = Model()
+    insert(m, "first", lambda _: Multirate(WIDTH, 3))
+    insert(m, "body.1", lambda _: FIR(WIDTH, 4, init="lowpass"), position="after")
+    return m.double()
+
+
+def run(m, x, seed=0):
+    lengths = chunkings(x.shape[1], torch.Generator().manual_seed(seed))
+    return torch.cat([m(chunk) for chunk in x.split(lengths, 1)], 1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_chunks_equal_the_whole(seed):
+    m, x = model(), signal(time=31)
+    with streaming(m):
+        y = run(m, x, seed)
+    assert_close(y, m(x))
+    with pytest.raises(AssertionError):
+        assert_close(run(m, x, seed), m(x))  # without the context each chunk starts anew
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_a_layer_by_itself_is_a_model(name):
+    layer, x = CAUSAL[name]().double(), signal()
+    with streaming(layer):
+        y = run(layer, x)
+    assert_close(y, layer(x))
+
+
+def test_gradients():
+    m, x = model(), signal()
+
+    def gradients(forward):
+        m.zero_grad()
+        forward().square().sum().backward()
+        return [p.grad.clone() for p in m.parameters() if p.grad is not None]
+
+    def streamed():
+        with streaming(m):
+            return run(m, x)
+
+    ours, expected = gradients(streamed), gradients(lambda: m(x))
+    assert len(ours) == len(expected) > 5
+    for a, b in zip(ours, expected, strict=True):
+        assert_close(a, b)
+
+
+def test_reset_starts_a_new_signal():
+    m, x = model(), signal()
+    with streaming(m) as stream:
+        first = m(x)
+        assert not torch.allclose(m(x), first)
+        stream.reset()
+        assert_close(m(x), first)
+        stream.reset()
+        m(signal(batch=5))  # another batch size
+
+
+def test_states_are_by_name_and_the_outermost_layers_keep_them():
+    m = model()
+    with streaming(m) as stream:
+        assert stream.states == {}
+        m(signal())
+    assert set(stream.states) == {"first.dsp_before", "body.0", "body.1.dsp_after", "last"}
+    assert all(torch.equal(state.position, torch.tensor([19, 19])) for state in stream.states.values())
+
+
+def test_the_model_is_as_before():
+    m, x = model(), signal()
+    expected = m(x)
+    attributes = [sorted(vars(module)) for module in m.modules()]
+
+    def check():
+        assert [sorted(vars(module)) for module in m.modules()] == attributes
+        assert torch.equal(m(x), expected)
+
+    with streaming(m):
+        m(x)
+        with pytest.raises(AssertionError):
+            check()
+    check()
+    with pytest.raises(ValueError, match="channels"), streaming(m):
+        m(x[..., :2].repeat(1, 1, 4))
+    check()
+
+
+def test_two_models_stream_side_by_side():
+    a, b, x = model(), model(), signal()
+    with streaming(a), streaming(b):
+        ya, yb = run(a, x, 1), run(b, x, 2)
+    assert_close(ya, a(x))
+    assert_close(yb, b(x))
+
+
+def test_refuses_to_nest():
+    m, x = model(), signal()
+    with streaming(m):
+        m(x[:, :4])
+        with pytest.raises(ValueError, match=r"first\.dsp_before is streaming already"), streaming(m):
+            pass
+        with pytest.raises(ValueError, match="is streaming already"), streaming(m.last):
+            pass
+        y = m(x[:, 4:])  # the refusal did not end the outer stream
+    assert_close(y, m(x)[:, 4:])
+
+
+def test_refuses_to_look_ahead():
+    m = nn.Sequential(FIR(WIDTH), FIR(WIDTH, 3, causal=False))
+    with pytest.raises(ValueError, match=r"1 looks ahead by 1 samples"), streaming(m):
+        pass
+    assert "forward" not in vars(m[0])
+
+
+def test_refuses_a_model_without_layers():
+    with (
+        pytest.raises(ValueError, match="Linear has no dsptorch layer to stream"),
+        streaming(nn.Linear(2, 2)),
+    ):
+        pass
+
+
+class Twice(nn.Module):
+    """One layer, two signals."""
+
+    def __init__(self):
+        super().__init__()
+        self.filter = FIR(WIDTH, 3, init="lowpass")
+
+    def forward(self, x):
+        return self.filter(self.filter(x))
+
+
+def shared():
+    layer = FIR(WIDTH, 3, init="lowpass")
+    return nn.Sequential(layer, nn.GELU(), layer)
+
+
+@pytest.mark.parametrize("make", [Twice, shared], ids=["called twice", "two names"])
+def test_a_layer_that_is_used_twice_is_refused_or_right(make):
+    """One state cannot serve two signals: an error, never wrong numbers."""
+    m, x = make(), signal(dtype=torch.float32)
+    try:
+        with streaming(m):
+            y = run(m, x)
+    except ValueError as error:
+        assert "twice" in str(error) or "more than once" in str(error) or "places" in str(error)  # noqa: PT017
+    else:
+        assert_close(y, m(x))
+
+
+def test_an_exception_inside_ends_the_stream():
+    m = model()
+
+    def interrupted():
+        with streaming(m):
+            m(signal())
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        interrupted()
+    assert not any("forward" in vars(module) for module in m.modules())

@@ -1,0 +1,275 @@
+"""The public check finds every leak that we know of, and accuses nobody else."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import dsptorch
+from dsptorch.testing import assert_causal
+from tests.layers.table import CAUSAL, WIDTH, build
+
+SIGNAL = torch.randn(1, 40, 4, generator=torch.Generator().manual_seed(0))
+IDS = torch.randint(0, 11, (2, 24), generator=torch.Generator().manual_seed(0))
+
+
+def shifted(x, by):
+    """x[t + by]."""
+    return F.pad(x, (0, 0, 0, by))[:, by:]
+
+
+def block_mean_and_hold(x):
+    mean = F.avg_pool1d(x.transpose(1, 2), 2, ceil_mode=True)
+    return x - F.interpolate(mean, x.shape[1]).transpose(1, 2)
+
+
+def symmetric_padding(x):
+    return F.conv1d(x.transpose(1, 2), torch.ones(4, 1, 3), padding=1, groups=4).transpose(1, 2)
+
+
+def linear_interpolation(x):
+    held = x.transpose(1, 2)[..., ::2]
+    return F.interpolate(held, x.shape[1], mode="linear", align_corners=True).transpose(1, 2)
+
+
+def one_phase_of_sixteen(x):
+    phase = (torch.arange(x.shape[1]) % 16 == 11).unsqueeze(-1)
+    return x + phase * shifted(x, 1)
+
+
+def attention(x, is_causal=False):
+    return F.scaled_dot_product_attention(x, x, x, is_causal=is_causal)
+
+
+def group_norm_over_time(x):
+    return F.group_norm(x.transpose(1, 2), 2).transpose(1, 2)
+
+
+LEAKS = {
+    "block mean and hold": block_mean_and_hold,
+    "symmetric padding": symmetric_padding,
+    "linear interpolation": linear_interpolation,
+    "one phase of sixteen": one_phase_of_sixteen,
+    "one part in 10,000": lambda x: x + 1e-4 * shifted(x, 1),
+    "the last sample alone": lambda x: x + x[:, -1:],
+    "far ahead": lambda x: x + shifted(x, 30),
+    "one channel of four": lambda x: x + torch.tensor([0.0, 0, 1, 0]) * shifted(x, 1),
+    "group norm over time": group_norm_over_time,
+    "attention without a mask": attention,
+    "normalised by the whole": lambda x: x / x.abs().amax(1, keepdim=True),
+    "reversed": lambda x: x.flip(1),
+    "the number of zeros ahead": lambda x: x + (shifted(x, 1) > 0),
+    "a bidirectional GRU": lambda x: nn.GRU(4, 2, batch_first=True, bidirectional=True)(x)[0],
+    "turns to NaN": lambda x: torch.where(shifted(x, 1) > 10, torch.nan, x),
+    "fft convolution": lambda x: torch.fft.irfft(torch.fft.rfft(x, 128, dim=1), 128, dim=1)[:, : x.shape[1]],
+}
+
+
+@pytest.mark.parametrize("name", LEAKS)
+def test_catches(name):
+    torch.manual_seed(0)
+    model = LEAKS[name] if "GRU" not in name else BiGRU()
+    with pytest.raises(
+        AssertionError, match=r"not causal: the output at time \d+ changed by .* from time \d+ on"
+    ):
+        assert_causal(model, SIGNAL)
+
+
+class BiGRU(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gru = nn.GRU(4, 2, batch_first=True, bidirectional=True)
+
+    def forward(self, x):
+        return self.gru(x)[0]
+
+
+class GRU(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gru = nn.GRU(4, 4, batch_first=True)
+
+    def forward(self, x):
+        return self.gru(x)  # a tuple: its first tensor counts
+
+
+class Conv(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv1d(4, 6, 3, padding=2)
+
+    def forward(self, x):
+        return self.conv(x.transpose(1, 2)).transpose(1, 2)[:, : x.shape[1]]
+
+
+class Transformer(nn.Module):
+    """Token ids in, logits out; with dropout and positions."""
+
+    def __init__(self, causal=True):
+        super().__init__()
+        self.embed = nn.Embedding(11, 8)
+        self.positions = nn.Embedding(24, 8)
+        self.dropout = nn.Dropout(0.5)
+        self.qkv = nn.Linear(8, 24)
+        self.head = nn.Linear(8, 11)
+        self.causal = causal
+
+    def forward(self, ids):
+        x = self.dropout(self.embed(ids) + self.positions.weight[: ids.shape[1]])
+        q, k, v = (part.unflatten(-1, (2, 4)).transpose(1, 2) for part in self.qkv(x).chunk(3, -1))
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
+        return {"logits": self.head(x + mixed.transpose(1, 2).flatten(2)), "loss": None}
+
+
+HONEST = {
+    "identity": lambda x: x,
+    "constant": torch.ones_like,
+    "running mean": lambda x: x.cumsum(1) / torch.arange(1, x.shape[1] + 1).unsqueeze(-1),
+    "layer norm": lambda x: F.layer_norm(x, x.shape[-1:]),
+    "causal attention": lambda x: attention(x, is_causal=True),
+    "late": lambda x: F.pad(x, (0, 0, 3, 0))[:, :-3],
+    "causal convolution": Conv(),
+    "GRU": GRU(),
+}
+
+
+@pytest.mark.parametrize("name", HONEST)
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_accuses_no_honest_model(name, scale):
+    assert_causal(HONEST[name], SIGNAL * scale)
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_accuses_no_layer_of_ours(name):
+    assert_causal(build(name, torch.float32), SIGNAL)
+
+
+@pytest.mark.parametrize("vocab_size", [None, 11])
+def test_token_ids(vocab_size):
+    torch.manual_seed(0)
+    assert_causal(Transformer(), IDS, vocab_size=vocab_size)
+    with pytest.raises(AssertionError, match="not causal"):
+        assert_causal(Transformer(causal=False), IDS, vocab_size=vocab_size)
+
+
+def test_token_ids_that_leak_only_where_the_next_is_one_id():
+    def peek(ids):
+        return F.one_hot(ids, 11).float() + (F.pad(ids, (0, 1))[:, 1:] == ids[:, :1]).unsqueeze(-1)
+
+    with pytest.raises(AssertionError):
+        assert_causal(peek, IDS, vocab_size=11)
+
+
+def test_replacements_stay_in_the_vocabulary():
+    seen = []
+
+    def model(ids):
+        seen.append(ids)
+        return F.one_hot(ids, 7)
+
+    assert_causal(model, torch.zeros(1, 10, dtype=torch.int64), vocab_size=7)
+    assert {int(i) for ids in seen for i in ids.unique()} <= set(range(7))
+    assert len(torch.cat([ids.flatten() for ids in seen]).unique()) > 3
+
+
+def test_every_cut_is_tested():
+    """A leak at any one time is found, whatever its place."""
+    for time in range(0, 39, 3):
+        at = (torch.arange(40) == time).unsqueeze(-1)
+        with pytest.raises(AssertionError, match=f"at time {time} .* from time {time + 1} on"):
+            assert_causal(lambda x, at=at: x + at * shifted(x, 1), SIGNAL)
+
+
+@pytest.mark.parametrize("ahead", [1, 2, 7])
+def test_says_how_far_ahead(ahead):
+    with pytest.raises(AssertionError, match=f"sees at least {ahead} samples ahead"):
+        assert_causal(lambda x: x + shifted(x, ahead), SIGNAL)
+
+
+def test_longer_than_one_pass():
+    x = torch.randn(1, 150, 2)
+    assert_causal(lambda x: x.cumsum(1), x)
+    at = (torch.arange(150) == 140).unsqueeze(-1)
+    with pytest.raises(AssertionError, match="at time 140"):
+        assert_causal(lambda x: x + at * shifted(x, 1), x)
+
+
+def test_every_row_is_tested():
+    x = torch.stack([torch.zeros(12, 2), torch.ones(12, 2)])
+    with pytest.raises(AssertionError):
+        assert_causal(lambda x: x + (x[:, :1] == 1) * shifted(x, 1), x)
+
+
+@pytest.mark.parametrize("leaks", [False, True])
+def test_leaves_modes_and_random_state_as_they_were(leaks):
+    model = nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 4), nn.Sequential(nn.Dropout(0.5)), Noise(leaks))
+    model[1].eval()
+    model[2].train()
+    modes = [module.training for module in model.modules()]
+    state = torch.get_rng_state()
+    if leaks:
+        with pytest.raises(AssertionError):
+            assert_causal(model, SIGNAL)
+    else:
+        assert_causal(model, SIGNAL)
+    assert [module.training for module in model.modules()] == modes
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+class Noise(nn.Module):
+    """Draws random numbers, and may leak."""
+
+    def __init__(self, leaks):
+        super().__init__()
+        self.leaks = leaks
+
+    def forward(self, x):
+        torch.rand(3)
+        assert not torch.is_grad_enabled()
+        return shifted(x, 1) if self.leaks else x
+
+
+def test_a_function_is_not_left_with_another_random_state():
+    state = torch.get_rng_state()
+    assert_causal(lambda x: x + 0 * torch.rand(1), SIGNAL)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_changes_nothing_of_the_example():
+    x = SIGNAL.clone().requires_grad_()
+    assert_causal(dsptorch.Multirate(WIDTH), x)
+    assert torch.equal(x, SIGNAL)
+    assert x.grad is None
+
+
+def test_repeats_itself():
+    def message():
+        with pytest.raises(AssertionError) as caught:
+            assert_causal(symmetric_padding, SIGNAL)
+        return str(caught.value)
+
+    assert message() == message()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_other_precisions(dtype):
+    assert_causal(lambda x: x.cumsum(1), SIGNAL.to(dtype))
+    with pytest.raises(AssertionError):
+        assert_causal(lambda x: x + shifted(x, 1), SIGNAL.to(dtype))
+
+
+@pytest.mark.parametrize(
+    ("model", "example", "kind", "message"),
+    [
+        (nn.Identity(), [1.0], TypeError, "example must be a tensor, got list"),
+        (nn.Identity(), torch.ones(5), ValueError, r"\(batch, time\).*got shape \(5,\)"),
+        (nn.Identity(), torch.ones(0, 5, 2), ValueError, r"at least 1 row.*got shape \(0, 5, 2\)"),
+        (nn.Identity(), torch.ones(1, 1, 2), ValueError, r"2 moments.*got shape \(1, 1, 2\)"),
+        (lambda x: x.sum(1), torch.ones(1, 5, 2), ValueError, r"\(batch, time\) = \(4, 5\), got \(4, 2\)"),
+        (lambda x: None, torch.ones(1, 5, 2), ValueError, "got"),
+        (lambda x: (None, 3), torch.ones(1, 5, 2), ValueError, "got None"),
+    ],
+)
+def test_refuses(model, example, kind, message):
+    with pytest.raises(kind, match=message):
+        assert_causal(model, example)
