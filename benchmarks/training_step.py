@@ -122,6 +122,7 @@ def main() -> None:
             steps[name], parameters[name] = training_step(config, arm, ids, mode)
             losses = first_losses(steps[name])  # compiles, too
             expected = eager_losses[name]
+            print("DEBUG", name, mode, losses, expected, flush=True)
             if max(abs(a - b) for a, b in zip(losses, expected, strict=True)) > 1e-3:
                 sys.exit(f"Nothing was timed: {name}, {mode}, has losses {losses}, in eager {expected}.")
         timings = round_robin(steps, options.repeats, options.device)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dsptorch.functional import stream
+from dsptorch.functional.pattern import Pattern
 from dsptorch.functional.periodic_fir import PeriodicFIR
 from dsptorch.functional.validate import check_int, check_signal
 
@@ -115,16 +116,21 @@ class FilterLayer(Layer):
         """The filter with the present weights and hyperparameters."""
 
     @property
+    def pattern(self) -> Pattern:
+        """The taps that the filter may have: its structure, which no weight changes."""
+        return self.filter().node.pattern
+
+    @property
     def lookahead(self) -> int:  # noqa: D102
-        return self.filter().lookahead
+        return self.pattern.lookahead
 
     @property
     def period(self) -> int:  # noqa: D102
-        return self.filter().period
+        return self.pattern.period
 
     @property
     def receptive_field(self) -> int:  # noqa: D102
-        return self.filter().receptive_field
+        return self.pattern.lookahead + 1 + self.pattern.memory
 
     def process(self, x: Tensor, state: stream.FIRState | None) -> tuple[Tensor, stream.FIRState]:  # noqa: D102
         return stream.step(self.filter().node, x, state)

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from dsptorch.functional.design import firwin
 from dsptorch.functional.multirate import multirate, multirate_step
+from dsptorch.functional.pattern import Pattern
 from dsptorch.functional.periodic_fir import PeriodicFIR
 from dsptorch.functional.stream import FIRState
 from dsptorch.functional.validate import check_int
@@ -87,6 +88,7 @@ class Multirate(FilterLayer):
         self.recon = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
         self.detail = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
         self.reset_parameters()
+        self._pattern = self.filter().node.pattern  # here, for Dynamo does not trace how it comes about
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -101,6 +103,10 @@ class Multirate(FilterLayer):
     @property
     def _offset(self) -> int:
         return 0 if self.causal else self.kernel_size // 2
+
+    @property
+    def pattern(self) -> Pattern:  # noqa: D102
+        return self._pattern
 
     def filter(self) -> PeriodicFIR:
         """The block as one filter, with the present weights and hyperparameters."""

@@ -1,4 +1,4 @@
-"""Every layer is a good nn.Module: dtypes, gradients, copies, compilation, export, construction."""
+"""Every layer is a good nn.Module: dtypes, gradients, copies, construction."""
 
 import copy
 import io
@@ -11,13 +11,11 @@ from torch.autograd.gradcheck import GradcheckError
 
 import dsptorch
 from dsptorch import BoundedHyperparam, LFORouting
-from tests.layers.table import CAUSAL, CENTRED, LAYERS, WIDTH, build, signal
+from tests.layers.table import LAYERS, WIDTH, build, signal
 from tests.tolerances import assert_close, assert_same
 
 each = pytest.mark.parametrize("name", LAYERS)
 each_with_parameters = pytest.mark.parametrize("name", [name for name in LAYERS if name != "Delay"])
-KINDS = {type(build(name)): name for name in reversed(CAUSAL)}
-one_of_each_kind = pytest.mark.parametrize("name", sorted(KINDS.values()))
 SENSITIVE = ("raw", "phase", "amplitude", "bias")  # of hyperparameters and gates: never below float32
 
 
@@ -202,90 +200,6 @@ def test_state_dict_round_trip(name):
     other.load_state_dict(torch.load(buffer, weights_only=True), strict=True)
     assert_same(other(signal()), layer(signal()))
     assert set(layer.state_dict()) == {n for n, _ in layer.named_parameters()}
-
-
-# Graphs
-
-
-def check_compiled(layer, x):
-    torch._dynamo.reset()
-    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
-    outputs = []
-    for run in (layer, compiled):
-        layer.zero_grad()
-        signal_ = x.clone().requires_grad_()
-        y = run(signal_)
-        (y * y).sum().backward()
-        outputs.append([y, signal_.grad, *(p.grad for p in layer.parameters())])
-    for ours, eager in zip(*outputs, strict=True):
-        assert_close(ours, eager)
-
-
-@one_of_each_kind
-def test_compiles_to_one_graph(name):
-    check_compiled(build(name), signal(2, 7))
-
-
-def test_a_graph_break_is_caught():
-    class Breaks(dsptorch.FIR):
-        def process(self, x, state):
-            torch._dynamo.graph_break()
-            return super().process(x, state)
-
-    with pytest.raises(torch._dynamo.exc.Unsupported):
-        check_compiled(Breaks(WIDTH), signal(2, 7, torch.float32))
-
-
-def check_compiled_step(layer, backend):
-    """One graph for a first chunk, one for the steps after it, and the numbers of the whole."""
-    torch._dynamo.reset()
-    x = signal(2, 12, torch.float32)
-    step = torch.compile(layer.step, fullgraph=True, backend=backend)
-    y, state = step(x[:, :8])
-    outputs = [y]
-    for t in range(8, 12):
-        y, state = step(x[:, t : t + 1], state)
-        outputs.append(y)
-    assert_close(torch.cat(outputs, 1), layer(x))
-
-
-@pytest.mark.parametrize("name", ["FIR identity", "Multirate", "LFORouting"])
-def test_step_compiles_to_one_graph(name):
-    check_compiled_step(build(name, torch.float32), "aot_eager")
-
-
-@pytest.mark.slow
-@one_of_each_kind
-def test_step_compiles_by_inductor(name):
-    check_compiled_step(build(name, torch.float32), "inductor")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "dtype"),
-    [*((name, torch.float32) for name in (*sorted(KINDS.values()), *CENTRED)), ("Multirate", torch.bfloat16)],
-)
-def test_compiles_by_inductor(name, dtype):
-    torch._dynamo.reset()
-    layer, x = build(name, dtype), signal(2, 33, dtype)
-    compiled = torch.compile(layer, fullgraph=True)
-    for length in (33, 17, 5):
-        y = compiled(x[:, :length])
-        y.float().square().sum().backward()
-        assert_close(y, layer(x[:, :length]))
-
-
-@pytest.mark.parametrize("name", ["FIR identity", "Delay", "LFORouting", "ChannelBottleneck", "Residual"])
-def test_exports(name):
-    layer, x = build(name), signal(2, 7)
-    program = torch.export.export(layer, (x,))
-    assert_close(program.module()(signal(2, 7, seed=5)), layer(signal(2, 7, seed=5)))
-
-
-@pytest.mark.slow
-@each
-def test_exports_every_layer(name):
-    test_exports(name)
 
 
 # Construction
