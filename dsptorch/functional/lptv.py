@@ -82,6 +82,16 @@ def _shifted(x: Tensor, period: int, lags: tuple[int, ...], dtype: torch.dtype) 
     return [padded.narrow(1, before - lag, blocks * period).view(shape) for lag in lags]
 
 
+def _summed(first: Tensor, second: Tensor) -> Tensor:
+    """The sum of the products over rows and blocks: (batch, blocks, P, channels) twice -> (P, channels)."""
+    if torch.compiler.is_compiling() or first.shape[0] == 0:
+        return (first * second).sum((0, 1))
+    total = first[0] * second[0]  # row by row: it stays in the cache, where the whole product would not
+    for row in range(1, first.shape[0]):
+        total.addcmul_(first[row], second[row])
+    return total.sum(0)
+
+
 def _beside_channels(tensor: Tensor, dim: int | None, size: int) -> Tensor:
     """Move a batched dimension into the channels, which are independent: (..., C) -> (..., size * C)."""
     if dim is None:
@@ -146,7 +156,7 @@ class _Correlation(Function):
     def forward(x: Tensor, v: Tensor, period: int, lags: tuple[int, ...]) -> Tensor:
         dtype = _accumulation_dtype(x, v)
         (blocks,) = _shifted(v, period, (0,), dtype)
-        return torch.stack([(blocks * view).sum((0, 1)) for view in _shifted(x, period, lags, dtype)], 1)
+        return torch.stack([_summed(blocks, view) for view in _shifted(x, period, lags, dtype)], 1)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

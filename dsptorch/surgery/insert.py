@@ -24,7 +24,7 @@ def insert(
     """Insert a layer before or after submodules of any model, in place.
 
     The layer becomes a child of the submodule, named `dsp_before` or `dsp_after`, and acts on its first
-    argument or on its output. Nothing else changes: classes, attributes and the names of parameters stay, so
+    argument or on its output, inside the submodule's own hooks. Nothing else changes: classes, attributes and the names of parameters stay, so
     old checkpoints load with `strict=False`, and `remove` restores the model exactly. Everything is checked
     before anything is changed. Insertions at the same place are applied in the order in which they came.
 
@@ -70,7 +70,7 @@ def insert(
     for name, target in targets.items():
         child = _free_name(target, _NAMES[position])
         target.add_module(child, layers[name].train(target.training))
-        _hook(target, child, position)
+        _attach(target, child, position)
         names.append(f"{name}.{child}")
     return names
 
@@ -112,74 +112,87 @@ def remove(model: nn.Module, where: Where | None = None) -> list[str]:
         )
     for name in chosen:
         parent, child = name.rpartition(".")[::2]
-        _unhook(model.get_submodule(parent), child)
+        _detach(model.get_submodule(parent), child)
     return list(chosen)
 
 
-class _Before:
-    """The hook that applies the child `name` of a module to its first argument, by place or by keyword."""
+class _Forward:
+    """What a module's `forward` is while layers are inserted: its own, between them.
 
-    def __init__(self, name: str, argument: str) -> None:
-        self.name, self.argument = name, argument
+    It is set on the instance. Hooks would do the same, but `torch.compile` does not guard on hooks: it would run the
+    code of a plain model for one with insertions that was compiled after it.
+    """
 
-    def __call__(
-        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        layer = module.get_submodule(self.name)
-        if args:
-            return (layer(args[0]), *args[1:]), kwargs
-        if self.argument in kwargs:
-            return args, {**kwargs, self.argument: layer(kwargs[self.argument])}
-        given = f"with {', '.join(kwargs)} alone" if kwargs else "without arguments"
-        raise TypeError(
-            f"{self.name} acts on the argument {self.argument!r} of {type(module).__name__}, which was called {given}"
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+        self.own = vars(module).get("forward")  # most modules have only their class's
+        self.argument = next(iter(inspect.signature(module.forward).parameters))
+        self.before: tuple[str, ...] = ()
+        self.after: tuple[str, ...] = ()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        module = self.module
+        for name in self.before:
+            layer = module.get_submodule(name)
+            if args:
+                args = (layer(args[0]), *args[1:])
+            elif self.argument in kwargs:
+                kwargs = {**kwargs, self.argument: layer(kwargs[self.argument])}
+            else:
+                raise TypeError(
+                    f"{name} acts on the argument {self.argument!r} of {type(module).__name__}, which was called with "
+                    f"{', '.join(kwargs) or 'no argument'}"
+                )
+        output = (
+            type(module).forward(module, *args, **kwargs) if self.own is None else self.own(*args, **kwargs)
         )
+        for name in self.after:
+            output = _applied(module, name, output)
+        return output
 
 
-class _After:
-    """The hook that applies the child `name` of a module to its output, or to the first of several."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-        layer = module.get_submodule(self.name)
-        if isinstance(output, Tensor):
-            return layer(output)
-        if type(output) in (tuple, list) and output and isinstance(output[0], Tensor):
-            return type(output)((layer(output[0]), *output[1:]))
-        raise TypeError(
-            f"{self.name} was inserted after {type(module).__name__}, whose output must be a tensor or a tuple that "
-            f"starts with one, got {type(output).__name__}; insert it before the next submodule instead"
-        )
+def _applied(module: nn.Module, name: str, output: Any) -> Any:
+    """Apply a child to an output, or to the first of several."""
+    layer = module.get_submodule(name)
+    if isinstance(output, Tensor):
+        return layer(output)
+    if type(output) in (tuple, list) and output and isinstance(output[0], Tensor):
+        return type(output)((layer(output[0]), *output[1:]))
+    raise TypeError(
+        f"{name} was inserted after {type(module).__name__}, whose output must be a tensor or a tuple that starts with "
+        f"one, got {type(output).__name__}; insert it before the next submodule instead"
+    )
 
 
-def _hook(target: nn.Module, child: str, position: str) -> None:
+def _attach(target: nn.Module, child: str, position: str) -> None:
+    forward = vars(target).get("forward")
+    if not isinstance(forward, _Forward):
+        forward = _Forward(target)
+        target.forward = forward
     if position == "before":
-        argument = next(iter(inspect.signature(target.forward).parameters))
-        target.register_forward_pre_hook(_Before(child, argument), with_kwargs=True)
+        forward.before += (child,)
     else:
-        target.register_forward_hook(_After(child))
+        forward.after += (child,)
 
 
-def _unhook(target: nn.Module, child: str) -> None:
-    for hooks, with_kwargs in (
-        (target._forward_pre_hooks, target._forward_pre_hooks_with_kwargs),
-        (target._forward_hooks, target._forward_hooks_with_kwargs),
-    ):
-        for key, hook in list(hooks.items()):
-            if isinstance(hook, (_Before, _After)) and hook.name == child:
-                del hooks[key]
-                with_kwargs.pop(key, None)
+def _detach(target: nn.Module, child: str) -> None:
+    forward = vars(target)["forward"]
+    forward.before = tuple(name for name in forward.before if name != child)
+    forward.after = tuple(name for name in forward.after if name != child)
+    if not forward.before + forward.after:
+        del target.forward
+        if forward.own is not None:
+            target.forward = forward.own
     delattr(target, child)
 
 
 def _inserted(model: nn.Module) -> dict[str, nn.Module]:
     found = {}
     for name, module in model.named_modules():
-        for hook in (*module._forward_pre_hooks.values(), *module._forward_hooks.values()):
-            if isinstance(hook, (_Before, _After)):
-                found[f"{name}.{hook.name}" if name else hook.name] = module.get_submodule(hook.name)
+        forward = vars(module).get("forward")
+        if isinstance(forward, _Forward):
+            for child in forward.before + forward.after:
+                found[f"{name}.{child}" if name else child] = module.get_submodule(child)
     return found
 
 

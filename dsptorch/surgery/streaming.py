@@ -75,7 +75,10 @@ def streaming(model: nn.Module) -> Iterator[Stream]:
                 f"{name or 'the model'} looks ahead by {layer.lookahead} samples and cannot stream"
             )
         if "forward" in vars(layer):
-            raise ValueError(f"{name or 'the model'} is streaming already; leave that context first")
+            raise ValueError(
+                f"{name or 'the model'} streams already, or something was inserted around it; leave that "
+                "context, or insert around another module"
+            )
     stream = Stream(layers)
     hooks = (
         model.register_forward_pre_hook(stream._begin),
