@@ -101,9 +101,7 @@ def main() -> None:
     options = parser.parse_args()
     chosen = {name: arm for name, arm in arms().items() if name in {PLAIN, *options.arms}}
     torch.set_num_threads(options.threads)
-    # The models share one forward. Dynamo, by default, sees no difference between two of them if they differ in hooks
-    # alone, as `insert` makes them, and would run the code of the first for all.
-    torch._dynamo.config.skip_nnmodule_hook_guards = False
+    # The models share one forward, which is compiled once for each.
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 2 * len(chosen))
     known = facts(options.device)
     print_facts(known)

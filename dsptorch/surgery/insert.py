@@ -24,9 +24,10 @@ def insert(
     """Insert a layer before or after submodules of any model, in place.
 
     The layer becomes a child of the submodule, named `dsp_before` or `dsp_after`, and acts on its first
-    argument or on its output, inside the submodule's own hooks. Nothing else changes: classes, attributes and the names of parameters stay, so
-    old checkpoints load with `strict=False`, and `remove` restores the model exactly. Everything is checked
-    before anything is changed. Insertions at the same place are applied in the order in which they came.
+    argument or on its output, inside the submodule's own hooks. Nothing else changes: classes and the names of
+    parameters stay, so old checkpoints load with `strict=False`, and `remove` restores the model exactly.
+    Everything is checked before anything is changed. Insertions at the same place are applied in the order in
+    which they came.
 
     Args:
         model: Any module.

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from dsptorch import Layer, FIR, Chain, LFORouting, Multirate, Residual, insert, streaming
+from dsptorch import FIR, Chain, Layer, LFORouting, Multirate, Residual, insert, streaming
 from tests.layers.table import CAUSAL, WIDTH, signal
 from tests.strategies import chunkings
 from tests.surgery.models import Sublayer
@@ -126,7 +126,7 @@ def test_refuses_to_nest():
         m(x[:, :4])
         with pytest.raises(ValueError, match=r"first\.dsp_before streams already"), streaming(m):
             pass
-        with pytest.raises(ValueError, match="is streaming already"), streaming(m.last):
+        with pytest.raises(ValueError, match="streams already"), streaming(m.last):
             pass
         y = m(x[:, 4:])  # the refusal did not end the outer stream
     assert_close(y, m(x)[:, 4:])
