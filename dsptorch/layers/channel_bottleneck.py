@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from dsptorch.functional.channel_bottleneck import width_mask
 from dsptorch.hyperparams import BoundedHyperparam, Hyperparam, check_hyperparam, current, fixed_repr
-from dsptorch.layers.base import Layer, PositionState
+from dsptorch.layers.pointwise import MomentLayer
 
 
-class ChannelBottleneck(Layer):
+class ChannelBottleneck(MomentLayer):
     """Add what passes through a narrow layer, at every moment by itself.
 
         D_b = floor(bottleneck_ratio * d_model)
@@ -89,28 +89,12 @@ class ChannelBottleneck(Layer):
             module.reset_parameters()
         self.residual_weight.fill_(1.0)
 
-    @property
-    def lookahead(self) -> int:
-        """0."""
-        return 0
-
-    @property
-    def period(self) -> int:
-        """1: every moment is treated alike."""
-        return 1
-
-    @property
-    def receptive_field(self) -> int:
-        """1: every moment is treated by itself."""
-        return 1
-
-    def process(self, x: Tensor, state: PositionState | None) -> tuple[Tensor, PositionState]:  # noqa: D102
+    def apply_moments(self, x: Tensor) -> Tensor:  # noqa: D102
         hidden = F.gelu(self.down(self.norm(x)))
         if isinstance(self.bottleneck_ratio, BoundedHyperparam):
             hidden = hidden * self._mask().to(hidden.dtype)
         gain = (1 - current(self.residual_mix)) * self.residual_weight
-        y = torch.addcmul(x, self.up(hidden).to(x.dtype), gain.to(x.dtype))
-        return y, PositionState.after(x, state)
+        return torch.addcmul(x, self.up(hidden).to(x.dtype), gain.to(x.dtype))
 
     @torch.no_grad()
     def compact(self) -> "ChannelBottleneck":

@@ -1,11 +1,39 @@
 """Modules that treat every moment by itself, as layers."""
 
+from abc import abstractmethod
+
 from torch import Tensor, nn
 
 from dsptorch.layers.base import Layer, PositionState
 
 
-class Pointwise(Layer):
+class MomentLayer(Layer):
+    """A layer that treats every moment by itself: a subclass says how in `apply_moments`, all else follows."""
+
+    @abstractmethod
+    def apply_moments(self, x: Tensor) -> Tensor:
+        """Map (batch, time, d_model) -> the same shape and dtype, each moment by itself."""
+
+    @property
+    def lookahead(self) -> int:
+        """0."""
+        return 0
+
+    @property
+    def period(self) -> int:
+        """1: every moment is treated alike."""
+        return 1
+
+    @property
+    def receptive_field(self) -> int:
+        """1: every moment is treated by itself."""
+        return 1
+
+    def process(self, x: Tensor, state: PositionState | None) -> tuple[Tensor, PositionState]:  # noqa: D102
+        return self.apply_moments(x), PositionState.after(x, state)
+
+
+class Pointwise(MomentLayer):
     """Declare that a module treats every moment by itself, so that it can stand in a Chain.
 
         y[t] = module(x[t])
@@ -33,26 +61,11 @@ class Pointwise(Layer):
             raise TypeError(f"module must be an nn.Module, got {type(module).__name__}")
         self.module = module
 
-    @property
-    def lookahead(self) -> int:
-        """0."""
-        return 0
-
-    @property
-    def period(self) -> int:
-        """1: every moment is treated alike."""
-        return 1
-
-    @property
-    def receptive_field(self) -> int:
-        """1: every moment is treated by itself."""
-        return 1
-
-    def process(self, x: Tensor, state: PositionState | None) -> tuple[Tensor, PositionState]:  # noqa: D102
+    def apply_moments(self, x: Tensor) -> Tensor:  # noqa: D102
         y: Tensor = self.module(x)
         if y.shape != x.shape:
             raise ValueError(
                 f"Pointwise needs a module that keeps the shape, but {type(self.module).__name__} made "
                 f"{tuple(y.shape)} of {tuple(x.shape)}"
             )
-        return y.to(x.dtype), PositionState.after(x, state)
+        return y.to(x.dtype)
