@@ -134,9 +134,7 @@ def facts(device: torch.device) -> dict[str, Any]:
         "processor": _processor(),
         "cores": cores(),
         "threads": torch.get_num_threads(),
-        "environment": {
-            k: v for k, v in os.environ.items() if k.startswith(("OMP_", "MKL_", "TORCHINDUCTOR_"))
-        },
+        "environment": {k: v for k, v in os.environ.items() if k.startswith(("OMP_", "MKL_"))},
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "load average before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     }

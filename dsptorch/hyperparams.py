@@ -91,7 +91,7 @@ class BoundedHyperparam(nn.Module):
 
     @torch.no_grad()
     def set_(self, value: float | Tensor) -> None:
-        """Move to a value in [low, high]; nothing changes if it is outside."""
+        """Move to a value in [low, high]; a bound is placed 1 % inside; nothing changes if the value is outside."""
         value = torch.as_tensor(value, dtype=self.raw.dtype)
         self.raw.copy_(from_bounded(value, self.low, self.high, log=self.log).expand_as(self.raw))
 
@@ -121,7 +121,9 @@ Hyperparam = float | BoundedHyperparam
 """What a layer's hyperparameter argument takes: a fixed number, or one that learns."""
 
 
-def check_hyperparam(name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> Hyperparam:
+def check_hyperparam(
+    name: str, value: Any, low: float = -math.inf, high: float = math.inf, *, width: int = 1
+) -> Hyperparam:
     """Return a hyperparameter argument if it is one: finite, and within what makes sense for it.
 
     Args:
@@ -129,6 +131,7 @@ def check_hyperparam(name: str, value: Any, low: float = -math.inf, high: float 
         value: What was given.
         low: The least value that makes sense.
         high: The greatest.
+        width: How many values it may hold instead of one: d_model for one a channel.
 
     Raises:
         TypeError: If it is neither a number nor a BoundedHyperparam.
@@ -139,6 +142,9 @@ def check_hyperparam(name: str, value: Any, low: float = -math.inf, high: float 
             raise ValueError(
                 f"{name} must stay in [{low:g}, {high:g}], got bounds [{value.low:g}, {value.high:g}]; narrow them"
             )
+        if value.raw.numel() != 1 and tuple(value.raw.shape) != (width,):
+            one_each = f", or {width}, one a channel" if width > 1 else ""
+            raise ValueError(f"{name} must hold 1 value{one_each}, got shape {tuple(value.raw.shape)}")
         return value
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(
@@ -196,12 +202,17 @@ def param_groups(model: nn.Module, *, weight_decay: float) -> list[dict[str, Any
     """
     if not math.isfinite(weight_decay) or weight_decay < 0:
         raise ValueError(f"weight_decay must be a finite number, at least 0, got {weight_decay}")
-    spared = {
-        id(getattr(module, name))
-        for module in model.modules()
-        for name in getattr(module, "no_weight_decay", ())
-    }
+    spared = {id(parameter) for module in model.modules() for parameter in _not_decayed(module)}
     params = [p for p in model.parameters() if p.requires_grad]
     decayed = [p for p in params if p.dim() >= 2 and id(p) not in spared]
     others = [p for p in params if p.dim() < 2 or id(p) in spared]
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def _not_decayed(module: nn.Module) -> Iterator[nn.Parameter]:
+    """The parameters that a module names in `no_weight_decay`, an attribute or (as in timm) a method."""
+    names = getattr(module, "no_weight_decay", ())
+    own = dict(module.named_parameters())
+    for name in names() if callable(names) else names:
+        parametrized = f"parametrizations.{name}."  # by torch.nn.utils.parametrize: the originals stand there
+        yield from (p for key, p in own.items() if key == name or key.startswith(parametrized))

@@ -8,7 +8,16 @@ import torch
 from hypothesis import strategies as st
 from torch import nn
 
-from dsptorch import FIR, BoundedHyperparam, Chain, LFORouting, Multirate, named_hyperparams, param_groups
+from dsptorch import (
+    FIR,
+    BoundedHyperparam,
+    Chain,
+    ChannelBottleneck,
+    LFORouting,
+    Multirate,
+    named_hyperparams,
+    param_groups,
+)
 from dsptorch.hyperparams import check_hyperparam
 from tests.layers.table import LAYERS, build
 from tests.strategies import fails, holds
@@ -276,3 +285,17 @@ def test_groups_make_an_optimizer():
 def test_groups_refuse_a_decay_that_is_none(decay):
     with pytest.raises(ValueError, match=f"weight_decay.*at least 0, got {decay}"):
         param_groups(nn.Linear(2, 2), weight_decay=decay)
+
+
+def test_param_groups_takes_timms_method():
+    class Timm(torch.nn.Linear):
+        def no_weight_decay(self):
+            return {"weight"}
+
+    decayed, others = param_groups(Timm(2, 2), weight_decay=0.1)
+    assert (len(decayed["params"]), len(others["params"])) == (0, 2)
+
+
+def test_a_hyperparameter_of_another_shape_is_refused():
+    with pytest.raises(ValueError, match="bottleneck_ratio must hold 1 value"):
+        ChannelBottleneck(8, bottleneck_ratio=BoundedHyperparam(0.2, 0.1, 0.3, shape=(8,)))

@@ -239,12 +239,6 @@ class PeriodicFIR:
                 f"step needs a causal filter, but this one looks ahead by {self.lookahead} samples; "
                 f"compose it with PeriodicFIR.delay({self.lookahead}), or filter the whole signal"
             )
-        expected = (x.shape[0], self.memory, x.shape[2])
-        if state is not None and (state.history.shape != expected or state.position.shape != expected[:1]):
-            raise ValueError(
-                f"state must have history of shape {expected} and position of shape {expected[:1]}, got "
-                f"{tuple(state.history.shape)} and {tuple(state.position.shape)}; pass None to start anew"
-            )
         return stream.step(self.node, x, state)
 
     def __repr__(self) -> str:

@@ -26,14 +26,28 @@ def step(node: Node, x: Tensor, state: FIRState | None) -> tuple[Tensor, FIRStat
     batch, time, _ = x.shape
     memory = node.pattern.memory
     if state is None:
-        y = evaluate(node, x)
-        seen = F.pad(x, (0, 0, memory, 0))
-        position = torch.zeros(batch, dtype=torch.int64, device=x.device)
-    else:
-        seen = torch.cat([state.history, x], 1)
-        y = _evaluate_from(node, seen, state.position - memory)[:, memory:]
-        position = state.position
-    return y, FIRState(seen[:, time:], position + time)
+        position = torch.full((batch,), time, dtype=torch.int64, device=x.device)
+        return evaluate(node, x), FIRState(latest(x, memory), position)
+    check_history(state.history, x, memory)
+    seen = torch.cat([state.history, x], 1)
+    y = _evaluate_from(node, seen, state.position - memory)[:, memory:]
+    return y, FIRState(latest(seen, memory), state.position + time)
+
+
+def latest(x: Tensor, memory: int) -> Tensor:
+    """The last `memory` samples, after zeros where there are fewer, in memory of their own."""
+    kept = x[:, -memory:] if memory else x[:, :0]
+    return F.pad(kept, (0, 0, memory - kept.shape[1], 0)).clone()
+
+
+def check_history(history: Tensor, x: Tensor, memory: int) -> None:
+    """Raise unless a state's history belongs before this chunk."""
+    expected = (x.shape[0], memory, x.shape[2])
+    if history.shape != expected:
+        raise ValueError(
+            f"state must have history of shape {expected}, got {tuple(history.shape)}; pass the state that this "
+            "very layer returned for these rows, or None to start anew"
+        )
 
 
 def _evaluate_from(node: Node, x: Tensor, start: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ class ChannelBottleneck(MomentLayer):
         torch.Size([2, 10, 64])
         >>> layer.down.out_features                  # the widest of the interval: ceil(0.35 * 64)
         23
-        >>> layer.compact().down.out_features        # floor(0.25 * 64)
+        >>> layer.compact().down.out_features        # 0.25 * 64
         16
 
     References:
@@ -98,18 +98,20 @@ class ChannelBottleneck(MomentLayer):
 
     @torch.no_grad()
     def compact(self) -> "ChannelBottleneck":
-        """Return a layer cut to its whole width floor(bottleneck_ratio * d_model), at least 1.
+        """Return a layer cut to the nearest whole width, at least 1, with `bottleneck_ratio` a number.
 
-        The units that stay keep their place in the mask, as a gain of their output weights, so the result
-        differs by the tail of the mask alone. `bottleneck_ratio` becomes a number; a layer where it already
-        is one is returned as a copy.
+        The units that stay keep their place in the mask, as a gain of their output weights; those whose weight
+        in the mask is under 1/2 go. So the result differs by the tail of the mask, which is largest (half a
+        unit) for a width halfway between two numbers. A layer whose ratio is a number already is copied.
         """
         ratio = self.bottleneck_ratio
         learned = isinstance(ratio, BoundedHyperparam)
+        if isinstance(ratio, BoundedHyperparam):
+            ratio = max(1, round(ratio.value.item() * self.d_model)) / self.d_model
         weight = self.down.weight
         small = ChannelBottleneck(
             self.d_model,
-            bottleneck_ratio=ratio.value.item() if isinstance(ratio, BoundedHyperparam) else ratio,
+            bottleneck_ratio=ratio,
             residual_mix=copy.deepcopy(self.residual_mix),
             device=weight.device,
             dtype=weight.dtype,

@@ -67,7 +67,8 @@ class FIR(FilterLayer):
         self.kernel_size = check_int("kernel_size", kernel_size, least=1)
         self.causal = causal
         self._delay = check_int("delay", delay, least=0)
-        self._init, self._cutoff = init, check_finite("cutoff", cutoff)
+        self._init = init.detach().clone() if isinstance(init, Tensor) else init
+        self._cutoff = check_finite("cutoff", cutoff)
         if isinstance(init, Tensor):
             if init.shape != (kernel_size, d_model):
                 raise ValueError(

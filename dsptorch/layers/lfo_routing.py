@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from dsptorch.functional.lfo_routing import grouped_conv, lfo_gate
 from dsptorch.functional.lptv import lptv_filter
+from dsptorch.functional.stream import check_history, latest
 from dsptorch.functional.validate import check_finite, check_int
 from dsptorch.hyperparams import (
     BoundedHyperparam,
@@ -110,6 +111,7 @@ class LFORouting(Layer):
         self.residual_mix = check_hyperparam("residual_mix", residual_mix, 0.0, 1.0)
         self.gate_temperature = check_hyperparam("gate_temperature", gate_temperature, 1e-3)
         self.depthwise, self.causal = depthwise, causal
+        self.no_weight_decay = ("weight",) if depthwise else ()  # taps, but not matrices
 
         width = d_model // routes
         shape = (kernel_size, d_model) if depthwise else (routes, kernel_size, width, width)
@@ -147,6 +149,7 @@ class LFORouting(Layer):
             position = torch.zeros(batch, dtype=torch.int64, device=x.device)
             moments = torch.arange(time, device=x.device).unsqueeze(0)  # one gate for all rows
         else:
+            check_history(state.history, x, memory)
             seen = torch.cat([state.history, x], 1)
             position = state.position
             moments = position.unsqueeze(1) + torch.arange(time, device=x.device)
@@ -155,7 +158,7 @@ class LFORouting(Layer):
         # residual_mix * x + (1 - residual_mix) * (gate * conv + (1 - gate) * x)
         dtype = torch.promote_types(x.dtype, opened.dtype)
         y = torch.lerp(x.to(dtype), self._convolved(seen).to(dtype), opened.to(dtype))
-        return y.to(x.dtype), LFORoutingState(seen[:, time:], position + time)
+        return y.to(x.dtype), LFORoutingState(latest(seen, memory), position + time)
 
     def _convolved(self, seen: Tensor) -> Tensor:
         """The convolution at the samples after the first kernel_size - 1."""

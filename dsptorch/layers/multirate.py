@@ -81,8 +81,8 @@ class Multirate(FilterLayer):
             mix_ratio = BoundedHyperparam(0.4, 0.2, 0.6, device=device)
         if detail_strength is None:
             detail_strength = BoundedHyperparam(0.75, 0.5, 1.0, device=device)
-        self.mix_ratio = check_hyperparam("mix_ratio", mix_ratio, 0.0, 1.0)
-        self.detail_strength = check_hyperparam("detail_strength", detail_strength)
+        self.mix_ratio = check_hyperparam("mix_ratio", mix_ratio, 0.0, 1.0, width=d_model)
+        self.detail_strength = check_hyperparam("detail_strength", detail_strength, width=d_model)
         shape = (levels, kernel_size, d_model)
         self.low = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
         self.recon = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))

@@ -59,6 +59,11 @@ class Pointwise(MomentLayer):
         super().__init__(d_model)
         if not isinstance(module, nn.Module):
             raise TypeError(f"module must be an nn.Module, got {type(module).__name__}")
+        if any(isinstance(part, Layer) and not isinstance(part, MomentLayer) for part in module.modules()):
+            raise ValueError(
+                "Pointwise takes a module that treats every moment by itself, got one with a dsptorch layer in it; "
+                "put that one into a Chain"
+            )
         self.module = module
 
     def apply_moments(self, x: Tensor) -> Tensor:  # noqa: D102

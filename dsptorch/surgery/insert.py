@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from dsptorch.layers import Blend, Layer
 from dsptorch.surgery.find import Where, find
+from dsptorch.surgery.streaming import Stream
 
 _NAMES = {"before": "dsp_before", "after": "dsp_after"}
 
@@ -26,14 +27,15 @@ def insert(
     The layer becomes a child of the submodule, named `dsp_before` or `dsp_after`, and acts on its first
     argument or on its output, inside the submodule's own hooks. Nothing else changes: classes and the names of
     parameters stay, so old checkpoints load with `strict=False`, and `remove` restores the model exactly.
-    Everything is checked before anything is changed. Insertions at the same place are applied in the order in
-    which they came.
+    deepcopy, pickle, `torch.compile` and DistributedDataParallel go on working (`nn.DataParallel`, whose
+    replicas share the instance's `forward`, does not). Everything is checked before anything is changed.
+    Insertions at the same place are applied in the order in which they came.
 
     Args:
         model: Any module.
         where: The submodules: a glob on names (`*` does not cross a dot), a type, or a predicate of name and
             module; see `find`. Layers inserted before, and their parts, do not match.
-        build: Called with each submodule found; returns a new layer for it.
+        build: Called with each submodule found; returns a new layer for it, on its device and in its dtype.
         position: "before" (on the input) or "after" (on the output).
         identity: True starts every layer as the exact identity, to be opened by training; see `Blend`.
 
@@ -41,9 +43,9 @@ def insert(
         The names of the inserted layers.
 
     Raises:
-        TypeError, ValueError: If nothing matches, a submodule is shared between names or found twice, or
-            `build` returns no module, the same one twice, or one that is part of the model. The model is
-            unchanged.
+        TypeError, ValueError: If nothing matches; if a submodule is shared between names, runs its children
+            itself (Sequential), is never called (within MultiheadAttention) or is part of a dsptorch layer; or
+            if `build` returns no module, one that is in use, or one that holds one. The model is unchanged.
 
     Example:
         >>> import torch
@@ -61,7 +63,8 @@ def insert(
     targets = {name: module for name, module in find(model, where).items() if not _is_inserted(name)}
     if not targets:
         raise ValueError(f"{where!r} matches nothing but layers that were inserted before")
-    _check_not_shared(model, targets)
+    _check_places(model, targets)
+    arguments = {name: _first_argument(name, module) for name, module in targets.items()}
     layers = {name: build(module) for name, module in targets.items()}
     _check_new(model, layers)
     if identity:
@@ -71,7 +74,7 @@ def insert(
     for name, target in targets.items():
         child = _free_name(target, _NAMES[position])
         target.add_module(child, layers[name].train(target.training))
-        _attach(target, child, position)
+        _attach(target, child, position, arguments[name])
         names.append(f"{name}.{child}")
     return names
 
@@ -124,10 +127,9 @@ class _Forward:
     code of a plain model for one with insertions that was compiled after it.
     """
 
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
+    def __init__(self, module: nn.Module, argument: str) -> None:
+        self.module, self.argument = module, argument
         self.own = vars(module).get("forward")  # most modules have only their class's
-        self.argument = next(iter(inspect.signature(module.forward).parameters))
         self.before: tuple[str, ...] = ()
         self.after: tuple[str, ...] = ()
 
@@ -152,6 +154,10 @@ class _Forward:
         return output
 
 
+def _no_fast_path(module: nn.Module, args: tuple[Any, ...]) -> None:
+    """Do nothing: PyTorch's fast path for transformers reads weights past `forward`, unless it sees a hook."""
+
+
 def _applied(module: nn.Module, name: str, output: Any) -> Any:
     """Apply a child to an output, or to the first of several."""
     layer = module.get_submodule(name)
@@ -165,11 +171,12 @@ def _applied(module: nn.Module, name: str, output: Any) -> Any:
     )
 
 
-def _attach(target: nn.Module, child: str, position: str) -> None:
+def _attach(target: nn.Module, child: str, position: str, argument: str) -> None:
     forward = vars(target).get("forward")
     if not isinstance(forward, _Forward):
-        forward = _Forward(target)
+        forward = _Forward(target, argument)
         target.forward = forward
+        target.register_forward_pre_hook(_no_fast_path)
     if position == "before":
         forward.before += (child,)
     else:
@@ -182,6 +189,9 @@ def _detach(target: nn.Module, child: str) -> None:
     forward.after = tuple(name for name in forward.after if name != child)
     if not forward.before + forward.after:
         del target.forward
+        for key, hook in list(target._forward_pre_hooks.items()):
+            if hook is _no_fast_path:
+                del target._forward_pre_hooks[key]
         if forward.own is not None:
             target.forward = forward.own
     delattr(target, child)
@@ -209,7 +219,36 @@ def _free_name(target: nn.Module, stem: str) -> str:
     return name
 
 
-def _check_not_shared(model: nn.Module, targets: dict[str, nn.Module]) -> None:
+def _first_argument(name: str, module: nn.Module) -> str:
+    """The name of what a module acts on."""
+    parameters = inspect.signature(module.forward).parameters
+    if not parameters:
+        raise TypeError(f"{name} is a {type(module).__name__} whose forward takes no argument to act on")
+    return next(iter(parameters))
+
+
+def _check_places(model: nn.Module, targets: dict[str, nn.Module]) -> None:
+    """Refuse the places at which an inserted layer would not act, or more than once."""
+    for name, module in targets.items():
+        if isinstance(module, (nn.Sequential, nn.ModuleList, nn.ModuleDict)):
+            raise ValueError(
+                f"{name} is a {type(module).__name__}, which runs its children itself, and would "
+                f"run an inserted one as one of them; insert at a member of it, '{name}.0' say"
+            )
+        if type(vars(module).get("forward")).__module__ == Stream.__module__:
+            raise ValueError(f"{name} is streaming; leave that context before inserting")
+        for end in range(len(name)):
+            above = model.get_submodule(name[:end]) if name[end] == "." or end == 0 else None
+            if isinstance(above, nn.MultiheadAttention):
+                raise ValueError(
+                    f"{name} is a part of nn.MultiheadAttention, which reads its weights and never calls it; "
+                    f"insert at {name[:end]}, or narrow where"
+                )
+            if isinstance(above, Layer):
+                raise ValueError(
+                    f"{name} is a part of the dsptorch layer {name[:end] or 'that the model is'}, which would not "
+                    "know of it; build a Chain instead"
+                )
     uses = Counter(id(module) for _, module in model.named_modules(remove_duplicate=False))
     for name, module in targets.items():
         if uses[id(module)] > 1:

@@ -93,7 +93,8 @@ def streaming(model: nn.Module) -> Iterator[Stream]:
         for hook in hooks:
             hook.remove()
         for layer in layers.values():
-            vars(layer).pop("forward", None)
+            if isinstance(vars(layer).get("forward"), _Forward):
+                del layer.forward
 
 
 class _Forward:

@@ -84,3 +84,25 @@ def test_a_declared_delay_changes_no_number():
     assert_same(FIR(4, 5, init="lowpass", delay=2)(x), FIR(4, 5, init="lowpass")(x))
     assert FIR(4, 5, delay=2).delay == 2
     assert not torch.equal(Residual(FIR(4, 5, delay=2))(x), Residual(FIR(4, 5))(x))
+
+
+def test_taps_of_another_layer_are_copied():
+    other = FIR(4, 3)
+    layer = FIR(4, 3, init=other.weight)
+    assert [name for name, _ in layer.named_parameters()] == ["weight"]
+    with torch.no_grad():
+        other.weight.zero_()
+    layer.reset_parameters()
+    assert layer.weight.abs().sum() > 0
+
+
+def test_refuses_the_state_of_another_filter():
+    x = torch.randn(1, 5, 4)
+    _, state = FIR(4, 3).step(x)
+    with pytest.raises(ValueError, match=r"history of shape \(1, 5, 4\), got \(1, 2, 4\)"):
+        FIR(4, 6).step(x, state)
+
+
+def test_a_state_does_not_hold_the_chunk():
+    _, state = FIR(4, 3).step(torch.randn(1, 1000, 4))
+    assert state.history.untyped_storage().nbytes() == state.history.numel() * 4

@@ -273,3 +273,17 @@ def test_other_precisions(dtype):
 def test_refuses(model, example, kind, message):
     with pytest.raises(kind, match=message):
         assert_causal(model, example)
+
+
+def test_outputs_that_are_not_finite_hide_nothing():
+    """A masked logit is -inf: the limit must not become infinite with it."""
+
+    def masked(x):
+        return torch.cat([x.flip(1), torch.full_like(x, -torch.inf)], -1)
+
+    example = torch.randn(1, 8, 2)
+    with pytest.raises(AssertionError, match="not causal"):
+        assert_causal(masked, example)
+    assert_causal(lambda x: torch.cat([x, torch.full_like(x, -torch.inf)], -1), example)
+    with pytest.raises(ValueError, match="NaN"):
+        assert_causal(lambda x: x * torch.nan, example)
