@@ -38,9 +38,11 @@ def test_an_optional_import_is_caught():
         check_light("import hypothesis, dsptorch")
 
 
-def seconds_of_import() -> float:
+def share_of_import() -> float:
+    """The time of `import dsptorch` over that of the `import torch` before it, in a fresh interpreter."""
     code = (
-        "import time, torch; start = time.perf_counter(); import dsptorch; print(time.perf_counter() - start)"
+        "from time import perf_counter as now; start = now(); import torch; middle = now(); import dsptorch; "
+        "print((now() - middle) / (middle - start))"
     )
     return float(
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -49,4 +51,5 @@ def seconds_of_import() -> float:
 
 @pytest.mark.slow
 def test_import_is_quick():
-    assert min(seconds_of_import() for _ in range(3)) <= 0.2
+    """About 1 % of torch's own; Dynamo alone, imported by mistake, would be 100 %."""
+    assert min(share_of_import() for _ in range(3)) <= 0.15
