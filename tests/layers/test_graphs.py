@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import dsptorch
-from tests.layers.table import CAUSAL, CENTRED, LAYERS, WIDTH, build, signal
+from tests.layers.table import CAUSAL, LAYERS, WIDTH, build, signal
 from tests.tolerances import assert_close
 
 each = pytest.mark.parametrize("name", LAYERS)
@@ -68,13 +68,13 @@ def test_step_compiles_by_inductor(name):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "dtype"),
-    [*((name, torch.float32) for name in (*sorted(KINDS.values()), *CENTRED)), ("Multirate", torch.bfloat16)],
+    [*((name, torch.float32) for name in sorted(KINDS.values())), ("Multirate", torch.bfloat16)],
 )
 def test_compiles_by_inductor(name, dtype):
     torch._dynamo.reset()
-    layer, x = build(name, dtype), signal(2, 33, dtype)
+    layer, x = build(name, dtype), signal(2, 33, dtype).requires_grad_()
     compiled = torch.compile(layer, fullgraph=True)
-    for length in (33, 17, 5):
+    for length in (33, 17):
         y = compiled(x[:, :length])
         y.float().square().sum().backward()
         assert_close(y, layer(x[:, :length]))
