@@ -19,7 +19,8 @@ from dsptorch.layers import (
     Pointwise,
     Residual,
 )
-from dsptorch.surgery import find, insert, remove, streaming
+from dsptorch.meta import MetaController
+from dsptorch.surgery import bind, find, insert, remove, streaming, unbind
 
 __version__ = "0.1.0"
 
@@ -32,15 +33,18 @@ __all__ = [
     "Delay",
     "LFORouting",
     "Layer",
+    "MetaController",
     "Multirate",
     "Parallel",
     "PeriodicFIR",
     "Pointwise",
     "Residual",
+    "bind",
     "find",
     "insert",
     "named_hyperparams",
     "param_groups",
     "remove",
     "streaming",
+    "unbind",
 ]

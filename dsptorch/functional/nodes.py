@@ -29,9 +29,10 @@ def folded_cost(pattern: Pattern) -> float:
 class Run:
     """One evaluation: remembers what it folded and filtered, so that a shared part is computed once."""
 
-    def __init__(self, like: Tensor, fold: bool | None = None) -> None:
+    def __init__(self, like: Tensor, fold: bool | None = None, start: Tensor | None = None) -> None:
         self.like = like
         self.fold = fold
+        self.start = start
         self._taps: dict[int, Taps] = {}
         self._outputs: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
 
@@ -164,6 +165,11 @@ class Product(Node):
         super().__init__(pattern, max(f.channels for f in factors), sum(f.margin for f in factors), cost)
         self.factors = factors
 
+    @property
+    def parts(self) -> tuple[Node, ...]:
+        """What the cascade runs: the factors, some of them folded into one."""
+        return self._parts
+
     def folded(self, run: Run) -> Taps:  # noqa: D102
         taps = run.taps(self.factors[-1])
         for factor in reversed(self.factors[:-1]):
@@ -252,16 +258,18 @@ def _partition(factors: tuple[Node, ...]) -> tuple[float, tuple[Node, ...]]:
     return best[-1]
 
 
-def evaluate(node: Node, x: Tensor, fold: bool | None = None) -> Tensor:
+def evaluate(node: Node, x: Tensor, fold: bool | None = None, start: Tensor | None = None) -> Tensor:
     """Apply a node to a signal that starts at phase 0 and is zero outside its ends.
 
     Args:
         node: The filter.
         x: The signal, (batch, time, channels).
         fold: Run folded (True), as a cascade (False), or as estimated to be cheaper (None).
+        start: The absolute time of each row's first sample, (batch,), for causal nodes that
+            `hold_mix.runs_at_any_phase`; None is 0.
     """
     dtype = torch.promote_types(x.dtype, torch.float32)
-    run = Run(x.new_empty((), dtype=dtype), fold)
+    run = Run(x.new_empty((), dtype=dtype), fold, start)
     if run.folds(node):
         return run.filter(node, x)
     # Between stages that look ahead, the samples before the start and after the end are not zero.

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dsptorch.functional.hold_mix import runs_at_any_phase
 from dsptorch.functional.nodes import Node, evaluate
 
 
@@ -58,6 +59,8 @@ def _evaluate_from(node: Node, x: Tensor, start: Tensor) -> Tensor:
     period, time = node.pattern.period, x.shape[1]
     if period == 1:
         return evaluate(node, x)
+    if runs_at_any_phase(node):
+        return evaluate(node, x, start=start)
     rows = torch.arange(x.shape[0], device=x.device).unsqueeze(1)
     phase = start.remainder(period).unsqueeze(1)
     padded = F.pad(x, (0, 0, period - 1, period - 1))

@@ -1,5 +1,8 @@
 """The multirate block."""
 
+import copy
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -9,8 +12,17 @@ from dsptorch.functional.pattern import Pattern
 from dsptorch.functional.periodic_fir import PeriodicFIR
 from dsptorch.functional.stream import FIRState
 from dsptorch.functional.validate import check_int
-from dsptorch.hyperparams import BoundedHyperparam, Hyperparam, check_hyperparam, current, fixed_repr
+from dsptorch.hyperparams import (
+    BoundedHyperparam,
+    Hyperparam,
+    check_factor,
+    check_hyperparam,
+    current,
+    fixed_repr,
+)
 from dsptorch.layers.base import FilterLayer
+
+_LONGEST = 4096  # samples after which a learned factor's mixtures must repeat; the structure grows with it
 
 
 class Multirate(FilterLayer):
@@ -22,9 +34,14 @@ class Multirate(FilterLayer):
     It is one periodically time-varying filter, and runs as one where that is faster. Causal: sample n of the
     low rate is taken at time downsample * n, and held, not interpolated, until the next.
 
+    A learned `downsample` v computes the coarse band of every integer of its range with the same filters, and
+    mixes them with the weights max(0, 1 - |v - i|): exact at integers, differentiable between. `compact` leaves
+    the nearest one. The period is then the least common multiple of the range, to the power of `levels`.
+
     Args:
         d_model: The width.
-        downsample: The decimation factor s of each level, at least 1.
+        downsample: The decimation factor s of each level, at least 1; or a learned one, a
+            `BoundedHyperparam` with `integer=True`.
         levels: How often the coarse band is split again, at least 1.
         kernel_size: The taps of each filter, at least 1.
         mix_ratio: The share m of the input, in [0, 1]. None: learned, 0.4 in [0.2, 0.6].
@@ -35,7 +52,8 @@ class Multirate(FilterLayer):
 
     Attributes:
         low, recon, detail: The taps, (levels, kernel_size, d_model). At first `low` and `recon` are
-            low-passes of unit gain at DC with cutoff 1 / downsample, and `detail` passes its input.
+            low-passes of unit gain at DC with cutoff 1 / downsample (a learned one's first value, rounded), and
+            `detail` passes its input.
 
     Shape:
         (batch, time, d_model) -> the same shape and dtype.
@@ -49,6 +67,9 @@ class Multirate(FilterLayer):
         torch.Size([2, 100, 64])
         >>> layer.lookahead, layer.period, layer.receptive_field
         (0, 2, 11)
+        >>> learned = Multirate(64, BoundedHyperparam(2.0, 1, 4, integer=True))
+        >>> learned.period, learned.compact().downsample
+        (12, 2)
 
     References:
         E. Yifee, Adaptive Frequency-Domain DSP for Language Model Training, 2025, Multirate Subband
@@ -62,7 +83,7 @@ class Multirate(FilterLayer):
     def __init__(
         self,
         d_model: int,
-        downsample: int = 2,
+        downsample: int | BoundedHyperparam = 2,
         *,
         levels: int = 1,
         kernel_size: int = 4,
@@ -73,8 +94,10 @@ class Multirate(FilterLayer):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(d_model)
-        self.downsample = check_int("downsample", downsample, least=1)
+        self.downsample = check_factor("downsample", downsample)
         self.levels = check_int("levels", levels, least=1)
+        self._first_downsample = _present_factor(self.downsample)
+        self._factors = _factors(self.downsample, levels)
         self.kernel_size = check_int("kernel_size", kernel_size, least=1)
         self.causal = causal
         if mix_ratio is None:
@@ -96,7 +119,8 @@ class Multirate(FilterLayer):
         centre = 0 if self.causal else self._offset
         delta = torch.zeros(self.kernel_size)
         delta[centre] = 1.0
-        low = firwin(self.kernel_size, 1 / self.downsample) if self.downsample > 1 else delta
+        factor = self._first_downsample
+        low = firwin(self.kernel_size, 1 / factor) if factor > 1 else delta
         for weight, taps in ((self.low, low), (self.recon, low), (self.detail, delta)):
             weight.copy_(taps.unsqueeze(-1).expand_as(weight))
 
@@ -114,10 +138,11 @@ class Multirate(FilterLayer):
             self.low,
             self.recon,
             self.detail,
-            downsample=self.downsample,
+            downsample=self._factors,
             mix_ratio=current(self.mix_ratio),
             detail_strength=current(self.detail_strength),
             offset=self._offset,
+            weights=next(iter(self._weights()), None),
         )
 
     def process(self, x: Tensor, state: FIRState | None) -> tuple[Tensor, FIRState]:  # noqa: D102
@@ -129,14 +154,65 @@ class Multirate(FilterLayer):
             () if state is None else tuple(state),
             (self.low, self.recon, self.detail),
             (current(self.mix_ratio), current(self.detail_strength)),
-            self.downsample,
+            self._factors,
             self._offset,
+            self._weights(),
         )
         return y, FIRState(*after)
 
+    @torch.no_grad()
+    def compact(self) -> "Multirate":
+        """Return a layer whose `downsample` is an int, the nearest, with copies of everything else.
+
+        It does the same, to rounding, where the learned factor stands at an integer, as after `harden`. A layer
+        whose factor is an int already is copied.
+        """
+        taps = self.low, self.recon, self.detail
+        small = Multirate(
+            self.d_model,
+            _present_factor(self.downsample),
+            levels=self.levels,
+            kernel_size=self.kernel_size,
+            mix_ratio=copy.deepcopy(self.mix_ratio),
+            detail_strength=copy.deepcopy(self.detail_strength),
+            causal=self.causal,
+            device=self.low.device,
+            dtype=self.low.dtype,
+        )
+        for copied, weight in zip((small.low, small.recon, small.detail), taps, strict=True):
+            copied.copy_(weight)
+        return small.train(self.training)
+
+    def _weights(self) -> tuple[Tensor, ...]:
+        """The shares of the factors, (factors,), if the factor is learned; Dynamo passes no None."""
+        downsample = self.downsample
+        return (downsample.weights().reshape(-1),) if isinstance(downsample, BoundedHyperparam) else ()
+
     def extra_repr(self) -> str:  # noqa: D102
+        factor = "" if isinstance(self.downsample, BoundedHyperparam) else f"downsample={self.downsample}, "
         return (
-            f"{self.d_model}, downsample={self.downsample}, levels={self.levels}, kernel_size={self.kernel_size}, "
-            f"causal={self.causal}"
+            f"{self.d_model}, {factor}levels={self.levels}, kernel_size={self.kernel_size}, causal={self.causal}"
             + fixed_repr(mix_ratio=self.mix_ratio, detail_strength=self.detail_strength)
         )
+
+
+def _present_factor(downsample: int | BoundedHyperparam) -> int:
+    """The factor, or the integer nearest to it; where it has no value yet, on a meta device, to its first."""
+    if not isinstance(downsample, BoundedHyperparam):
+        return downsample
+    value = downsample.first if downsample.raw.is_meta else downsample.value
+    return round(value.item())
+
+
+def _factors(downsample: int | BoundedHyperparam, levels: int) -> int | tuple[int, ...]:
+    """The factor, or all that a learned one mixes; too many are refused."""
+    if not isinstance(downsample, BoundedHyperparam):
+        return downsample
+    factors = tuple(range(int(downsample.low), int(downsample.high) + 1))
+    period = math.lcm(*factors) ** levels
+    if period > _LONGEST:
+        raise ValueError(
+            f"the factors of downsample must repeat together within {_LONGEST} samples, got {factors[0]} to "
+            f"{factors[-1]} in {levels} levels, which do after {period}; narrow the bounds or take fewer levels"
+        )
+    return factors

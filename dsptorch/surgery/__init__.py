@@ -1,7 +1,8 @@
 """Layers into models that we do not own."""
 
+from dsptorch.surgery.bind import bind, unbind
 from dsptorch.surgery.find import find
 from dsptorch.surgery.insert import insert, remove
 from dsptorch.surgery.streaming import Stream, streaming
 
-__all__ = ["Stream", "find", "insert", "remove", "streaming"]
+__all__ = ["Stream", "bind", "find", "insert", "remove", "streaming", "unbind"]

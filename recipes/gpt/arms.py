@@ -13,14 +13,14 @@ The first three together are the seed's blocks (https://github.com/eladwf/adapti
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
-from dsptorch import FIR, ChannelBottleneck, LFORouting, Multirate, insert
+from dsptorch import FIR, BoundedHyperparam, ChannelBottleneck, LFORouting, Multirate, insert
 
 from .model import GPT, GPTConfig
 
@@ -30,6 +30,8 @@ BRANCHES = ("blocks.*.attn.norm", "blocks.*.mlp.norm")
 @dataclass
 class Arm:
     """Which layers go into the plain model; null leaves one out, {} takes its defaults.
+
+    A hyperparameter may be a number (fixed) or a mapping (a knob), as in mix_ratio: {init: 0.9, low: 0, high: 1}.
 
     Args:
         multirate: keyword arguments of dsptorch.Multirate, before every block.
@@ -79,6 +81,14 @@ def _insert(
         return
     for where in places:
         try:
-            insert(model, where, lambda _: layer(model.config.d_model, **options), position=position)
+            insert(model, where, lambda _: layer(model.config.d_model, **_knobs(options)), position=position)
         except TypeError as error:
             raise ValueError(f"arm.{name}: got {options}, but {error}; see help(dsptorch)") from error
+
+
+def _knobs(options: dict[str, Any]) -> dict[str, Any]:
+    """Make a BoundedHyperparam of every mapping, a new one at each call."""
+    return {
+        name: BoundedHyperparam(**value) if isinstance(value, Mapping) else value
+        for name, value in options.items()
+    }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
+from .adaptive import AdaptiveDSP
 from .arms import Arm
 from .model import GPTConfig
 
@@ -28,6 +30,8 @@ class TrainConfig:
         batch_size: sequences of model.context bytes, an update and a device.
         accumulate: forward and backward passes that share the batch of one update.
         lr: peak learning rate, after the warm-up.
+        knob_lr: peak learning rate of the knobs (adaptive_dsp.learnable_params) where no controller moves them:
+            null is that of the weights, 0 holds them fixed.
         warmup: steps of linear warm-up.
         final_lr: where the cosine ends, as a fraction of lr.
         weight_decay: of AdamW, on the parameters that dsptorch.param_groups lets decay.
@@ -43,6 +47,7 @@ class TrainConfig:
         precision: of Lightning Fabric: "32-true", "bf16-mixed", "bf16-true".
         model: the plain model.
         arm: what is put into it.
+        adaptive_dsp: whether and how a MetaController moves its knobs.
     """
 
     data: str = "enwik8"
@@ -54,6 +59,7 @@ class TrainConfig:
     batch_size: int = 8
     accumulate: int = 1
     lr: float = 3e-3
+    knob_lr: float | None = None
     warmup: int = 100
     final_lr: float = 0.1
     weight_decay: float = 0.1
@@ -69,6 +75,7 @@ class TrainConfig:
     precision: str = "32-true"
     model: GPTConfig = field(default_factory=GPTConfig)
     arm: Arm = field(default_factory=Arm)
+    adaptive_dsp: AdaptiveDSP = field(default_factory=AdaptiveDSP)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run."""
@@ -89,6 +96,15 @@ class TrainConfig:
         if self.batch_size % self.accumulate:
             raise ValueError(
                 f"accumulate: expected a divisor of batch_size={self.batch_size}, got {self.accumulate}; "
+                "change either"
+            )
+        if self.knob_lr is not None and not 0 <= self.knob_lr < math.inf:
+            raise ValueError(
+                f"knob_lr: expected null or a number of 0 or more, got {self.knob_lr}; change it"
+            )
+        if self.adaptive_dsp.enabled and self.strategy == "fsdp":
+            raise ValueError(
+                "strategy: expected auto or ddp with adaptive_dsp.enabled, got fsdp, which shards the knobs; "
                 "change either"
             )
         if self.seed < 0 or self.warmup < 0:

@@ -50,7 +50,7 @@ def study(
         for arm, config in configs.items():
             run = replace(config, seed=seed, out=out / f"{_label(arm)}-seed{seed}")
             runs[arm].append(_finished(run, fingerprint(splits)) or train(run, splits))
-    rows = [_row(arm, results, runs.get(arm.split("+")[0])) for arm, results in runs.items()]
+    rows = [_row(arm, results, _baseline(arm, runs)) for arm, results in runs.items()]
     summary = {
         "command": shlex.join(["python", *sys.argv]),
         "data": fingerprint(splits),
@@ -92,13 +92,21 @@ def _finished(config: TrainConfig, data: str) -> Result | None:
     return result
 
 
+def _baseline(arm: str, runs: dict[str, list[Result]]) -> list[Result] | None:
+    """Return the runs of the arm that this one is laid on: the longest of its beginnings that is an arm too."""
+    parts = arm.split("+")
+    beginnings = ("+".join(parts[:n]) for n in range(len(parts) - 1, 0, -1))
+    return next((runs[beginning] for beginning in beginnings if beginning in runs), None)
+
+
 def _row(arm: str, results: Sequence[Result], baseline: Sequence[Result] | None) -> dict[str, Any]:
     """Sum up the seeds of one arm; spread is the sample standard deviation (n - 1), None for one seed."""
     losses = [result.val_loss for result in results]
+    test = [result.test_loss for result in results]
     first = results[0]
     mean = statistics.mean(losses)
     change = None
-    if baseline and baseline is not results:
+    if baseline:
         change = 100 * (mean / statistics.mean(result.val_loss for result in baseline) - 1)
     return {
         "arm": _label(arm),
@@ -106,8 +114,10 @@ def _row(arm: str, results: Sequence[Result], baseline: Sequence[Result] | None)
         "lr": first.config["lr"],
         "seeds": [result.config["seed"] for result in results],
         "val_loss": mean,
-        "val_loss_spread": statistics.stdev(losses) if len(losses) > 1 else None,
+        "val_loss_spread": _spread(losses),
         "val_bpc": statistics.mean(result.val_bpc for result in results),
+        "test_loss": statistics.mean(test),
+        "test_loss_spread": _spread(test),
         "best_val_loss": statistics.mean(result.best_val_loss for result in results),
         "parameters": first.parameters,
         "step_ms": statistics.median(result.step_ms for result in results),
@@ -115,15 +125,33 @@ def _row(arm: str, results: Sequence[Result], baseline: Sequence[Result] | None)
     }
 
 
+def _spread(losses: Sequence[float]) -> float | None:
+    return statistics.stdev(losses) if len(losses) > 1 else None
+
+
+def _with_spread(mean: float, spread: float | None) -> str:
+    return f"{mean:.3f}" + (f" ± {spread:.3f}" if spread is not None else "")
+
+
 def _table(rows: Sequence[dict[str, Any]]) -> str:
-    header = ("arm", "positions", "lr", "validation nats", "bpc", "parameters", "ms a step", "change")
+    header = (
+        "arm",
+        "positions",
+        "lr",
+        "validation nats",
+        "test nats",
+        "bpc",
+        "parameters",
+        "ms a step",
+        "change",
+    )
     cells = [
         (
             row["arm"],
             row["positions"],
             f"{row['lr']:.0e}".replace("e-0", "e-"),
-            f"{row['val_loss']:.3f}"
-            + (f" ± {row['val_loss_spread']:.3f}" if row["val_loss_spread"] is not None else ""),
+            _with_spread(row["val_loss"], row["val_loss_spread"]),
+            _with_spread(row["test_loss"], row["test_loss_spread"]),
             f"{row['val_bpc']:.3f}",
             f"{row['parameters']:,}",
             f"{row['step_ms']:.0f}",

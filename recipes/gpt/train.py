@@ -17,8 +17,7 @@ from lightning.fabric.strategies.fsdp import FSDPStrategy
 from torch import Tensor
 from tqdm import tqdm
 
-from dsptorch import param_groups
-
+from .adaptive import find_knobs, optimizer_groups
 from .arms import build
 from .batches import sample_batch, seed_step
 from .checkpoint import CheckpointError, check_same_run, read_checkpoint, save_checkpoint, write_text
@@ -41,6 +40,7 @@ class Result:
         parameters: number of trained parameters, tied ones counted once.
         val_loss: final loss over the whole validation split, nats a byte.
         val_bpc: the same in bits a byte.
+        test_loss: final loss over the whole test split, nats a byte; no choice is made by it.
         best_val_loss: the lowest of the run, nats a byte.
         best_step: the step of that.
         step_ms: median time of one update, validation and checkpoints left out, in milliseconds.
@@ -51,6 +51,7 @@ class Result:
     parameters: int
     val_loss: float
     val_bpc: float
+    test_loss: float
     best_val_loss: float
     best_step: int
     step_ms: float
@@ -79,15 +80,24 @@ def train(config: TrainConfig, splits: Splits | None = None) -> Result:
 
     torch.manual_seed(config.seed)
     gpt = build(config.model, config.arm)
+    knobs = {}
+    if config.adaptive_dsp.enabled or config.knob_lr is not None:
+        knobs = find_knobs(gpt, config.adaptive_dsp.learnable_params)
+    if config.knob_lr == 0 and not config.adaptive_dsp.enabled:
+        for knob in knobs.values():
+            knob.requires_grad_(False)
     parameters = sum(p.numel() for p in gpt.parameters() if p.requires_grad)
     model = fabric.setup_module(torch.compile(gpt) if config.compile else gpt)  # type: ignore[arg-type]
-    groups = param_groups(model, weight_decay=config.weight_decay)
+    knob_lr = 0.0 if config.adaptive_dsp.enabled else config.knob_lr
+    groups = optimizer_groups(model, knobs, lr=config.lr, knob_lr=knob_lr, weight_decay=config.weight_decay)
     optimizer = fabric.setup_optimizers(torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, config.beta2)))
 
     start = _start(fabric, config, identity, model, optimizer)
     row = splits.val[: config.model.context].long()[None]  # (1, T)
     gate = partial(leak_gate, fabric, model, row, vocab_size=config.model.vocab_size)
     gate(step=start)
+    size = config.batch_size // config.accumulate
+    check_on = partial(evaluate, fabric, model, context=config.model.context, batch_size=size)
     model.train()
     first = fabric.is_global_zero
     with (
@@ -111,8 +121,7 @@ def train(config: TrainConfig, splits: Splits | None = None) -> Result:
             if save:
                 gate(step=done)  # before this step's validation goes on record
             if check:
-                size = config.batch_size // config.accumulate
-                val_loss = evaluate(fabric, model, splits.val, context=config.model.context, batch_size=size)
+                val_loss = check_on(splits.val)
                 metrics.write(done, val_loss=val_loss, bpc=bits(val_loss))
             if save:
                 metrics.sync()  # a checkpoint is never ahead of its log
@@ -120,7 +129,7 @@ def train(config: TrainConfig, splits: Splits | None = None) -> Result:
                 save_checkpoint(fabric, config.out / CHECKPOINT, state)
             bar.set_postfix_str(f"loss {loss:.3f}, {rate:,.0f} tokens/s", refresh=False)
             bar.update()
-    return _finish(fabric, config, data, parameters)
+    return _finish(fabric, config, data, parameters, test_loss=check_on(splits.test))
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
@@ -140,7 +149,7 @@ def _update(
     ids, targets = ids.to(fabric.device), targets.to(fabric.device)
     seed_step(**place)
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate(step, config)
+        group["lr"] = learning_rate(step, config) * group.get("lr_scale", 1.0)
     total = torch.zeros((), device=fabric.device)
     for i in range(config.accumulate):
         with fabric.no_backward_sync(model, enabled=i + 1 < config.accumulate):
@@ -192,7 +201,7 @@ def _start(fabric: Fabric, config: TrainConfig, identity: dict[str, Any], model:
     return int(saved["step"])
 
 
-def _finish(fabric: Fabric, config: TrainConfig, data: str, parameters: int) -> Result:
+def _finish(fabric: Fabric, config: TrainConfig, data: str, parameters: int, *, test_loss: float) -> Result:
     """Sum a run up from its log, and leave that beside it as result.json."""
     fabric.barrier()  # rank 0 has written all of it
     records = read_metrics(config.out / LOG)
@@ -204,6 +213,7 @@ def _finish(fabric: Fabric, config: TrainConfig, data: str, parameters: int) -> 
         parameters=parameters,
         val_loss=losses[config.steps],
         val_bpc=bits(losses[config.steps]),
+        test_loss=test_loss,
         best_val_loss=losses[best],
         best_step=best,
         step_ms=statistics.median(record["step_ms"] for record in records if "step_ms" in record),

@@ -14,6 +14,10 @@ def _bounded(value: float) -> d.BoundedHyperparam:
     return d.BoundedHyperparam(value, 0.1, 0.9)
 
 
+def _factor(value: float, low: int, high: int, device: str | None = None, **_: object) -> d.BoundedHyperparam:
+    return d.BoundedHyperparam(value, low, high, integer=True, device=device)
+
+
 CAUSAL: dict[str, Callable[..., d.Layer]] = {
     "FIR identity": lambda **kw: d.FIR(WIDTH, 4, **kw),
     "FIR lowpass": lambda **kw: d.FIR(WIDTH, 5, init="lowpass", cutoff=0.3, delay=2, **kw),
@@ -24,6 +28,10 @@ CAUSAL: dict[str, Callable[..., d.Layer]] = {
     "Multirate 3": lambda **kw: d.Multirate(WIDTH, 3, kernel_size=3, **kw),
     "Multirate levels": lambda **kw: d.Multirate(WIDTH, levels=2, kernel_size=3, **kw),
     "Multirate fixed": lambda **kw: d.Multirate(WIDTH, mix_ratio=0.3, detail_strength=0.6, **kw),
+    "Multirate learned": lambda **kw: d.Multirate(WIDTH, _factor(2.4, 1, 3, **kw), kernel_size=3, **kw),
+    "Multirate learned levels": lambda **kw: d.Multirate(
+        WIDTH, _factor(2.4, 2, 3, **kw), levels=2, kernel_size=2, **kw
+    ),
     "LFORouting": lambda **kw: d.LFORouting(WIDTH, 2, **kw),
     "LFORouting depthwise": lambda **kw: d.LFORouting(WIDTH, 2, depthwise=True, kernel_size=4, **kw),
     "ChannelBottleneck": lambda **kw: d.ChannelBottleneck(WIDTH, **kw),
@@ -48,6 +56,9 @@ CENTRED: dict[str, Callable[..., d.Layer]] = {
     "Multirate centred": lambda **kw: d.Multirate(WIDTH, kernel_size=3, causal=False, **kw),
     "Multirate centred levels": lambda **kw: d.Multirate(
         WIDTH, 3, kernel_size=3, levels=2, causal=False, **kw
+    ),
+    "Multirate centred learned": lambda **kw: d.Multirate(
+        WIDTH, _factor(2.4, 1, 3, **kw), kernel_size=3, causal=False, **kw
     ),
     "LFORouting centred": lambda **kw: d.LFORouting(WIDTH, 2, causal=False, **kw),
     "LFORouting centred depthwise": lambda **kw: d.LFORouting(WIDTH, 2, causal=False, depthwise=True, **kw),

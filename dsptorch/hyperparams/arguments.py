@@ -1,0 +1,98 @@
+"""Hyperparameters as arguments of layers: a number, or one that learns."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from torch import Tensor, nn
+
+from dsptorch.functional.validate import check_int
+from dsptorch.hyperparams.bounded import BoundedHyperparam
+
+Hyperparam = float | BoundedHyperparam
+"""What a layer's hyperparameter argument takes: a fixed number, or one that learns."""
+
+
+def check_hyperparam(
+    name: str, value: Any, low: float = -math.inf, high: float = math.inf, *, width: int = 1
+) -> Hyperparam:
+    """Return a hyperparameter argument if it is one: finite, and within what makes sense for it.
+
+    Args:
+        name: The argument's name, for the error.
+        value: What was given.
+        low: The least value that makes sense.
+        high: The greatest.
+        width: How many values it may hold instead of one: d_model for one a channel.
+
+    Raises:
+        TypeError: If it is neither a number nor a BoundedHyperparam, or one of integers.
+        ValueError: If it is not finite, or outside.
+    """
+    if isinstance(value, BoundedHyperparam):
+        if value.integer:
+            raise TypeError(f"{name} takes any number in its interval, got {value!r}; leave out integer=True")
+        if value.low < low or value.high > high:
+            raise ValueError(
+                f"{name} must stay in [{low:g}, {high:g}], got bounds [{value.low:g}, {value.high:g}]; narrow them"
+            )
+        if value.raw.numel() != 1 and tuple(value.raw.shape) != (width,):
+            one_each = f", or {width}, one a channel" if width > 1 else ""
+            raise ValueError(f"{name} must hold 1 value{one_each}, got shape {tuple(value.raw.shape)}")
+        return value
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(
+            f"{name} must be a float (fixed) or a BoundedHyperparam (learned), got {value!r} "
+            f"of type {type(value).__name__}"
+        )
+    if not math.isfinite(value) or not low <= value <= high:
+        raise ValueError(f"{name} must be a finite number in [{low:g}, {high:g}], got {value}")
+    return float(value)
+
+
+def check_factor(name: str, value: Any) -> int | BoundedHyperparam:
+    """Return an argument that counts, from 1 on: an int, or a hyperparameter of integers.
+
+    Args:
+        name: The argument's name, for the error.
+        value: What was given.
+
+    Raises:
+        TypeError: If it is neither an int nor a BoundedHyperparam of integers.
+        ValueError: If it may fall below 1, or holds more than one value.
+    """
+    if not isinstance(value, BoundedHyperparam):
+        return check_int(name, value, least=1)
+    if not value.integer:
+        raise TypeError(f"{name} takes whole numbers, got {value!r}; build it with integer=True")
+    if value.low < 1:
+        raise ValueError(f"{name} must be at least 1, got the lower bound {value.low:g}; raise it")
+    if value.raw.numel() != 1:
+        raise ValueError(f"{name} must hold 1 value, got shape {tuple(value.raw.shape)}")
+    return value
+
+
+def current(value: Hyperparam) -> float | Tensor:
+    """The value to compute with: the number, or the tensor with its gradient."""
+    return value() if isinstance(value, BoundedHyperparam) else value
+
+
+def fixed_repr(**hyperparams: int | Hyperparam) -> str:
+    """The fixed ones among a layer's hyperparameters, to append to its `extra_repr`; learned ones print themselves."""
+    fixed = {name: value for name, value in hyperparams.items() if isinstance(value, (int, float))}
+    return "".join(f", {name}={value:g}" for name, value in fixed.items())
+
+
+def named_hyperparams(model: nn.Module) -> Iterator[tuple[str, BoundedHyperparam]]:
+    """Every BoundedHyperparam of a model with its name, each once.
+
+    Example:
+        >>> from dsptorch import Multirate
+        >>> for name, hyperparam in named_hyperparams(Multirate(8)):
+        ...     print(name, hyperparam)
+        mix_ratio BoundedHyperparam(0.4, low=0.2, high=0.6)
+        detail_strength BoundedHyperparam(0.75, low=0.5, high=1)
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, BoundedHyperparam):
+            yield name, module

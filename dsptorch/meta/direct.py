@@ -1,0 +1,61 @@
+"""The first-order estimator."""
+
+from dataclasses import dataclass
+
+import torch
+
+from dsptorch.meta.problem import Estimate, Problem
+
+__all__ = ["Direct"]
+
+
+@dataclass(frozen=True)
+class Direct:
+    """Differentiate the loss by the hyperparameters, with the weights as they are.
+
+        dL_meta/dz ~ dL_meta(w, z)/dz
+
+    It sees what a hyperparameter does in the forward pass now, and nothing of what it does to training; it costs one
+    backward pass an update. Without `val_loss` and `train_loss` it costs none: it takes what the backward passes of
+    training have left at the raw values since the last update.
+
+    Under Adam, which undoes positive factors, the three corrected objectives are one algorithm with it.
+
+    References:
+        J. Luketina et al., Scalable Gradient-Based Tuning of Continuous Regularization Hyperparameters, ICML 2016
+        (the direct term).
+    """
+
+    @property
+    def requires(self) -> tuple[str, ...]:  # noqa: D102
+        return ()
+
+    @property
+    def wrapped(self) -> bool:  # noqa: D102
+        return True
+
+    @property
+    def cure(self) -> str:  # noqa: D102
+        return (
+            "it does not enter the forward pass of this loss as a tensor (a learning rate, a weight decay, a dropout "
+            "rate do not); use EvolutionStrategy or Unroll, or take it out of `hyperparams`. Or its gradient was "
+            "cleared: call controller.step after loss.backward(), and optimizer.zero_grad(), not model.zero_grad()"
+        )
+
+    def estimate(self, problem: Problem) -> Estimate:
+        """Take the derivative at one batch, or the mean of those of training."""
+        if problem.val_loss is None and problem.train_loss is None:
+            return _from_training(problem)
+        loss = problem.target(problem.view)
+        raws = [h.raw for h in problem.hyperparams.values()]
+        gradients = torch.autograd.grad(problem.scale * problem.objective(loss), raws, allow_unused=True)
+        unscaled = [None if g is None else g / problem.scale for g in gradients]
+        return Estimate(loss.detach(), dict(zip(problem.hyperparams, unscaled, strict=True)))
+
+
+def _from_training(problem: Problem) -> Estimate:
+    """Chain the objective to the gradients of the training loss that are there already."""
+    loss = problem.mean_loss.detach().requires_grad_()
+    (factor,) = torch.autograd.grad(problem.objective(loss), loss)
+    chained = {name: None if g is None else factor * g for name, g in problem.accumulated.items()}
+    return Estimate(loss.detach(), chained)

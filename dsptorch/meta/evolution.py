@@ -1,0 +1,152 @@
+"""The estimator that needs no derivative."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dsptorch.functional.validate import check_int
+from dsptorch.meta.problem import Estimate, Problem
+from dsptorch.meta.replay import Tape, taping
+from dsptorch.meta.rules import Rule, Tensors
+from dsptorch.meta.unroll import check_rule, inner_gradients
+
+__all__ = ["EvolutionStrategy"]
+
+_FAR = 2.0  # on the raw scale: from the middle of an interval to 88 % of it
+
+
+@dataclass(frozen=True)
+class EvolutionStrategy:
+    """Estimate the hypergradient from losses alone, at pairs of hyperparameters on either side of the present ones.
+
+        g = mean over pairs of (L_meta(z + sigma e) - L_meta(z - sigma e)) / (2 sigma) * e,    e ~ N(0, I)
+
+    It is the derivative of the loss smoothed over a distance sigma, so it works for integers, dropout rates, and
+    anything else. Both sides of a pair see the same batches and the same random numbers: torch's global generator
+    is seeded the same for each, and a `Replay` repeats its batches.
+
+    With a horizon, each loss is that after so many steps of training, made on copies from where the weights are
+    now: so it sees hyperparameters that act on training alone. The noise of the estimate grows with the number of
+    hyperparameters; some tens are well.
+
+    Args:
+        rule: The inner optimizer's rule, for a horizon above 0.
+        horizon: Steps of training before the loss is taken, at least 0.
+        sigma: How far the raw values are moved, above 0; 1 crosses a quarter of a linear interval.
+        pairs: How many pairs, at least 1; an update costs 2 * pairs * (1 + 3 * horizon) forward passes.
+
+    Raises:
+        TypeError, ValueError: If an argument is not as described.
+
+    Example:
+        >>> from dsptorch.meta import MetaController
+        >>> controller = MetaController(torch.nn.Linear(4, 1), estimator=EvolutionStrategy(pairs=8))
+
+    References:
+        T. Salimans et al., Evolution Strategies as a Scalable Alternative to Reinforcement Learning, 2017,
+        section 2.1.
+        L. Metz et al., Understanding and correcting pathologies in the training of learned optimizers, ICML 2019.
+    """
+
+    rule: Rule | None = None
+    horizon: int = 0
+    sigma: float = 0.3
+    pairs: int = 4
+
+    def __post_init__(self) -> None:
+        """Refuse a horizon without a rule, and the other way round."""
+        check_int("horizon", self.horizon, least=0)
+        check_int("pairs", self.pairs, least=1)
+        if not 0 < self.sigma < math.inf:
+            raise ValueError(f"sigma must be a finite number above 0, got {self.sigma}")
+        if self.horizon and self.rule is None:
+            raise ValueError(
+                f"a horizon of {self.horizon} steps needs the rule of the inner optimizer, got none; give "
+                "EvolutionStrategy(AdamRule(lr=3e-4), horizon=...)"
+            )
+        if self.rule is not None:
+            check_rule(self.rule)
+            if not self.horizon:
+                raise ValueError("a rule makes no step at horizon=0; give a horizon, or leave the rule out")
+
+    @property
+    def requires(self) -> tuple[str, ...]:  # noqa: D102
+        return ("train_loss",) if self.horizon else ("val_loss",)
+
+    @property
+    def wrapped(self) -> bool:  # noqa: D102
+        return True
+
+    @property
+    def cure(self) -> str:  # noqa: D102
+        return "the loss is the same for any value of it" + (
+            f" after {self.horizon} steps; does its setter reach the model, or the rule read it?"
+            if self.horizon
+            else "; if it acts on training, give a rule and a horizon above 0"
+        )
+
+    def estimate(self, problem: Problem) -> Estimate:
+        """Compare pairs of losses."""
+        raws = {name: raw.detach() for name, raw in problem.raws().items()}
+        generator = torch.Generator().manual_seed(problem.seed)
+        totals = {name: torch.zeros_like(raw) for name, raw in raws.items()}
+        try:
+            with taping() as tape:
+                loss = self._loss(problem, raws, tape)
+                reached = self._reached(problem, raws, tape, loss) if problem.first else set(raws)
+                for _ in range(self.pairs):
+                    noise = {
+                        name: torch.randn(raw.shape, generator=generator).to(raw)
+                        for name, raw in raws.items()
+                    }
+                    above, below = (
+                        problem.objective(self._loss(problem, _shifted(raws, noise, shift), tape))
+                        for shift in (self.sigma, -self.sigma)
+                    )
+                    slope = (above - below) / (2 * self.sigma * self.pairs)
+                    for name, direction in noise.items():
+                        totals[name] += slope * direction
+        finally:
+            problem.set_sinks()  # with the values that stand in the hyperparameters
+        return Estimate(loss, {name: total if name in reached else None for name, total in totals.items()})
+
+    def _loss(self, problem: Problem, raws: Tensors, tape: Tape) -> Tensor:
+        """The loss with these raw values, on the batches of the tape, after the steps of the horizon."""
+        tape.rewind()
+        torch.manual_seed(problem.seed)
+        problem.run(lambda _: problem.set_sinks(), raws=raws)
+        weights, buffers = problem.weights(), problem.buffers()
+        if self.rule is not None:
+            state = self.rule.start(weights, problem.optimizer_state)
+            for _ in range(self.horizon):
+                gradients = inner_gradients(problem, weights, raws, buffers, differentiable=False)
+                with torch.no_grad():
+                    before = (weights, gradients, state, problem.decayed)
+                    stepped, state = problem.run(lambda _, before=before: self.rule.step(*before), raws=raws)  # type: ignore[misc]
+                weights = {name: weight.requires_grad_() for name, weight in stepped.items()}
+        with torch.no_grad():
+            loss = problem.run(problem.target, raws=raws, weights=weights, buffers=buffers)
+        return loss.detach()
+
+    def _reached(self, problem: Problem, raws: Tensors, tape: Tape, loss: Tensor) -> set[str]:
+        """The hyperparameters on which the loss depends; refuse a loss that is another at each call."""
+        again = self._loss(problem, raws, tape)
+        if not torch.isclose(loss, again, rtol=1e-4, atol=0.0, equal_nan=True):
+            raise ValueError(
+                f"expected the same loss from the same hyperparameters, got {loss.item():.6g} and {again.item():.6g}: "
+                "it draws another batch at each call; wrap the iterator that it draws from in "
+                "dsptorch.meta.Replay, or draw with torch's global generator"
+            )
+        reached = set()
+        for name, raw in raws.items():
+            for shift in (_FAR, -_FAR):
+                if self._loss(problem, {**raws, name: raw + shift}, tape) != again:
+                    reached.add(name)
+                    break
+        return reached
+
+
+def _shifted(raws: Tensors, noise: Tensors, shift: float) -> Tensors:
+    return {name: raw + shift * noise[name] for name, raw in raws.items()}

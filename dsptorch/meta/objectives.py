@@ -1,0 +1,98 @@
+"""What the hyperparameters are to lower: functions of the loss and of its past."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from torch import Tensor
+
+__all__ = ["OBJECTIVES", "Losses", "Objective", "composite", "convergence_rate", "smoothed_loss"]
+
+
+class Losses(NamedTuple):
+    """A loss now, which carries the gradient, and what is known of it before.
+
+    Attributes:
+        loss: The loss L(t) of this update, a scalar: of validation data where there are any, else of training data.
+        ema: Its exponential moving average up to the update before; at the first update L(t) itself.
+        past: L(t - K), the loss of the update before; at the first update L(t) itself.
+        window: K, the steps between the two.
+        decay: The share of the past in the average, in [0, 1).
+    """
+
+    loss: Tensor
+    ema: Tensor
+    past: Tensor
+    window: int
+    decay: float
+
+
+Objective = Callable[[Losses], Tensor]
+"""What turns losses into the meta-loss, a differentiable scalar."""
+
+
+def smoothed_loss(losses: Losses) -> Tensor:
+    """Return the exponential moving average of the loss.
+
+        L_meta = ema(t) = decay * ema(t - K) + (1 - decay) * L(t)
+
+    The past has no gradient, so this one is that of the loss times (1 - decay): what the smoothing smooths is the
+    report. Adam undoes the factor.
+
+    Example:
+        >>> import torch
+        >>> smoothed_loss(Losses(torch.tensor(2.0), torch.tensor(4.0), torch.tensor(4.0), 20, 0.9))
+        tensor(3.8000)
+
+    References:
+        E. Yifee, Adaptive Frequency-Domain DSP for Language Model Training, 2025, Option 1.
+    """
+    return losses.decay * losses.ema + (1 - losses.decay) * losses.loss
+
+
+def convergence_rate(losses: Losses) -> Tensor:
+    """Return the change of the loss per step, which is negative while it falls.
+
+        L_meta = r = (L(t) - L(t - K)) / K
+
+    The source has -r, which ascends the loss: `literal_convergence_rate`, kept for audits.
+
+    Example:
+        >>> import torch
+        >>> convergence_rate(Losses(torch.tensor(2.0), torch.tensor(4.0), torch.tensor(4.0), 20, 0.9))
+        tensor(-0.1000)
+
+    References:
+        E. Yifee, Adaptive Frequency-Domain DSP for Language Model Training, 2025, Option 2.
+    """
+    return (losses.loss - losses.past) / losses.window
+
+
+def composite(losses: Losses) -> Tensor:
+    """Return a weighted sum of the average and the rate.
+
+        L_meta = 0.7 ema(t) + 0.3 r
+
+    The source has -0.3 r, whose part of the gradient works against the other, and wins where the window is short
+    (K < 0.3 / (0.7 (1 - decay))): `literal_composite`, kept for audits.
+
+    References:
+        E. Yifee, Adaptive Frequency-Domain DSP for Language Model Training, 2025, Option 3.
+    """
+    return 0.7 * smoothed_loss(losses) + 0.3 * convergence_rate(losses)
+
+
+def literal_convergence_rate(losses: Losses) -> Tensor:
+    """Return -r, as the source has it: it raises the loss."""
+    return -convergence_rate(losses)
+
+
+def literal_composite(losses: Losses) -> Tensor:
+    """Return 0.7 ema(t) - 0.3 r, as the source has it."""
+    return 0.7 * smoothed_loss(losses) - 0.3 * convergence_rate(losses)
+
+
+OBJECTIVES: dict[str, Objective] = {
+    function.__name__: function
+    for function in (smoothed_loss, convergence_rate, composite, literal_convergence_rate, literal_composite)
+}
+"""The objectives that have a name."""

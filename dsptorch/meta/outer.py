@@ -1,0 +1,114 @@
+"""The outer optimizer: Adam on the raw values, and the setters that hand values on; all of it, or none."""
+
+import copy
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dsptorch.hyperparams import BoundedHyperparam
+
+__all__ = ["Outer", "Setter"]
+
+Setter = Callable[[Any], None]
+
+
+class Outer:
+    """The hyperparameters with the means to move them.
+
+    Args:
+        hyperparams: Them, by name.
+        lr: Adam's learning rate.
+        decay: Adam's first beta: the decay of the hypergradient's moving average.
+    """
+
+    def __init__(self, hyperparams: Mapping[str, BoundedHyperparam], lr: float, decay: float) -> None:
+        self.hyperparams = dict(hyperparams)
+        self.outside: dict[str, BoundedHyperparam] = {}
+        self._setters: dict[str, Setter] = {}
+        self._lr, self._decay = lr, decay
+        self._memory: dict[str, dict[str, Tensor]] = {}
+
+    def add(self, name: str, hyperparam: BoundedHyperparam, setter: Setter | None) -> None:
+        """Take in a hyperparameter outside the model, and hand its value on."""
+        if setter is not None:
+            setter(_handed(hyperparam))
+            self._setters[name] = setter
+        self.outside[name] = self.hyperparams[name] = hyperparam
+
+    def active(self) -> dict[str, BoundedHyperparam]:
+        """Those that are not frozen."""
+        return {name: h for name, h in self.hyperparams.items() if h.raw.requires_grad}
+
+    def raws(self) -> dict[str, Tensor]:
+        """Copies of the raw values."""
+        return {name: h.raw.detach().clone() for name, h in self.hyperparams.items()}
+
+    def set_sinks(self) -> None:
+        """Hand the present values on."""
+        for name, setter in self._setters.items():
+            setter(_handed(self.hyperparams[name]))
+
+    def move(self, hypergradients: Mapping[str, Tensor]) -> None:
+        """Make a step of Adam and hand the values on; if a setter raises, nothing has changed."""
+        raws, memory = self.raws(), self._memory
+        gradients = {name: h.raw.grad for name, h in self.hyperparams.items()}
+        try:
+            self._memory = self._adam_step(hypergradients)
+            self.set_sinks()
+        except BaseException:
+            self._memory = memory
+            self._put(raws)
+            for name, hyperparam in self.hyperparams.items():
+                hyperparam.raw.grad = gradients[name]
+            for name, setter in self._setters.items():
+                with suppress(Exception):  # the first error is on its way up already
+                    setter(_handed(self.hyperparams[name]))
+            raise
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return raw values and Adam's averages, by name."""
+        return {"hyperparams": self.raws(), "adam": copy.deepcopy(self._memory)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take Adam's averages, and the values outside the model, which no other checkpoint holds.
+
+        Raises:
+            ValueError: If they are of other hyperparameters; nothing has changed then.
+        """
+        saved = {name: tuple(raw.shape) for name, raw in state["hyperparams"].items()}
+        here = {name: tuple(h.raw.shape) for name, h in self.hyperparams.items()}
+        if saved != here:
+            raise ValueError(
+                f"expected the state of hyperparameters {here}, got that of {saved}; make the same model"
+            )
+        self._memory = copy.deepcopy(dict(state["adam"]))
+        self._put({name: state["hyperparams"][name] for name in self.outside})
+        self.set_sinks()
+
+    def _adam_step(self, hypergradients: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+        """Let torch's Adam move the raw values; return what it remembers."""
+        moved = {name: self.hyperparams[name].raw for name in hypergradients}
+        adam = torch.optim.Adam(moved.values(), lr=self._lr, betas=(self._decay, 0.999))
+        for name, raw in moved.items():
+            raw.grad = hypergradients[name]
+            if name in self._memory:
+                adam.state[raw] = copy.deepcopy(self._memory[name])
+        adam.step()
+        return self._memory | {name: dict(adam.state[raw]) for name, raw in moved.items()}
+
+    @torch.no_grad()
+    def _put(self, raws: Mapping[str, Tensor]) -> None:
+        for name, raw in raws.items():
+            self.hyperparams[name].raw.copy_(raw)
+
+
+def _handed(hyperparam: BoundedHyperparam) -> Any:
+    """A value as a setter gets it: an int, a float, or a tensor of several."""
+    value = hyperparam.value
+    if value.numel() > 1:
+        return value
+    number = value.item()
+    return round(number) if hyperparam.integer else number

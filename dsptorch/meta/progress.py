@@ -1,0 +1,110 @@
+"""Where a controller stands: what changes from step to step, replaced as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["Progress", "average"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a controller remembers between steps.
+
+    Args:
+        step: Training steps so far.
+        updates: Meta-updates so far, those that were skipped left out.
+        skipped: Meta-updates that were skipped, because the hypergradient was not finite.
+        train_ema: The moving average of the training loss; None before the first.
+        val_ema: That of the validation loss.
+        past: The loss at the last update, for the rate of convergence.
+        total: The sum of the gradients that training left at each raw value since the last update.
+        total_loss: The sum of the training losses in that time.
+        counted: The steps that are in these sums.
+        expected: The raw values as the last update left them.
+        saturated: Hyperparameters whose saturation was reported.
+        history: One record per update.
+    """
+
+    step: int = 0
+    updates: int = 0
+    skipped: int = 0
+    train_ema: Tensor | None = None
+    val_ema: Tensor | None = None
+    past: Tensor | None = None
+    total: Mapping[str, Tensor] = field(default_factory=dict)
+    total_loss: Tensor | None = None
+    counted: Tensor | None = None
+    expected: Mapping[str, Tensor] = field(default_factory=dict)
+    saturated: tuple[str, ...] = ()
+    history: tuple[Mapping[str, Any], ...] = ()
+
+    def after_training(self, loss: Tensor, gradients: Mapping[str, Tensor | None], decay: float) -> Progress:
+        """Take in a training step; one with a loss or gradient that is not finite counts as none, without a sync."""
+        given = {name: g for name, g in gradients.items() if g is not None}
+        finite = torch.isfinite(loss)
+        for gradient in given.values():
+            finite = finite & torch.isfinite(gradient).all().to(finite.device)
+        total = dict(self.total)
+        for name, gradient in given.items():
+            kept = torch.where(finite.to(gradient.device), gradient, torch.zeros_like(gradient))
+            total[name] = total[name] + kept if name in total else kept
+        none = torch.zeros_like(loss)
+        ema = average(self.train_ema, loss, decay)
+        return replace(
+            self,
+            step=self.step + 1,
+            train_ema=ema
+            if self.train_ema is None
+            else torch.where(torch.isfinite(loss), ema, self.train_ema),
+            total=total,
+            total_loss=torch.where(finite, loss, none) + (0 if self.total_loss is None else self.total_loss),
+            counted=finite.to(loss) + (0 if self.counted is None else self.counted),
+        )
+
+    def mean_loss(self) -> Tensor:
+        """The mean training loss since the last update; NaN if no step counted."""
+        if self.total_loss is None or self.counted is None:
+            raise ValueError("expected a training step before an update, got none")
+        return self.total_loss / self.counted
+
+    def mean_gradient(self, name: str) -> Tensor | None:
+        """The mean gradient that training left at a raw value since the last update; None if there was none."""
+        if name not in self.total or self.counted is None:
+            return None
+        return self.total[name] / self.counted.to(self.total[name])
+
+    def after_update(self, **changes: Any) -> Progress:
+        """Close an update: empty the sums, and take what else has changed."""
+        return replace(self, total={}, total_loss=None, counted=None, **changes)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return plain values and tensors, which `torch.load(weights_only=True)` reads."""
+        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+
+    @classmethod
+    def from_state_dict(cls, state: Mapping[str, Any]) -> Progress:
+        """Return what `state_dict` was made of."""
+        values = {name: _plain(value) for name, value in state.items()}
+        return cls(**values | {"saturated": tuple(values["saturated"]), "history": tuple(values["history"])})
+
+
+def average(ema: Tensor | None, loss: Tensor, decay: float) -> Tensor:
+    """Return the exponential moving average after a loss; the first is the loss itself."""
+    return loss if ema is None else decay * ema + (1 - decay) * loss
+
+
+def _plain(value: Any) -> Any:
+    """Copy nested values: mappings as dicts, sequences as lists."""
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,80 @@
+"""The value of a bound hyperparameter, as the forward of a module that expected a float sees it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+
+def cure(name: str) -> str:
+    """What to do about a number that cannot be a tensor."""
+    return (
+        "Leave it an ordinary float (unbind), and move that by a setter, a sink, with the estimator 'es' of "
+        f"dsptorch.meta.MetaController: controller.sink({name!r}, hyperparam, "
+        f"lambda value: setattr(module, {name!r}, value))"
+    )
+
+
+class Refused(TypeError):
+    """A forward does with the value what only a float allows."""
+
+    def __init__(self, name: str, module: nn.Module, problem: str) -> None:
+        super().__init__(
+            f"{name} of {type(module).__name__} is bound to a BoundedHyperparam, and forward cannot compute with a "
+            f"tensor in its place: {problem}. {cure(name)}"
+        )
+
+
+class Use:
+    """One run of a forward."""
+
+    over = False
+
+
+class BoundValue(Tensor):
+    """The value as `forward` sees it: it, and what is computed of it alone, will not be read into Python."""
+
+    _use: Use
+    _who: tuple[str, nn.Module]
+
+    @classmethod
+    def of(cls, value: Tensor, use: Use, name: str, module: nn.Module) -> "BoundValue":
+        bound = value.as_subclass(cls)
+        bound._use, bound._who = use, (name, module)
+        return bound
+
+    @classmethod
+    def __torch_function__(
+        cls, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        bound = next((tensor for tensor in tensors if isinstance(tensor, cls)), None)
+        if bound is not None and not bound._use.over and func in _READS:
+            raise Refused(
+                *bound._who, f"it was read into Python by {func.__name__}(), where its gradient ends"
+            )
+        with torch._C.DisableTorchFunctionSubclass():
+            output = func(*args, **(kwargs or {}))
+        alone = type(output) is Tensor and all(isinstance(tensor, cls) for tensor in tensors)
+        if bound is not None and not bound._use.over and alone:
+            with torch._C.DisableTorchFunctionSubclass():
+                return cls.of(output, bound._use, *bound._who)
+        return output
+
+
+_READS = {
+    getattr(Tensor, name)
+    for name in (
+        *("__bool__", "__float__", "__int__", "__index__", "__complex__", "__array__"),
+        *("item", "tolist", "numpy", "is_nonzero"),
+    )
+}
+
+
+def plain(output: Any) -> Any:
+    """The output, with the bound value as an ordinary tensor if it is in it."""
+    if not any(isinstance(leaf, BoundValue) for leaf in tree_leaves(output)):
+        return output
+    return tree_map_only(BoundValue, lambda value: value.as_subclass(Tensor), output)

@@ -1,0 +1,73 @@
+"""Trying a module once, to see what depends on a hyperparameter, without a trace."""
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+from dsptorch.hyperparams import BoundedHyperparam
+from dsptorch.surgery.bound_value import Refused, cure
+
+
+def probe(module: nn.Module, name: str, hyperparam: BoundedHyperparam, args: tuple[Any, ...]) -> None:
+    """Run a module once to see that a gradient comes to the hyperparameter, and leave no trace."""
+    who = f"{name} of {type(module).__name__}"
+    tensors = [*module.parameters(), *module.buffers(), *tree_leaves(args)]
+    devices = {t.device for t in tensors if isinstance(t, Tensor) and t.device.type not in ("cpu", "meta")}
+    kind = next(iter(devices)).type if devices else "cuda"
+    with torch.random.fork_rng(devices, device_type=kind), torch.enable_grad(), _unchanged(module):
+        # Copies: what forward writes to its buffers and its arguments is written there.
+        buffers = {key: buffer.clone() for key, buffer in module.named_buffers()}
+        args = tree_map_only(Tensor, Tensor.clone, args)
+        try:
+            output = torch.func.functional_call(module, buffers, args)
+        except Refused:
+            raise
+        except Exception as error:
+            raise ValueError(
+                f"{who} was not bound: forward fails on the example: {type(error).__name__}: {error}"
+            ) from error
+        reached = [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor) and leaf.requires_grad]
+        if not hyperparam.raw.requires_grad:
+            return
+        grad = None
+        if reached:
+            weights = [
+                torch.randn_like(leaf) for leaf in reached
+            ]  # a sum could have no gradient: of a softmax
+            (grad,) = torch.autograd.grad(reached, hyperparam.raw, weights, allow_unused=True)
+    if grad is None or not grad.any():
+        raise ValueError(
+            f"{who} was not bound: no gradient comes from the output of forward on the example to it, "
+            + (
+                "as it is not used, or is read into Python or detached on the way"
+                if grad is None
+                else "it is exactly 0: by rounding, or a bound, or zeros in the example"
+            )
+            + ". "
+            + cure(name)
+        )
+
+
+@contextmanager
+def _unchanged(module: nn.Module) -> Iterator[None]:
+    """Put the attributes of a module and of those in it back, and what its dicts, lists and sets held."""
+    saved = []
+    for part in module.modules():
+        held = {
+            key: copy.copy(value) for key, value in vars(part).items() if isinstance(value, (dict, list, set))
+        }
+        saved.append((vars(part), dict(vars(part)), held))
+    try:
+        yield
+    finally:
+        for live, attributes, held in saved:
+            live.clear()
+            live.update(attributes)
+            for key, before in held.items():
+                live[key].clear()
+                (live[key].extend if isinstance(before, list) else live[key].update)(before)
