@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dsptorch.hyperparams import BoundedHyperparam
 from dsptorch.layers import Layer
-from dsptorch.surgery.bound_value import BoundValue, Refused, Use, plain
+from dsptorch.surgery.bound_value import BoundValue, RefusedError, Use, plain, refusal
 from dsptorch.surgery.insert import _Forward as _Inserted
 from dsptorch.surgery.insert import _free_name
 from dsptorch.surgery.probe import probe
@@ -39,15 +39,16 @@ def bind(
     `forward` can compute with the tensor, but can neither give it to a function that takes floats alone (`eps` of
     nn.LayerNorm, `p` of nn.Dropout, `negative_slope` of nn.LeakyReLU), nor read it into Python (`float(self.p)`,
     `math.exp(self.p)`, `if self.p > 0:`), where its gradient would end. It is refused at the first such call, or now,
-    if there is an example; as to such numbers, see Raises. Compiled code meets the compiler's own error there.
+    if there is an example; what to do then, see Raises. Compiled code meets the compiler's own error there, or passes
+    `float(self.p)` by without a gradient: give an example, or call the module once before it is compiled.
 
     Args:
         module: Any module that is no container and no dsptorch layer.
         name: An attribute of it, or of its class, that is an int or a float.
         hyperparam: It holds one value.
         example: What `forward` takes, a tensor or a tuple of arguments. If given, the module runs once on a copy of it,
-            in its present mode, to see that a gradient comes from the output to the hyperparameter. Buffers,
-            attributes, gradients and torch's random state are as before then; hooks of the module do run.
+            in its present mode, to see that a gradient comes from the output to the hyperparameter (unless that is
+            frozen). Buffers, attributes, gradients and torch's random state are as before then; hooks do run.
 
     Returns:
         The name of the child, `<name>_hyperparam`.
@@ -70,7 +71,7 @@ def bind(
         'temperature_hyperparam'
         >>> scores(x)
         tensor([0.3775, 0.6225], grad_fn=<SoftmaxBackward0>)
-        >>> unbind(scores, "temperature")
+        >>> round(unbind(scores, "temperature"), 4)
         2.0
     """
     _check(module, name, hyperparam)
@@ -153,6 +154,10 @@ class _Forward:
     ) -> inspect.Signature:  # `insert`, and trainers, look for the names of the arguments
         return inspect.signature(self.own or type(self.module).forward.__get__(self.module))
 
+    @property
+    def __code__(self) -> Any:  # `torch.export` looks for its place in a file
+        return (self.own or type(self.module).forward).__code__
+
     def child(self, name: str) -> str:
         return next(child for bound, child, _ in self.bound if bound == name)
 
@@ -188,8 +193,8 @@ class _Forward:
                     )
         except TypeError as error:
             # Where only floats are taken, PyTorch and Python name the type that came; nobody else knows this name.
-            if BoundValue.__name__ in str(error) and not isinstance(error, Refused):
-                raise Refused(" or ".join(values), module, str(error)) from error
+            if BoundValue.__name__ in str(error) and not isinstance(error, RefusedError):
+                raise refusal(" or ".join(values), module, str(error)) from error
             raise
         finally:
             use.over = True

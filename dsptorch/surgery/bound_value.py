@@ -17,14 +17,16 @@ def cure(name: str) -> str:
     )
 
 
-class Refused(TypeError):
+class RefusedError(TypeError):
     """A forward does with the value what only a float allows."""
 
-    def __init__(self, name: str, module: nn.Module, problem: str) -> None:
-        super().__init__(
-            f"{name} of {type(module).__name__} is bound to a BoundedHyperparam, and forward cannot compute with a "
-            f"tensor in its place: {problem}. {cure(name)}"
-        )
+
+def refusal(name: str, module: nn.Module, problem: str) -> RefusedError:
+    """The error that says so, and what to do."""
+    return RefusedError(
+        f"{name} of {type(module).__name__} is bound to a BoundedHyperparam, and forward cannot compute with a tensor "
+        f"in its place: {problem}. {cure(name)}"
+    )
 
 
 class Use:
@@ -41,6 +43,7 @@ class BoundValue(Tensor):
 
     @classmethod
     def of(cls, value: Tensor, use: Use, name: str, module: nn.Module) -> "BoundValue":
+        """Mark a value, in one run of the forward of a module, as that of one of its attributes."""
         bound = value.as_subclass(cls)
         bound._use, bound._who = use, (name, module)
         return bound
@@ -52,7 +55,7 @@ class BoundValue(Tensor):
         tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         bound = next((tensor for tensor in tensors if isinstance(tensor, cls)), None)
         if bound is not None and not bound._use.over and func in _READS:
-            raise Refused(
+            raise refusal(
                 *bound._who, f"it was read into Python by {func.__name__}(), where its gradient ends"
             )
         with torch._C.DisableTorchFunctionSubclass():

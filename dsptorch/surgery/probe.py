@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from dsptorch.hyperparams import BoundedHyperparam
-from dsptorch.surgery.bound_value import Refused, cure
+from dsptorch.surgery.bound_value import RefusedError, cure
 
 
 def probe(module: nn.Module, name: str, hyperparam: BoundedHyperparam, args: tuple[Any, ...]) -> None:
@@ -25,21 +25,15 @@ def probe(module: nn.Module, name: str, hyperparam: BoundedHyperparam, args: tup
         args = tree_map_only(Tensor, Tensor.clone, args)
         try:
             output = torch.func.functional_call(module, buffers, args)
-        except Refused:
+            grad = _gradient(output, hyperparam.raw)
+        except RefusedError:
             raise
         except Exception as error:
             raise ValueError(
-                f"{who} was not bound: forward fails on the example: {type(error).__name__}: {error}"
+                f"{who} was not bound: forward, or its gradient, fails on the example: {type(error).__name__}: {error}"
             ) from error
-        reached = [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor) and leaf.requires_grad]
-        if not hyperparam.raw.requires_grad:
-            return
-        grad = None
-        if reached:
-            weights = [
-                torch.randn_like(leaf) for leaf in reached
-            ]  # a sum could have no gradient: of a softmax
-            (grad,) = torch.autograd.grad(reached, hyperparam.raw, weights, allow_unused=True)
+    if not hyperparam.raw.requires_grad:
+        return
     if grad is None or not grad.any():
         raise ValueError(
             f"{who} was not bound: no gradient comes from the output of forward on the example to it, "
@@ -53,6 +47,15 @@ def probe(module: nn.Module, name: str, hyperparam: BoundedHyperparam, args: tup
         )
 
 
+def _gradient(output: Any, raw: Tensor) -> Tensor | None:
+    reached = [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor) and leaf.requires_grad]
+    if not reached or not raw.requires_grad:
+        return None
+    # Any weights but equal ones: the sum of a softmax has no gradient.
+    weights = [torch.randn_like(leaf) for leaf in reached]
+    return torch.autograd.grad(reached, raw, weights, allow_unused=True)[0]
+
+
 @contextmanager
 def _unchanged(module: nn.Module) -> Iterator[None]:
     """Put the attributes of a module and of those in it back, and what its dicts, lists and sets held."""
@@ -62,6 +65,7 @@ def _unchanged(module: nn.Module) -> Iterator[None]:
             key: copy.copy(value) for key, value in vars(part).items() if isinstance(value, (dict, list, set))
         }
         saved.append((vars(part), dict(vars(part)), held))
+        vars(part).update({k: value.clone() for k, value in vars(part).items() if isinstance(value, Tensor)})
     try:
         yield
     finally:

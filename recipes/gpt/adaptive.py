@@ -5,9 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import nn
 
-from dsptorch import BoundedHyperparam, ChannelBottleneck, LFORouting, Multirate, find, param_groups
+from dsptorch import (
+    BoundedHyperparam,
+    ChannelBottleneck,
+    LFORouting,
+    MetaController,
+    Multirate,
+    find,
+    param_groups,
+)
+from dsptorch.meta import Direct, Estimate, Problem
 
 BLOCKS = {"multirate": Multirate, "lfo_routing": LFORouting, "bottleneck_channel": ChannelBottleneck}
 
@@ -36,12 +46,33 @@ class AdaptiveDSP:
     """
 
     enabled: bool = False
-    meta_lr: float = 0.05
+    meta_lr: float = 0.1
     meta_update_every: int = 20
     meta_objective: str = "smoothed_loss"
     ema_decay: float = 0.9
     estimator: str = "direct"
     learnable_params: dict[str, list[str]] = field(default_factory=_seeds_knobs)
+
+    def __post_init__(self) -> None:
+        """Refuse an estimator that is none; the controller checks the rest."""
+        if self.estimator not in ESTIMATORS:
+            raise ValueError(
+                f"adaptive_dsp.estimator: expected {' or '.join(ESTIMATORS)}, got {self.estimator!r}; change it"
+            )
+
+
+class RandomSign(Direct):
+    """A control: the estimates of `Direct`, each with a random sign."""
+
+    def estimate(self, problem: Problem) -> Estimate:
+        """Estimate, and draw the signs from the problem's seed."""
+        loss, found = super().estimate(problem)
+        generator = torch.Generator().manual_seed(problem.seed)
+        signs = {name: 1 - 2 * torch.randint(2, (), generator=generator).item() for name in found}
+        return Estimate(loss, {name: None if g is None else signs[name] * g for name, g in found.items()})
+
+
+ESTIMATORS = {"direct": Direct(), "random_sign": RandomSign()}
 
 
 def find_knobs(model: nn.Module, learnable_params: dict[str, list[str]]) -> dict[str, BoundedHyperparam]:
@@ -98,3 +129,35 @@ def optimizer_groups(
     if knob_lr:
         groups.append({"params": raws, "weight_decay": 0.0, "lr_scale": knob_lr / lr})
     return groups
+
+
+def make_controller(
+    model: nn.Module, knobs: dict[str, BoundedHyperparam], section: AdaptiveDSP, *, steps: int, seed: int
+) -> MetaController:
+    """Return the controller that a section asks for.
+
+    Args:
+        model: the model, not wrapped.
+        knobs: of `find_knobs`; there must be one.
+        section: the section.
+        steps: how many steps the run has.
+        seed: of the run.
+    """
+    if not knobs:
+        raise ValueError(
+            "adaptive_dsp.enabled: expected an arm with blocks of learnable_params, got none; give it blocks, or "
+            "disable it"
+        )
+    parallel = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return MetaController(
+        model,
+        lr=section.meta_lr,
+        every=section.meta_update_every,
+        objective=section.meta_objective,
+        estimator=ESTIMATORS[section.estimator],
+        ema_decay=section.ema_decay,
+        hyperparams=knobs,
+        total_steps=steps,
+        process_group=torch.distributed.group.WORLD if parallel else None,
+        seed=seed,
+    )

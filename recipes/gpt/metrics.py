@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
@@ -19,6 +20,14 @@ Record = dict[str, Any]
 def bits(nats: float) -> float:
     """Return a loss in nats in bits; for a byte model these are bits per character (bpc)."""
     return nats / math.log(2)
+
+
+def flat(record: Mapping[str, Any]) -> dict[str, float]:
+    """Return the record of a meta-update as numbers: meta_loss, and value/KNOB and hypergradient/KNOB of each."""
+    numbers = {"meta_loss": record["meta_loss"]}
+    for kind in ("value", "hypergradient"):
+        numbers |= {f"{kind}/{name}": number for name, number in record[kind].items()}
+    return numbers
 
 
 def read_metrics(path: Path, *, until: float = math.inf) -> list[Record]:

@@ -11,8 +11,9 @@ from .config import CONFIGS, load_config
 from .data import quickstart_splits
 from .figure import plot_curves
 from .generate import generate, load_model
+from .result import Result
 from .table import markdown
-from .train import CHECKPOINT, Result, train
+from .train import CHECKPOINT, train
 
 ARMS = {"plain": ("rope",), "fir": ("rope", "fir"), "seed_blocks": ("rope", "seed_blocks")}
 LABELS = {"plain": "plain GPT, RoPE", "fir": "+ FIR delay bank", "seed_blocks": "+ the seed's three blocks"}

@@ -18,8 +18,9 @@ import torch
 from .checkpoint import check_same_run, write_text
 from .config import CONFIGS, TrainConfig, load_config
 from .data import load_splits
+from .result import RESULT, Result, fingerprint, plain
 from .table import markdown
-from .train import RESULT, Result, fingerprint, plain, train
+from .train import train
 
 ARMS = ("learned", "rope", "learned+seed_blocks", "rope+seed_blocks", "rope+token_shift", "rope+fir")
 

@@ -2,59 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import math
-import statistics
 import time
-import zlib
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import torch
 from lightning.fabric import Fabric
 from lightning.fabric.strategies.fsdp import FSDPStrategy
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
-from .adaptive import find_knobs, optimizer_groups
+from dsptorch import BoundedHyperparam, MetaController
+from dsptorch.analysis import plot_history
+
+from .adaptive import find_knobs, make_controller, optimizer_groups
 from .arms import build
 from .batches import sample_batch, seed_step
-from .checkpoint import CheckpointError, check_same_run, read_checkpoint, save_checkpoint, write_text
+from .checkpoint import CheckpointError, check_same_run, read_checkpoint, save_checkpoint
 from .config import TrainConfig
 from .data import Splits, load_splits
 from .evaluate import all_reduced, evaluate, next_byte_loss
 from .leak_gate import leak_gate
-from .metrics import LOG, Metrics, bits, read_metrics
+from .metrics import LOG, Metrics, bits, flat
+from .model import GPT
+from .result import Result, fingerprint, plain, sum_up
 
-CHECKPOINT, RESULT = "checkpoint.pt", "result.json"
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a finished run has to show.
-
-    Args:
-        config: the run's configuration, as plain values.
-        data: name, size and checksum of the data.
-        parameters: number of trained parameters, tied ones counted once.
-        val_loss: final loss over the whole validation split, nats a byte.
-        val_bpc: the same in bits a byte.
-        test_loss: final loss over the whole test split, nats a byte; no choice is made by it.
-        best_val_loss: the lowest of the run, nats a byte.
-        best_step: the step of that.
-        step_ms: median time of one update, validation and checkpoints left out, in milliseconds.
-    """
-
-    config: dict[str, Any]
-    data: str
-    parameters: int
-    val_loss: float
-    val_bpc: float
-    test_loss: float
-    best_val_loss: float
-    best_step: int
-    step_ms: float
+CHECKPOINT, KNOBS = "checkpoint.pt", "knobs.png"
 
 
 def train(config: TrainConfig, splits: Splits | None = None) -> Result:
@@ -79,25 +54,29 @@ def train(config: TrainConfig, splits: Splits | None = None) -> Result:
         )
 
     torch.manual_seed(config.seed)
-    gpt = build(config.model, config.arm)
-    knobs = {}
-    if config.adaptive_dsp.enabled or config.knob_lr is not None:
-        knobs = find_knobs(gpt, config.adaptive_dsp.learnable_params)
-    if config.knob_lr == 0 and not config.adaptive_dsp.enabled:
-        for knob in knobs.values():
-            knob.requires_grad_(False)
+    gpt, knobs, controller = _model(config)
     parameters = sum(p.numel() for p in gpt.parameters() if p.requires_grad)
     model = fabric.setup_module(torch.compile(gpt) if config.compile else gpt)  # type: ignore[arg-type]
-    knob_lr = 0.0 if config.adaptive_dsp.enabled else config.knob_lr
-    groups = optimizer_groups(model, knobs, lr=config.lr, knob_lr=knob_lr, weight_decay=config.weight_decay)
+    groups = optimizer_groups(
+        model,
+        knobs,
+        lr=config.lr,
+        knob_lr=0.0 if controller else config.knob_lr,
+        weight_decay=config.weight_decay,
+    )
     optimizer = fabric.setup_optimizers(torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, config.beta2)))
 
-    start = _start(fabric, config, identity, model, optimizer)
+    start = _start(fabric, config, identity, model, optimizer, controller)
     row = splits.val[: config.model.context].long()[None]  # (1, T)
     gate = partial(leak_gate, fabric, model, row, vocab_size=config.model.vocab_size)
     gate(step=start)
-    size = config.batch_size // config.accumulate
-    check_on = partial(evaluate, fabric, model, context=config.model.context, batch_size=size)
+    check_on = partial(
+        evaluate,
+        fabric,
+        model,
+        context=config.model.context,
+        batch_size=config.batch_size // config.accumulate,
+    )
     model.train()
     first = fabric.is_global_zero
     with (
@@ -107,9 +86,12 @@ def train(config: TrainConfig, splits: Splits | None = None) -> Result:
         for step in range(start, config.steps):
             began = time.perf_counter()
             loss = _update(fabric, model, optimizer, splits.train, step=step, config=config)
+            update = _update_knobs(fabric, controller, loss, splits.val, step=step, config=config)
             seconds = time.perf_counter() - began
 
             done = step + 1
+            if update:
+                metrics.write(done, **flat(update))
             log, save, check = (
                 done % every == 0 or done == config.steps
                 for every in (config.log_every, config.checkpoint_every, config.eval_every)
@@ -126,10 +108,13 @@ def train(config: TrainConfig, splits: Splits | None = None) -> Result:
             if save:
                 metrics.sync()  # a checkpoint is never ahead of its log
                 state = {"step": done, "config": identity, "model": model, "optimizer": optimizer}
+                state |= {"controller": controller.state_dict()} if controller else {}
                 save_checkpoint(fabric, config.out / CHECKPOINT, state)
             bar.set_postfix_str(f"loss {loss:.3f}, {rate:,.0f} tokens/s", refresh=False)
             bar.update()
-    return _finish(fabric, config, data, parameters, test_loss=check_on(splits.test))
+    if controller and controller.history and first:
+        plot_history(controller.history).savefig(config.out / KNOBS)
+    return sum_up(fabric, config, data, parameters, test_loss=check_on(splits.test))
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
@@ -169,6 +154,43 @@ def _update(
     return mean
 
 
+def _update_knobs(
+    fabric: Fabric,
+    controller: MetaController | None,
+    loss: float,
+    data: Tensor,
+    *,
+    step: int,
+    config: TrainConfig,
+) -> Mapping[str, Any] | None:
+    """Let the controller take the step in, with a batch of `data` to judge the knobs by; return its record."""
+    if controller is None:
+        return None
+
+    def val_loss(view: nn.Module) -> Tensor:
+        size, place = config.batch_size, {"seed": config.seed, "step": step, "rank": fabric.global_rank}
+        ids, targets = sample_batch(data, context=config.model.context, batch_size=size, **place)
+        with fabric.autocast():
+            return next_byte_loss(view, ids.to(fabric.device), targets.to(fabric.device))
+
+    return controller.step(loss, val_loss=val_loss)
+
+
+def _model(config: TrainConfig) -> tuple[GPT, dict[str, BoundedHyperparam], MetaController | None]:
+    """Return the model, its knobs if anything treats them apart from the weights, and who moves them."""
+    gpt = build(config.model, config.arm)
+    section = config.adaptive_dsp
+    if not section.enabled and config.knob_lr is None:
+        return gpt, {}, None
+    knobs = find_knobs(gpt, section.learnable_params)
+    if section.enabled:
+        return gpt, knobs, make_controller(gpt, knobs, section, steps=config.steps, seed=config.seed)
+    if config.knob_lr == 0:
+        for knob in knobs.values():
+            knob.freeze()
+    return gpt, knobs, None
+
+
 def _launch(config: TrainConfig) -> Fabric:
     """Start Fabric's processes."""
     strategy = FSDPStrategy(state_dict_type="full") if config.strategy == "fsdp" else config.strategy
@@ -182,7 +204,14 @@ def _launch(config: TrainConfig) -> Fabric:
     return fabric
 
 
-def _start(fabric: Fabric, config: TrainConfig, identity: dict[str, Any], model: Any, optimizer: Any) -> int:
+def _start(
+    fabric: Fabric,
+    config: TrainConfig,
+    identity: dict[str, Any],
+    model: Any,
+    optimizer: Any,
+    controller: MetaController | None,
+) -> int:
     """Return the step to go on from, after loading the checkpoint of that step where there is one."""
     checkpoint = config.out / CHECKPOINT
     started = (config.out / LOG).exists()
@@ -198,39 +227,6 @@ def _start(fabric: Fabric, config: TrainConfig, identity: dict[str, Any], model:
     saved = read_checkpoint(checkpoint)
     check_same_run(saved["config"], identity)
     fabric.load(checkpoint, {"model": model, "optimizer": optimizer}, weights_only=True)
+    if controller:
+        controller.load_state_dict(saved["controller"])
     return int(saved["step"])
-
-
-def _finish(fabric: Fabric, config: TrainConfig, data: str, parameters: int, *, test_loss: float) -> Result:
-    """Sum a run up from its log, and leave that beside it as result.json."""
-    fabric.barrier()  # rank 0 has written all of it
-    records = read_metrics(config.out / LOG)
-    losses = {record["step"]: record["val_loss"] for record in records if "val_loss" in record}
-    best = min(losses, key=losses.__getitem__)
-    result = Result(
-        config=plain(config),
-        data=data,
-        parameters=parameters,
-        val_loss=losses[config.steps],
-        val_bpc=bits(losses[config.steps]),
-        test_loss=test_loss,
-        best_val_loss=losses[best],
-        best_step=best,
-        step_ms=statistics.median(record["step_ms"] for record in records if "step_ms" in record),
-    )
-    if fabric.is_global_zero:
-        write_text(config.out / RESULT, json.dumps(asdict(result), indent=1) + "\n")
-    fabric.print(f"validation {result.val_loss:.4f} nats, {result.val_bpc:.4f} bpc")
-    return result
-
-
-def plain(config: TrainConfig) -> dict[str, Any]:
-    """Return a configuration as JSON's values, which a checkpoint can hold."""
-    values: dict[str, Any] = json.loads(json.dumps(asdict(config), default=str))
-    return values
-
-
-def fingerprint(splits: Splits) -> str:
-    """Return what tells two data sets apart."""
-    checksum = zlib.crc32(splits.train.numpy().data)
-    return f"{splits.name}, {len(splits.train):,} bytes to train, crc32 {checksum:08x}"

@@ -16,7 +16,8 @@ from gpt.data import Splits
 from gpt.evaluate import evaluate
 from gpt.figure import plot_curves
 from gpt.metrics import Metrics, read_metrics
-from gpt.train import Result, learning_rate, train
+from gpt.result import Result
+from gpt.train import learning_rate, train
 from lightning.fabric import Fabric
 
 Tiny = Callable[..., TrainConfig]

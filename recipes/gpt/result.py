@@ -1,0 +1,80 @@
+"""What a finished run has to show."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import zlib
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from lightning.fabric import Fabric
+
+from .checkpoint import write_text
+from .config import TrainConfig
+from .data import Splits
+from .metrics import LOG, bits, read_metrics
+
+RESULT = "result.json"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a finished run has to show.
+
+    Args:
+        config: the run's configuration, as plain values.
+        data: name, size and checksum of the data.
+        parameters: number of trained parameters, tied ones counted once.
+        val_loss: final loss over the whole validation split, nats a byte.
+        val_bpc: the same in bits a byte.
+        test_loss: final loss over the whole test split, nats a byte; no choice is made by it.
+        best_val_loss: the lowest of the run, nats a byte.
+        best_step: the step of that.
+        step_ms: median time of one update, validation and checkpoints left out, in milliseconds.
+    """
+
+    config: dict[str, Any]
+    data: str
+    parameters: int
+    val_loss: float
+    val_bpc: float
+    test_loss: float
+    best_val_loss: float
+    best_step: int
+    step_ms: float
+
+
+def sum_up(fabric: Fabric, config: TrainConfig, data: str, parameters: int, *, test_loss: float) -> Result:
+    """Sum a run up from its log, and leave that beside it as result.json."""
+    fabric.barrier()  # rank 0 has written all of it
+    records = read_metrics(config.out / LOG)
+    losses = {record["step"]: record["val_loss"] for record in records if "val_loss" in record}
+    best = min(losses, key=losses.__getitem__)
+    result = Result(
+        config=plain(config),
+        data=data,
+        parameters=parameters,
+        val_loss=losses[config.steps],
+        val_bpc=bits(losses[config.steps]),
+        test_loss=test_loss,
+        best_val_loss=losses[best],
+        best_step=best,
+        step_ms=statistics.median(record["step_ms"] for record in records if "step_ms" in record),
+    )
+    if fabric.is_global_zero:
+        write_text(config.out / RESULT, json.dumps(asdict(result), indent=1) + "\n")
+    fabric.print(f"validation {result.val_loss:.4f} nats, {result.val_bpc:.4f} bpc")
+    return result
+
+
+def plain(config: TrainConfig) -> dict[str, Any]:
+    """Return a configuration as JSON's values, which a checkpoint can hold."""
+    values: dict[str, Any] = json.loads(json.dumps(asdict(config), default=str))
+    return values
+
+
+def fingerprint(splits: Splits) -> str:
+    """Return what tells two data sets apart."""
+    checksum = zlib.crc32(splits.train.numpy().data)
+    return f"{splits.name}, {len(splits.train):,} bytes to train, crc32 {checksum:08x}"
