@@ -3,6 +3,7 @@
 from dsptorch.functional.bounds import from_bounded, to_bounded
 from dsptorch.functional.channel_bottleneck import width_mask
 from dsptorch.functional.design import firwin, halfband, minimum_phase, unit_dc
+from dsptorch.functional.hat import hat_weights
 from dsptorch.functional.lfo_routing import grouped_conv, lfo_gate
 from dsptorch.functional.lptv import lptv_filter
 from dsptorch.functional.multirate import multirate
@@ -19,6 +20,7 @@ __all__ = [
     "from_bounded",
     "grouped_conv",
     "halfband",
+    "hat_weights",
     "lfo_gate",
     "lfo_phase",
     "lptv_filter",

@@ -42,12 +42,12 @@ class HoldMix(Node):
         return Taps(self._taps_at(times).unsqueeze(-1), self.pattern)
 
     def cascaded(self, x: Tensor, run: Run) -> Tensor:  # noqa: D102
-        time = torch.arange(x.shape[1], device=x.device)
         lags = self.pattern.lags
         if run.start is None:  # a signal that is shorter than the period needs the first of its taps alone
-            taps = self._taps_at(time[: self.pattern.period])
+            phases = min(self.pattern.period, max(x.shape[1], 1))
+            taps = self._taps_at(torch.arange(phases, device=x.device))
             return lptv_filter(x, taps.unsqueeze(-1), lags)
-        taps = self._taps_at(run.start.unsqueeze(1) + time).to(x.dtype)
+        taps = self._taps_at(run.start.unsqueeze(1) + torch.arange(x.shape[1], device=x.device)).to(x.dtype)
         padded = torch.nn.functional.pad(x, (0, 0, lags[-1], 0))
         seen = [padded[:, lags[-1] - lag : lags[-1] - lag + x.shape[1]] for lag in lags]
         return sum((seen[i] * taps[..., i, None] for i in range(1, len(lags))), seen[0] * taps[..., 0, None])

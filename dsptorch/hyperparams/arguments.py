@@ -77,10 +77,9 @@ def current(value: Hyperparam) -> float | Tensor:
     return value() if isinstance(value, BoundedHyperparam) else value
 
 
-def fixed_repr(**hyperparams: int | Hyperparam) -> str:
+def fixed_repr(**hyperparams: Hyperparam) -> str:
     """The fixed ones among a layer's hyperparameters, to append to its `extra_repr`; learned ones print themselves."""
-    fixed = {name: value for name, value in hyperparams.items() if isinstance(value, (int, float))}
-    return "".join(f", {name}={value:g}" for name, value in fixed.items())
+    return "".join(f", {name}={value:g}" for name, value in hyperparams.items() if isinstance(value, float))
 
 
 def named_hyperparams(model: nn.Module) -> Iterator[tuple[str, BoundedHyperparam]]:

@@ -1,21 +1,29 @@
 """From the arguments of a controller to what it works with."""
 
 import math
-from collections.abc import Iterable
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from dsptorch.hyperparams import BoundedHyperparam, named_hyperparams
 from dsptorch.meta.direct import Direct
 from dsptorch.meta.evolution import EvolutionStrategy
+from dsptorch.meta.models import Wrapped
 from dsptorch.meta.objectives import OBJECTIVES, Objective
-from dsptorch.meta.problem import Estimator, Loss
+from dsptorch.meta.problem import Estimator
 
-__all__ = ["check_losses", "chosen_hyperparams", "to_estimator", "to_number", "to_objective"]
+__all__ = [
+    "check_scaler",
+    "check_sink",
+    "chosen_hyperparams",
+    "refuse_twice",
+    "to_estimator",
+    "to_number",
+    "to_objective",
+]
 
-_ESTIMATORS = {"direct": Direct, "es": EvolutionStrategy}
+_ESTIMATORS: dict[str, Callable[[], Estimator]] = {"direct": Direct, "es": EvolutionStrategy}
 _MEMBERS = ("estimate", "requires", "wrapped", "cure")
 
 
@@ -57,18 +65,18 @@ def to_estimator(estimator: str | Estimator) -> Estimator:
             f"estimator must be 'direct', 'es' or an object with {', '.join(_MEMBERS)}, got {estimator!r}; "
             "as in estimator=Unroll(SGDRule(lr=0.1), steps=5)"
         )
-    return cast(Estimator, estimator)
+    return estimator
 
 
 def chosen_hyperparams(model: nn.Module, names: Iterable[str] | None) -> dict[str, BoundedHyperparam]:
     """Return the hyperparameters of a model that are to learn: those named, or all that are not frozen."""
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, got {model!r} of type {type(model).__name__}")
     found = dict(named_hyperparams(model))
     if names is None:
         return {name: h for name, h in found.items() if h.raw.requires_grad}
     if isinstance(names, str):
         raise TypeError(f"hyperparams must be a list of names, got the string {names!r}; give [{names!r}]")
+    if not isinstance(names, Iterable):
+        raise TypeError(f"hyperparams must be a list of names, or None for all, got {type(names).__name__}")
     names = list(names)
     for name in names:
         if name not in found:
@@ -81,25 +89,49 @@ def chosen_hyperparams(model: nn.Module, names: Iterable[str] | None) -> dict[st
     return {name: found[name] for name in names}
 
 
-def check_losses(
-    loss: float | Tensor, train_loss: Loss | None, val_loss: Loss | None, estimator: Estimator
-) -> Tensor:
-    """Return the training loss, detached, if all arguments of a step are what the estimator needs."""
-    for name, function in (("train_loss", train_loss), ("val_loss", val_loss)):
-        if function is None and name in estimator.requires:
-            raise ValueError(
-                f"{type(estimator).__name__} needs {name}, got none; give controller.step(loss, "
-                f"{name}=lambda m: loss_fn(m, next(data)))"
-            )
-        if function is not None and not callable(function):
-            raise TypeError(
-                f"{name} must be a function of the model, got {type(function).__name__}; give "
-                f"{name}=lambda m: loss_fn(m, next(data))"
-            )
-    if not isinstance(loss, Tensor):
-        if isinstance(loss, bool) or not isinstance(loss, (int, float)):
-            raise TypeError(f"loss must be a number or a tensor of one element, got {type(loss).__name__}")
-        return torch.tensor(float(loss))
-    if loss.numel() != 1 or loss.is_complex():
-        raise ValueError(f"loss must be one real number, got shape {tuple(loss.shape)}; take its mean")
-    return loss.detach().reshape(()).float() if loss.dtype != torch.float64 else loss.detach().reshape(())
+def check_scaler(scaler: Any) -> None:
+    """Refuse what is no gradient scaler."""
+    if scaler is not None and not callable(getattr(scaler, "get_scale", None)):
+        raise TypeError(f"scaler must be a torch.amp.GradScaler or None, got {type(scaler).__name__}")
+
+
+def check_sink(
+    name: Any,
+    hyperparam: Any,
+    setter: Any,
+    known: Mapping[str, BoundedHyperparam],
+    estimator: Estimator,
+    step: int,
+) -> None:
+    """Refuse a hyperparameter that cannot be learned beside those that are known, from this step on."""
+    if step:
+        raise ValueError(
+            f"sink must come before the first step, got {name!r} after {step}; call it where you make the controller"
+        )
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a string, got {name!r} of type {type(name).__name__}")
+    if not isinstance(hyperparam, BoundedHyperparam):
+        raise TypeError(f"hyperparam must be a BoundedHyperparam, got {type(hyperparam).__name__}")
+    if setter is not None and not callable(setter):
+        raise TypeError(
+            f"setter must be a function of the value, or None, got {type(setter).__name__}; as in "
+            'lambda p: setattr(dropout, "p", p)'
+        )
+    if not hyperparam.raw.requires_grad:
+        raise ValueError(f"{name!r} is frozen; leave it out, or call requires_grad_() on it")
+    if name in known or any(h is hyperparam for h in known.values()):
+        raise ValueError(f"{name!r} is learned already; learned are: {', '.join(known)}")
+    if setter is not None and isinstance(estimator, Direct):
+        raise ValueError(
+            f"Direct has no path to {name!r}, which a setter hands on as a number; use EvolutionStrategy, or let "
+            "the loss read the hyperparameter as a tensor, without a setter"
+        )
+
+
+def refuse_twice(model: Wrapped, estimator: Estimator) -> None:
+    """Refuse an estimator that differentiates twice where the model cannot be."""
+    if not (model.twice or estimator.wrapped):
+        raise ValueError(
+            f"{type(estimator).__name__} differentiates twice, which a model under torch.compile or "
+            "DistributedDataParallel does not allow; give the model itself, or use 'direct' or 'es'"
+        )

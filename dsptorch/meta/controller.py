@@ -3,32 +3,33 @@
 import copy
 import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
 
 from dsptorch.functional.validate import check_int
-from dsptorch.hyperparams import BoundedHyperparam, param_groups
-from dsptorch.meta.arguments import check_losses, chosen_hyperparams, to_estimator, to_number, to_objective
-from dsptorch.meta.checks import still
-from dsptorch.meta.direct import Direct
-from dsptorch.meta.models import (
-    agreed,
-    is_compiled,
-    is_distributed,
-    refuse_sharded,
-    unwrapped,
-    without_ddp,
+from dsptorch.hyperparams import BoundedHyperparam
+from dsptorch.meta.arguments import (
+    check_scaler,
+    check_sink,
+    chosen_hyperparams,
+    refuse_twice,
+    to_estimator,
+    to_number,
+    to_objective,
 )
-from dsptorch.meta.objectives import Losses, Objective
+from dsptorch.meta.inner import Inner
+from dsptorch.meta.losses import check_complete, check_losses, checked_loss
+from dsptorch.meta.models import Wrapped
+from dsptorch.meta.objectives import Objective
 from dsptorch.meta.outer import Outer, Setter
 from dsptorch.meta.problem import Estimator, Loss, Problem, Scope
-from dsptorch.meta.progress import Progress
-from dsptorch.meta.rules import State
-from dsptorch.meta.update import check_unchanged, update
+from dsptorch.meta.progress import Progress, check_state
+from dsptorch.meta.schedule import Schedule
+from dsptorch.meta.update import check_unchanged, meta_loss, update
 
 __all__ = ["YIFEE_2025", "MetaController"]
 
@@ -70,7 +71,7 @@ class MetaController:
         warmup: Training steps before the first update, at least 0.
         freeze_at: The training step after which nothing moves any more; None is never.
         total_steps: The training steps that are planned, to be warned where they are too few to move anything.
-        scaler: The GradScaler of the training, where there is one.
+        scaler: The GradScaler of the training, where there is one; call `step` after `scaler.update()`.
         process_group: The processes to agree with, where the model is not wrapped in DistributedDataParallel.
         seed: Of all that is random in an update.
 
@@ -110,27 +111,18 @@ class MetaController:
     ) -> None:
         self.lr = to_number("lr", lr, 0.0, math.inf)
         self.ema_decay = to_number("ema_decay", ema_decay, 0.0, 1.0)
-        self.every = check_int("every", every, least=1)
-        self.warmup = check_int("warmup", warmup, least=0)
-        self.freeze_at = None if freeze_at is None else check_int("freeze_at", freeze_at, least=0)
         self.seed = check_int("seed", seed, least=0)
-        self._outer = Outer(chosen_hyperparams(unwrapped(model), hyperparams), self.lr, self.ema_decay)
-        self._total_steps = None if total_steps is None else check_int("total_steps", total_steps, least=1)
+        self.schedule = Schedule(every, warmup, freeze_at, total_steps)
         self._objective, self._estimator = to_objective(objective), to_estimator(estimator)
-        refuse_sharded(model)
-        if (is_compiled(model) or is_distributed(model)) and not self._estimator.wrapped:
-            raise ValueError(
-                f"{type(self._estimator).__name__} differentiates twice, which a model under torch.compile or "
-                f"DistributedDataParallel does not allow, got {type(model).__name__}; give the model itself, or use "
-                "'direct' or 'es'"
-            )
-        self._view, self._model = without_ddp(model), unwrapped(model)
-        self._distributed = is_distributed(model) or process_group is not None
-        self._group, self._scaler = process_group, scaler
-        self._scale = 1.0 if scaler is None else scaler.get_scale()
-        self._inner: torch.optim.Optimizer | None = None
+        check_scaler(scaler)
+        self._scaler, self._scale = scaler, 1.0 if scaler is None else scaler.get_scale()
+        self._model = Wrapped(model, process_group)
+        refuse_twice(self._model, self._estimator)
+        learned = chosen_hyperparams(self._model.inside, hyperparams)
+        self._outer, self._inner = Outer(learned, self.lr, self.ema_decay), Inner(self._model.inside)
         self._progress = Progress()
-        self._warn_if_still(self.hyperparams)
+        if message := self.schedule.warning(learned, self.lr):
+            warnings.warn(message, stacklevel=2)
 
     @property
     def hyperparams(self) -> dict[str, BoundedHyperparam]:
@@ -143,9 +135,7 @@ class MetaController:
         Args:
             weight_decay: Of the weights that should decay; see `dsptorch.param_groups`.
         """
-        groups = param_groups(self._model, weight_decay=weight_decay)
-        controlled = {id(h.raw) for h in self.hyperparams.values()}
-        return [{**g, "params": [p for p in g["params"] if id(p) not in controlled]} for g in groups]
+        return self._inner.groups(weight_decay, self.hyperparams)
 
     def attach(self, optimizer: torch.optim.Optimizer) -> None:
         """Show the controller the optimizer of the weights.
@@ -154,16 +144,9 @@ class MetaController:
         (momenta, averages) instead of from rest.
 
         Raises:
-            ValueError: If it holds a hyperparameter.
+            TypeError, ValueError: If it is no optimizer, or holds a hyperparameter.
         """
-        held = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        both = [name for name, h in self.hyperparams.items() if id(h.raw) in held]
-        if both:
-            raise ValueError(
-                f"expected an optimizer of the weights alone, got one that also steps {', '.join(both)}; make it of "
-                "controller.inner_param_groups(weight_decay=...)"
-            )
-        self._inner = optimizer
+        self._inner.attach(optimizer, self.hyperparams)
 
     def sink(self, name: str, hyperparam: BoundedHyperparam, setter: Setter | None = None) -> None:
         """Learn a hyperparameter outside the model: a learning rate, a dropout rate, the weight of a loss.
@@ -186,21 +169,11 @@ class MetaController:
             >>> round(model[1].p, 3)
             0.3
         """
-        if not isinstance(hyperparam, BoundedHyperparam):
-            raise TypeError(f"hyperparam must be a BoundedHyperparam, got {type(hyperparam).__name__}")
-        if name in self.hyperparams or any(h is hyperparam for h in self.hyperparams.values()):
-            raise ValueError(f"{name!r} is learned already; learned are: {', '.join(self.hyperparams)}")
-        if self._progress.step:
-            raise ValueError(
-                f"sink must come before the first step, got {name!r} after {self._progress.step}"
-            )
-        if setter is not None and isinstance(self._estimator, Direct):
-            raise ValueError(
-                f"Direct has no path to {name!r}, which a setter hands on as a number; use EvolutionStrategy, or let "
-                "the loss read the hyperparameter as a tensor, without a setter"
-            )
+        check_sink(name, hyperparam, setter, self.hyperparams, self._estimator, self._progress.step)
+        self._inner.refuse_held({name: hyperparam})
+        if message := self.schedule.warning({name: hyperparam}, self.lr):
+            warnings.warn(message, stacklevel=2)
         self._outer.add(name, hyperparam, setter)
-        self._warn_if_still({name: hyperparam})
 
     def step(
         self, loss: float | Tensor, *, train_loss: Loss | None = None, val_loss: Loss | None = None
@@ -223,31 +196,20 @@ class MetaController:
             RuntimeError: If somebody else changed a hyperparameter.
         """
         value = check_losses(loss, train_loss, val_loss, self._estimator)
-        if not self.hyperparams:
-            raise ValueError(
-                "there is nothing to learn: the model holds no BoundedHyperparam, and no sink was given"
+        if not self._progress.step:
+            check_complete(self._estimator, self.hyperparams)
+        progress = self._after_training(value)
+        if self.schedule.rests(progress.step) or not self._outer.active():
+            return self._commit(progress.after_update())
+        if not self.schedule.updates(progress.step):
+            return self._commit(progress)
+        with self._outer.whole_or_undone():
+            progress, messages = self._update(
+                progress, checked_loss("train_loss", train_loss), checked_loss("val_loss", val_loss)
             )
-        grads = {name: h.raw.grad for name, h in self._outer.active().items()}
-        progress = self._progress.after_training(
-            value, {name: None if g is None else g / self._scale for name, g in grads.items()}, self.ema_decay
-        )
-        if not progress.expected:
-            progress = replace(progress, expected=self._outer.raws())
-        messages: list[str] = []
-        since = progress.step - self.warmup
-        if since <= 0:
-            progress = progress.after_update()
-        elif since % self.every == 0 and (self.freeze_at is None or progress.step <= self.freeze_at):
-            progress, messages = self._update(progress, train_loss, val_loss)
-        updated = progress.updates > self._progress.updates
-        self._progress = progress
-        for hyperparam in self.hyperparams.values():
-            hyperparam.raw.grad = None
-        if self._scaler is not None:
-            self._scale = self._scaler.get_scale()  # the factor of the next backward pass
-        for message in messages:
-            warnings.warn(message, stacklevel=2)
-        return progress.history[-1] if updated else None
+            for message in messages:
+                warnings.warn(message, stacklevel=2)
+            return self._commit(progress)
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -280,65 +242,55 @@ class MetaController:
         Raises:
             ValueError: If it is of another format, or of other hyperparameters.
         """
-        if state.get("format") != 1:
-            raise ValueError(
-                f"expected the state_dict of a MetaController, format 1, got keys {list(state)[:5]}"
-            )
-        progress = Progress.from_state_dict(state["progress"])
-        self._outer.load_state_dict(state)
-        self._progress, self._scale = progress, float(state["scale"])
+        check_state(state)
+        with self._outer.whole_or_undone():
+            self._outer.load_state_dict(state)
+            self._progress = Progress.from_state_dict(state["progress"], self._outer.raws())
+            self._scale = float(state["scale"])
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> NoReturn:
+        raise TypeError(
+            "a MetaController cannot be copied: the setters of the copy would still reach the first model; make a new "
+            "one for the copy of the model, and load_state_dict(controller.state_dict())"
+        )
+
+    def _after_training(self, loss: Tensor) -> Progress:
+        """Take in the loss of a training step, and the gradients that it left at the hyperparameters."""
+        left = {name: h.raw.grad for name, h in self._outer.active().items()}
+        unscaled = {name: None if g is None else g / self._scale for name, g in left.items()}
+        progress = self._progress.after_training(loss, unscaled, self.ema_decay)
+        return progress if progress.expected else replace(progress, expected=self._outer.raws())
 
     def _update(
         self, progress: Progress, train_loss: Loss | None, val_loss: Loss | None
     ) -> tuple[Progress, list[str]]:
         """Make one update, or none at all; return where the controller stands then, and what to warn of."""
         check_unchanged(self._outer, progress)
-        before = self._progress.train_ema if val_loss is None else progress.val_ema
-
-        def objective(loss: Tensor) -> Tensor:
-            now = loss.detach()
-            ema, past = (now if known is None else known.to(now) for known in (before, progress.past))
-            return self._objective(Losses(loss, ema, past, self.every, self.ema_decay))
-
         active = self._outer.active()
+        ema = self._progress.train_ema if val_loss is None else progress.val_ema
         problem = Problem(
-            scope=Scope(self._model, self._outer.outside),
-            view=self._view,
+            scope=Scope(self._model.inside, self._outer.outside),
+            view=self._model.view,
             hyperparams=active,
             train_loss=train_loss,
             val_loss=val_loss,
-            objective=objective,
+            objective=meta_loss(self._objective, ema, progress.past, self.schedule.every, self.ema_decay),
             accumulated={name: progress.mean_gradient(name) for name in active},
             mean_loss=progress.mean_loss(),
-            optimizer_state=self._optimizer_state(),
-            decayed=self._decayed(),
-            scale=self._scale if self._scaler is None else self._scaler.get_scale(),
-            seed=self.seed + progress.step,
+            optimizer_state=self._inner.state(),
+            decayed=self._inner.decayed(),
+            scale=1.0 if self._scaler is None else self._scaler.get_scale(),
+            seed=self.seed + progress.step + self._model.seed,
             first=not progress.updates,
             set_sinks=self._outer.set_sinks,
         )
-        return update(
-            problem, self._estimator, self._outer, progress, decay=self.ema_decay, agree=self._agree
-        )
+        return update(problem, self._estimator, self._outer, progress, self.ema_decay, self._model.agree)
 
-    def _agree(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        return agreed(tensors, self._group) if self._distributed else list(tensors)
-
-    def _optimizer_state(self) -> State:
-        """What the attached optimizer remembers, by the names of the weights."""
-        if self._inner is None:
-            return {}
-        known = self._inner.state
-        return {name: dict(known[p]) for name, p in self._model.named_parameters() if p in known}
-
-    def _decayed(self) -> frozenset[str]:
-        """The names of the weights that decay."""
-        decayed = {id(p) for p in param_groups(self._model, weight_decay=1.0)[0]["params"]}
-        return frozenset(name for name, p in self._model.named_parameters() if id(p) in decayed)
-
-    def _warn_if_still(self, hyperparams: Mapping[str, BoundedHyperparam]) -> None:
-        if self._total_steps is not None:
-            last = min(self._total_steps, self._total_steps if self.freeze_at is None else self.freeze_at)
-            message = still(hyperparams, self.lr, max(0, last - self.warmup) // self.every)
-            if message:
-                warnings.warn(message, stacklevel=3)
+    def _commit(self, progress: Progress) -> Mapping[str, Any] | None:
+        """Stand there from now on, with the gradients cleared; return the record, if there was an update."""
+        scale = self._scale if self._scaler is None else self._scaler.get_scale()  # of the next backward pass
+        updated = progress.updates > self._progress.updates
+        self._progress, self._scale = progress, scale
+        for hyperparam in self.hyperparams.values():
+            hyperparam.raw.grad = None
+        return copy.deepcopy(dict(progress.history[-1])) if updated else None

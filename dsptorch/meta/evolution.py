@@ -1,7 +1,7 @@
 """The estimator that needs no derivative."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -91,16 +91,18 @@ class EvolutionStrategy:
         """Compare pairs of losses."""
         raws = {name: raw.detach() for name, raw in problem.raws().items()}
         generator = torch.Generator().manual_seed(problem.seed)
+        directions = [
+            {name: torch.randn(raw.shape, generator=generator).to(raw) for name, raw in raws.items()}
+            for _ in range(self.pairs)
+        ]
+        # Another seed for the losses: with the same one, the noise in them would be that of the directions.
+        problem = replace(problem, seed=int(torch.randint(2**31, (), generator=generator)))
         totals = {name: torch.zeros_like(raw) for name, raw in raws.items()}
         try:
             with taping() as tape:
                 loss = self._loss(problem, raws, tape)
                 reached = self._reached(problem, raws, tape, loss) if problem.first else set(raws)
-                for _ in range(self.pairs):
-                    noise = {
-                        name: torch.randn(raw.shape, generator=generator).to(raw)
-                        for name, raw in raws.items()
-                    }
+                for noise in directions:
                     above, below = (
                         problem.objective(self._loss(problem, _shifted(raws, noise, shift), tape))
                         for shift in (self.sigma, -self.sigma)

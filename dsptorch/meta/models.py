@@ -1,7 +1,6 @@
-"""Models as the controller meets them: under wrappers, and to be left as they were."""
+"""Models as users hand them over: under wrappers, and on several processes."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
@@ -9,86 +8,95 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-__all__ = [
-    "agreed",
-    "is_compiled",
-    "is_distributed",
-    "refuse_sharded",
-    "untouched",
-    "unwrapped",
-    "without_ddp",
-]
+__all__ = ["Wrapped"]
+
+_SEEDS = 1_000_003  # between the seeds of two processes
 
 
-def is_compiled(model: nn.Module) -> bool:
-    """Whether `torch.compile` made this module."""
-    return isinstance(getattr(model, "_orig_mod", None), nn.Module)
+class Wrapped:
+    """A model, without its wrappers and with them.
+
+    Args:
+        model: Any module, also under `torch.compile` or DistributedDataParallel.
+        group: The processes to agree with, where the model is not under DistributedDataParallel.
+
+    Attributes:
+        inside: The user's own module.
+        view: What to compute losses with: compiled where it is, but without DDP, whose hooks want a backward pass.
+
+    Raises:
+        TypeError, ValueError: If it is no module, or one whose parameters are sharded.
+    """
+
+    def __init__(self, model: nn.Module, group: Any = None) -> None:
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"model must be a torch.nn.Module, got {model!r} of type {type(model).__name__}")
+        if group is not None and not isinstance(group, torch.distributed.ProcessGroup):
+            raise TypeError(
+                f"process_group must be of torch.distributed, got {type(group).__name__}; "
+                "give torch.distributed.group.WORLD for all processes"
+            )
+        _refuse_sharded(model)
+        self.inside, ddp = _unwrapped(model)
+        self.view: nn.Module
+        if isinstance(model, DistributedDataParallel):
+            self.view = model.module
+        else:
+            self.view = self.inside if ddp else model
+        self.twice = ddp is None and not any(map(_is_compiled, model.modules()))
+        """Whether it can be differentiated twice."""
+        self._alone = group is None and ddp is None
+        self._group = ddp.process_group if group is None and ddp is not None else group
+
+    @property
+    def seed(self) -> int:
+        """What to add to a seed, so that each process draws its own numbers."""
+        return 0 if self._alone else _SEEDS * torch.distributed.get_rank(self._group)
+
+    def agree(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Return the means of tensors over all processes, which are then the same on each, bit for bit."""
+        if self._alone:
+            return list(tensors)
+        dtype = reduce(torch.promote_types, (t.dtype for t in tensors))
+        device = next((t.device for t in tensors if t.device.type != "cpu"), torch.device("cpu"))
+        flat = torch.cat([t.detach().flatten().to(device, dtype) for t in tensors])
+        torch.distributed.all_reduce(flat, group=self._group)
+        flat /= torch.distributed.get_world_size(self._group)
+        parts = flat.split([t.numel() for t in tensors])
+        return [part.reshape(t.shape).to(t) for part, t in zip(parts, tensors, strict=True)]
 
 
-def is_distributed(model: nn.Module) -> bool:
-    """Whether DistributedDataParallel wraps this module, inside or outside `torch.compile`."""
-    if is_compiled(model):
-        return is_distributed(model.get_submodule("_orig_mod"))
-    return isinstance(model, DistributedDataParallel)
-
-
-def unwrapped(model: nn.Module) -> nn.Module:
-    """The user's own module, from under `torch.compile` and DistributedDataParallel."""
+def _unwrapped(model: nn.Module) -> tuple[nn.Module, DistributedDataParallel | None]:
+    """The user's own module, from under `torch.compile` and DistributedDataParallel, and the latter."""
+    ddp = None
     while True:
-        if is_compiled(model):
+        if isinstance(getattr(model, "_orig_mod", None), nn.Module):
             model = model.get_submodule("_orig_mod")
         elif isinstance(model, DistributedDataParallel):
-            model = model.module
+            ddp, model = model, model.module
         else:
-            return model
+            return model, ddp
 
 
-def without_ddp(model: nn.Module) -> nn.Module:
-    """The module to compute losses with: compiled where it is, but without DDP, whose hooks want a backward pass."""
-    if isinstance(model, DistributedDataParallel):
-        model = model.module
-    return unwrapped(model) if is_distributed(model) else model
+def _is_compiled(module: nn.Module) -> bool:
+    """Whether `torch.compile(module)` made it, or `module.compile()` was called."""
+    made = isinstance(getattr(module, "_orig_mod", None), nn.Module)
+    return made or getattr(module, "_compiled_call_impl", None) is not None
 
 
-def agreed(tensors: Sequence[Tensor], group: Any = None) -> list[Tensor]:
-    """Return the means of tensors over all processes, which are then the same on each, bit for bit."""
-    dtype = reduce(torch.promote_types, (t.dtype for t in tensors))
-    flat = torch.cat([t.detach().flatten().to(dtype) for t in tensors])
-    torch.distributed.all_reduce(flat, group=group)
-    flat /= torch.distributed.get_world_size(group)
-    parts = flat.split([t.numel() for t in tensors])
-    return [part.reshape(t.shape).to(t.dtype) for part, t in zip(parts, tensors, strict=True)]
-
-
-def refuse_sharded(model: nn.Module) -> None:
+def _refuse_sharded(model: nn.Module) -> None:
     """Refuse parameters that are spread over processes."""
-    for name, parameter in model.named_parameters():
-        if hasattr(parameter, "device_mesh") or hasattr(parameter, "_is_sharded") or "_flat_param" in name:
-            raise ValueError(
-                f"expected parameters that are whole on every process, got {name!r}, sharded by FSDP: hyperparameters "
-                "of one element cannot be read there; use DistributedDataParallel, or train the hyperparameters as "
-                "ordinary parameters"
-            )
-
-
-@contextmanager
-def untouched(model: nn.Module, seed: int) -> Iterator[None]:
-    """Run a block on a model and give it its buffers, its modes and the random generators back.
-
-    Inside, torch's generators are seeded with `seed`, so that what is random there does not depend on what came
-    before.
-    """
-    buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
-    modes = [(module, module.training) for module in model.modules()]
-    devices = {p.device for p in model.parameters() if p.device.type == "cuda"}
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        try:
-            yield
-        finally:
-            with torch.no_grad():
-                for buffer, before in buffers:
-                    if not torch.equal(buffer, before):
-                        buffer.copy_(before)
-            for module, training in modes:
-                module.training = training
+    sharded = [
+        name
+        for name, p in model.named_parameters()
+        if hasattr(p, "device_mesh") or hasattr(p, "_is_sharded") or "_flat_param" in name
+    ]
+    wrappers = [
+        name or "the model" for name, m in model.named_modules() if hasattr(m, "_fsdp_wrapped_module")
+    ]
+    if sharded or wrappers:
+        raise ValueError(
+            f"expected parameters that are whole on every process, got {[*sharded, *wrappers][0]!r}, sharded by FSDP: "
+            "hyperparameters of one element cannot be read there; use DistributedDataParallel, or train the "
+            "hyperparameters as ordinary parameters"
+        )

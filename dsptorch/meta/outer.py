@@ -1,8 +1,8 @@
 """The outer optimizer: Adam on the raw values, and the setters that hand values on; all of it, or none."""
 
 import copy
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -52,12 +52,17 @@ class Outer:
             setter(_handed(self.hyperparams[name]))
 
     def move(self, hypergradients: Mapping[str, Tensor]) -> None:
-        """Make a step of Adam and hand the values on; if a setter raises, nothing has changed."""
+        """Make a step of Adam and hand the values on."""
+        self._memory = self._adam_step(hypergradients)
+        self.set_sinks()
+
+    @contextmanager
+    def whole_or_undone(self) -> Iterator[None]:
+        """Run a block; if it raises, values, Adam's memory and gradients are as before, and are handed on again."""
         raws, memory = self.raws(), self._memory
         gradients = {name: h.raw.grad for name, h in self.hyperparams.items()}
         try:
-            self._memory = self._adam_step(hypergradients)
-            self.set_sinks()
+            yield
         except BaseException:
             self._memory = memory
             self._put(raws)
@@ -82,11 +87,24 @@ class Outer:
         here = {name: tuple(h.raw.shape) for name, h in self.hyperparams.items()}
         if saved != here:
             raise ValueError(
-                f"expected the state of hyperparameters {here}, got that of {saved}; make the same model"
+                f"expected the state of hyperparameters {here}, got that of {saved}; make the same model and the same "
+                "sinks before loading"
             )
-        self._memory = copy.deepcopy(dict(state["adam"]))
-        self._put({name: state["hyperparams"][name] for name in self.outside})
-        self.set_sinks()
+        if not set(state["adam"]) <= set(here):
+            raise ValueError(f"expected Adam's averages of {list(here)}, got those of {list(state['adam'])}")
+        memory = {
+            name: {
+                kind: value.clone()
+                if kind == "step"
+                else value.detach().clone().to(self.hyperparams[name].raw)
+                for kind, value in kept.items()
+            }
+            for name, kept in state["adam"].items()
+        }
+        with self.whole_or_undone():
+            self._memory = memory
+            self._put({name: state["hyperparams"][name] for name in self.outside})
+            self.set_sinks()
 
     def _adam_step(self, hypergradients: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
         """Let torch's Adam move the raw values; return what it remembers."""

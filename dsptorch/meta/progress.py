@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["Progress", "average"]
+__all__ = ["Progress", "average", "check_state"]
 
 
 @dataclass(frozen=True)
@@ -47,24 +47,27 @@ class Progress:
     def after_training(self, loss: Tensor, gradients: Mapping[str, Tensor | None], decay: float) -> Progress:
         """Take in a training step; one with a loss or gradient that is not finite counts as none, without a sync."""
         given = {name: g for name, g in gradients.items() if g is not None}
-        finite = torch.isfinite(loss)
+        usable = finite = torch.isfinite(loss)
         for gradient in given.values():
             finite = finite & torch.isfinite(gradient).all().to(finite.device)
         total = dict(self.total)
         for name, gradient in given.items():
             kept = torch.where(finite.to(gradient.device), gradient, torch.zeros_like(gradient))
-            total[name] = total[name] + kept if name in total else kept
+            total[name] = total[name].to(kept) + kept if name in total else kept
         none = torch.zeros_like(loss)
-        ema = average(self.train_ema, loss, decay)
+        ema = loss
+        if self.train_ema is not None:
+            old = self.train_ema.to(loss)
+            begun = torch.where(torch.isfinite(old), average(old, loss, decay), loss)
+            ema = torch.where(usable, begun, old)
         return replace(
             self,
             step=self.step + 1,
-            train_ema=ema
-            if self.train_ema is None
-            else torch.where(torch.isfinite(loss), ema, self.train_ema),
+            train_ema=ema,
             total=total,
-            total_loss=torch.where(finite, loss, none) + (0 if self.total_loss is None else self.total_loss),
-            counted=finite.to(loss) + (0 if self.counted is None else self.counted),
+            total_loss=torch.where(finite, loss, none)
+            + (0 if self.total_loss is None else self.total_loss.to(loss)),
+            counted=finite.to(loss) + (0 if self.counted is None else self.counted.to(loss)),
         )
 
     def mean_loss(self) -> Tensor:
@@ -88,10 +91,29 @@ class Progress:
         return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
 
     @classmethod
-    def from_state_dict(cls, state: Mapping[str, Any]) -> Progress:
-        """Return what `state_dict` was made of."""
+    def from_state_dict(cls, state: Mapping[str, Any], like: Mapping[str, Tensor]) -> Progress:
+        """Return what `state_dict` was made of, on the devices of the raw values.
+
+        Raises:
+            ValueError: If it is of something else.
+        """
+        names = {f.name for f in fields(cls)}
+        if set(state) != names:
+            raise ValueError(f"expected a progress of {sorted(names)}, got {sorted(state)}")
         values = {name: _plain(value) for name, value in state.items()}
+        values["total"] = {name: total.to(like[name]) for name, total in values["total"].items()}
         return cls(**values | {"saturated": tuple(values["saturated"]), "history": tuple(values["history"])})
+
+
+def check_state(state: Mapping[str, Any]) -> None:
+    """Refuse what no controller saved."""
+    needed = {"format", "hyperparams", "adam", "progress", "scale"}
+    given = set(state) if isinstance(state, Mapping) else type(state).__name__
+    if given != needed or state["format"] != 1:
+        raise ValueError(
+            f"expected the state_dict of a MetaController, format 1, with {', '.join(sorted(needed))}, got "
+            f"{given if isinstance(given, str) else sorted(map(str, given))[:8]}"
+        )
 
 
 def average(ema: Tensor | None, loss: Tensor, decay: float) -> Tensor:

@@ -14,8 +14,8 @@ class Tape:
     """What was drawn from every Replay while the tape ran, and how far it has been drawn again."""
 
     def __init__(self) -> None:
-        self._drawn: dict[int, list[Any]] = {}
-        self._next: dict[int, int] = {}
+        self._drawn: dict[Replay[Any], list[Any]] = {}
+        self._next: dict[Replay[Any], int] = {}
 
     def rewind(self) -> None:
         """Go back to the start: the next draws repeat the first ones."""
@@ -23,11 +23,11 @@ class Tape:
 
     def draw(self, source: "Replay[T]") -> T:
         """Return the next batch of a source: from the tape as far as it goes, then from the source itself."""
-        drawn = self._drawn.setdefault(id(source), [])
-        position = self._next.get(id(source), 0)
+        drawn = self._drawn.setdefault(source, [])
+        position = self._next.get(source, 0)
         if position == len(drawn):
             drawn.append(next(source.iterator))
-        self._next[id(source)] = position + 1
+        self._next[source] = position + 1
         batch: T = drawn[position]
         return batch
 

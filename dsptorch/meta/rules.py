@@ -181,10 +181,12 @@ def _scalar(value: Hyperparam) -> float | Tensor:
 def _memory(state: Mapping[str, Tensors], name: str, weight: Tensor, *kinds: str) -> Tensors:
     """Copies of what an optimizer remembers of a weight; zeros where that is nothing."""
     memory = state.get(name, {})
-    found = {kind: memory.get(kind) for kind in kinds}
-    return {
-        kind: torch.zeros_like(weight if kind != "step" else weight.new_zeros(())).detach()
-        if value is None
-        else torch.as_tensor(value).detach().clone().to(weight.device)
-        for kind, value in found.items()
-    }
+    return {kind: _copied(memory.get(kind), weight, count=kind == "step") for kind in kinds}
+
+
+def _copied(value: Tensor | None, weight: Tensor, *, count: bool) -> Tensor:
+    """One memory. A count of steps is in float64: in bfloat16 0.999**1 is 1, and the step that divides by it is 0."""
+    if value is None:
+        value = torch.zeros(()) if count else torch.zeros_like(weight)
+    value = torch.as_tensor(value).detach().clone()
+    return value.to("cpu", torch.float64) if count else value.to(weight.device)

@@ -1,17 +1,19 @@
 """One meta-update, from the estimate to where the controller stands after it."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from dsptorch.meta.checks import newly_saturated
-from dsptorch.meta.models import untouched
+from dsptorch.meta.objectives import Losses, Objective
 from dsptorch.meta.outer import Outer
-from dsptorch.meta.problem import Estimator, Problem
+from dsptorch.meta.problem import Estimate, Estimator, Problem
 from dsptorch.meta.progress import Progress, average
+from dsptorch.meta.untouched import untouched
 
-__all__ = ["check_unchanged", "update"]
+__all__ = ["check_unchanged", "meta_loss", "update"]
 
 
 def update(
@@ -19,7 +21,6 @@ def update(
     estimator: Estimator,
     outer: Outer,
     progress: Progress,
-    *,
     decay: float,
     agree: Callable[[Sequence[Tensor]], list[Tensor]],
 ) -> tuple[Progress, list[str]]:
@@ -36,29 +37,24 @@ def update(
     Raises:
         ValueError: If the estimator has no path to a hyperparameter, at the first update.
     """
-    with untouched(problem.scope.model, problem.seed):
+    with untouched(problem.scope, problem.seed), torch.enable_grad():
         estimate = estimator.estimate(problem)
-    found = {name: estimate.hypergradients.get(name) for name in problem.hyperparams}
-    without = [name for name, gradient in found.items() if gradient is None]
+    loss, hypergradients, without = _agreed(problem, estimate, agree)
     if without and problem.first:
         raise ValueError(f"{type(estimator).__name__} has no path to {', '.join(without)}: {estimator.cure}")
-    filled = (torch.zeros_like(problem.hyperparams[n].raw) if g is None else g for n, g in found.items())
-    loss, *gradients = agree([estimate.loss, *filled])
-    hypergradients = dict(zip(found, gradients, strict=True))
-
+    judged = problem.objective(loss)
     wrong = [name for name, g in hypergradients.items() if not torch.isfinite(g.square()).all()]
-    if wrong or not torch.isfinite(loss):
+    if wrong or not torch.isfinite(loss) or not torch.isfinite(judged):
         after = progress.after_update(skipped=progress.skipped + 1)
         return after, [
             f"meta-update at step {progress.step} skipped, {after.skipped} so far: not finite at "
             f"{', '.join(wrong) or 'the loss'}; lower the learning rate of the weights, or look for an overflow"
         ]
-    meta_loss = problem.objective(loss)
     outer.move(hypergradients)
     record = {
         "step": progress.step,
         "loss": loss.item(),
-        "meta_loss": meta_loss.item(),
+        "meta_loss": judged.item(),
         "value": {name: _plain(h.value) for name, h in problem.hyperparams.items()},
         "hypergradient": {name: _plain(g) for name, g in hypergradients.items()},
     }
@@ -74,6 +70,31 @@ def update(
     return after, list(saturated.values())
 
 
+def meta_loss(
+    objective: Objective, ema: Tensor | None, past: Tensor | None, window: int, decay: float
+) -> Callable[[Tensor], Tensor]:
+    """Return an objective as a function of the loss alone, and checked; the past that is not known is the loss."""
+
+    def judge(loss: Tensor) -> Tensor:
+        now = loss.detach()
+        smoothed, before = (now if value is None else value.to(now) for value in (ema, past))
+        result: Any = objective(Losses(loss, smoothed, before, window, decay))
+        if not isinstance(result, Tensor) or result.numel() != 1 or result.is_complex():
+            given = f"shape {tuple(result.shape)}" if isinstance(result, Tensor) else type(result).__name__
+            raise TypeError(
+                f"objective must return one real number as a tensor, got {given}; see dsptorch.meta.Losses"
+            )
+        if loss.requires_grad and not result.requires_grad:
+            raise ValueError(
+                "objective must be differentiable, got a result without a gradient; compute it of losses.loss, "
+                "without detach() or item()"
+            )
+        judged: Tensor = result.reshape(())
+        return judged
+
+    return judge
+
+
 def check_unchanged(outer: Outer, progress: Progress) -> None:
     """Refuse to go on where somebody else moved a hyperparameter: two optimizers would undo each other's work.
 
@@ -86,6 +107,26 @@ def check_unchanged(outer: Outer, progress: Progress) -> None:
                 f"expected {name} as the controller left it, got another value: somebody else changed it; make your "
                 "optimizer of controller.inner_param_groups(weight_decay=...), and freeze() what you set by hand"
             )
+
+
+def _agreed(
+    problem: Problem, estimate: Estimate, agree: Callable[[Sequence[Tensor]], list[Tensor]]
+) -> tuple[Tensor, dict[str, Tensor], list[str]]:
+    """The loss, the hypergradients, and the names to which no process has a path."""
+    found = {name: estimate.hypergradients.get(name) for name in problem.hyperparams}
+    filled = []
+    for name, gradient in found.items():
+        raw = problem.hyperparams[name].raw
+        if gradient is not None and gradient.shape != raw.shape:
+            raise ValueError(
+                f"expected a hypergradient of {name} of shape {tuple(raw.shape)}, got {tuple(gradient.shape)}; "
+                "the estimator must return one of the raw value's shape"
+            )
+        filled.append(torch.zeros_like(raw) if gradient is None else gradient)
+    missing = torch.tensor([float(gradient is None) for gradient in found.values()])
+    loss, missing, *gradients = agree([estimate.loss, missing, *filled])
+    without = [name for name, share in zip(found, missing.tolist(), strict=True) if share == 1]
+    return loss, dict(zip(found, gradients, strict=True)), without
 
 
 def _plain(value: Tensor) -> float | list[float]:

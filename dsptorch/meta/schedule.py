@@ -1,0 +1,54 @@
+"""When a controller updates."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dsptorch.functional.validate import check_int
+from dsptorch.hyperparams import BoundedHyperparam
+from dsptorch.meta.checks import still
+
+__all__ = ["Schedule"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When a controller updates; the arguments are those of MetaController.
+
+    Args:
+        every: Training steps between two updates, at least 1.
+        warmup: Training steps before the first such interval begins, at least 0.
+        freeze_at: The training step after which nothing moves any more; None is never.
+        total_steps: The training steps that are planned, where that is known.
+
+    Raises:
+        TypeError, ValueError: If one is not as described.
+    """
+
+    every: int
+    warmup: int
+    freeze_at: int | None
+    total_steps: int | None
+
+    def __post_init__(self) -> None:
+        """Refuse what is no number of steps."""
+        check_int("every", self.every, least=1)
+        check_int("warmup", self.warmup, least=0)
+        if self.freeze_at is not None:
+            check_int("freeze_at", self.freeze_at, least=0)
+        if self.total_steps is not None:
+            check_int("total_steps", self.total_steps, least=1)
+
+    def rests(self, step: int) -> bool:
+        """Whether a training step is none to learn from: in the warm-up, or after the end."""
+        return step <= self.warmup or (self.freeze_at is not None and step > self.freeze_at)
+
+    def updates(self, step: int) -> bool:
+        """Whether there is an update after a training step; the first is step 1."""
+        return not self.rests(step) and (step - self.warmup) % self.every == 0
+
+    def warning(self, hyperparams: Mapping[str, BoundedHyperparam], lr: float) -> str | None:
+        """Say so if the planned steps are too few to move these hyperparameters, else return None."""
+        if self.total_steps is None:
+            return None
+        last = self.total_steps if self.freeze_at is None else min(self.total_steps, self.freeze_at)
+        return still(hyperparams, lr, max(0, last - self.warmup) // self.every)

@@ -1,0 +1,43 @@
+"""A block of code that leaves a model as it was."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+__all__ = ["untouched"]
+
+
+@contextmanager
+def untouched(model: nn.Module, seed: int) -> Iterator[None]:
+    """Run a block on a model and give it its gradients, buffers, modes and torch's random generators back.
+
+    Inside, the parameters have no `.grad`, and the generators are seeded with `seed`, so that what is random there
+    does not depend on what came before.
+    """
+    modules = list(model.modules())
+    modes = [module.training for module in modules]
+    gradients = [(parameter, parameter.grad) for parameter in model.parameters()]
+    held = [dict(module._buffers) for module in modules]
+    contents = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
+    devices = (
+        range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    )  # manual_seed seeds them all
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        try:
+            for parameter, _ in gradients:
+                parameter.grad = None
+            yield
+        finally:
+            for parameter, gradient in gradients:
+                parameter.grad = gradient
+            for module, training, buffers in zip(modules, modes, held, strict=True):
+                module.training = training
+                if any(module._buffers.get(name) is not buffer for name, buffer in buffers.items()):
+                    module._buffers.update(buffers)  # it was assigned, not written to
+            with torch.no_grad():
+                for buffer, before in contents:
+                    if not torch.equal(buffer, before):
+                        buffer.copy_(before)

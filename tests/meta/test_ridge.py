@@ -1,0 +1,197 @@
+"""Ridge regression: the hypergradient of its price is known in closed form, and every estimator must find it."""
+
+import math
+
+import pytest
+import torch
+
+from dsptorch.meta import EvolutionStrategy, Implicit, SGDRule, Unroll
+from tests.meta.models import Ridge, check_near, hypergradient
+
+LR = 0.2
+SLOWEST = 1 - LR * (0.5 + 0.3)  # the share of an error that a step leaves in the flattest direction
+
+
+class Ascent(SGDRule):
+    """A planted bug: up instead of down."""
+
+    def step(self, weights, gradients, state, decayed):
+        return super().step(weights, {name: -g for name, g in gradients.items()}, state, decayed)
+
+
+class Forgetful(SGDRule):
+    """A planted bug: the graph is cut at every step, so that only the last one is differentiated."""
+
+    def step(self, weights, gradients, state, decayed):
+        return super().step({name: w.detach() for name, w in weights.items()}, gradients, state, decayed)
+
+
+def check_closed_form(closed_form):
+    check_near(closed_form(), Ridge().finite_difference(), 1e-6)
+
+
+def test_the_closed_form_is_that_of_finite_differences():
+    check_closed_form(Ridge().closed_form)
+
+
+@pytest.mark.parametrize("factor", [-1.0, 1 / Ridge().slope], ids=["sign", "by the price, not its raw value"])
+def test_a_wrong_closed_form_is_caught(factor):
+    with pytest.raises(AssertionError):
+        check_closed_form(lambda: factor * Ridge().closed_form())
+
+
+def check_estimator(estimator, tolerance, *, start="optimum", factor=1.0, **arguments):
+    ridge = Ridge()
+    if start == "optimum":
+        ridge.at_optimum()
+    found = hypergradient(estimator, ridge, **ridge.losses() | arguments)
+    check_near(found, factor * ridge.closed_form(), tolerance)
+
+
+@pytest.mark.parametrize("start", ["optimum", "elsewhere"])
+def test_unroll_finds_it(start):
+    check_estimator(Unroll(SGDRule(LR), steps=150), 1e-9, start=start)
+
+
+def test_unroll_finds_it_with_momentum():
+    check_estimator(Unroll(SGDRule(LR, momentum=0.5), steps=120), 1e-9, start="elsewhere")
+
+
+def test_implicit_finds_it():
+    check_estimator(Implicit(SGDRule(LR), terms=150), 1e-9)
+    check_estimator(Implicit(SGDRule(LR), terms=4, solver="cg"), 1e-12)
+    check_estimator(Implicit(SGDRule(0.01), terms=4, solver="cg"), 1e-12)
+
+
+def test_evolution_finds_it_from_losses_alone():
+    """To the noise of its directions: one hyperparameter's is that of a mean of squares."""
+    ridge = Ridge().at_optimum()
+    estimator = EvolutionStrategy(SGDRule(LR), horizon=10, sigma=0.01, pairs=100)
+    expected = hypergradient(Unroll(SGDRule(LR), 10), ridge, **ridge.losses())
+    check_near(hypergradient(estimator, ridge, **ridge.losses()), expected, 4 * math.sqrt(2 / 100))
+
+
+def test_an_objective_of_the_loss_has_its_factor():
+    for estimator in (Unroll(SGDRule(LR), steps=150), Implicit(SGDRule(LR), 4, "cg")):
+        check_estimator(estimator, 1e-9, objective="smoothed_loss", factor=0.1)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        Unroll(SGDRule(LR), steps=10),
+        Unroll(Ascent(LR), steps=5),
+        Unroll(Forgetful(LR), steps=150),
+        Implicit(SGDRule(LR), terms=10),
+        Implicit(Ascent(LR), terms=10),
+        Implicit(Forgetful(LR), terms=150),
+        Implicit(SGDRule(LR), terms=2, solver="cg"),
+    ],
+    ids=str,
+)
+def test_wrong_estimators_are_caught(broken):
+    with pytest.raises(AssertionError):
+        check_estimator(broken, 1e-3)
+
+
+def test_a_start_elsewhere_is_caught_where_an_optimum_is_needed():
+    with pytest.raises(AssertionError):
+        check_estimator(Implicit(SGDRule(LR), 4, "cg"), 1e-3, start="elsewhere")
+
+
+def check_geometric(errors, terms):
+    """Each error is that of so many terms before, times the slowest direction's share per term."""
+    for (before, error), (earlier, later) in zip(
+        zip(errors, errors[1:], strict=False), zip(terms, terms[1:], strict=False), strict=True
+    ):
+        assert abs(error / before / SLOWEST ** (later - earlier) - 1) < 0.1
+
+
+def errors_of(terms, rule):
+    ridge = Ridge().at_optimum()
+    exact = ridge.closed_form()
+    return [abs(hypergradient(Implicit(rule, k), ridge, **ridge.losses()) - exact) for k in terms]
+
+
+def test_the_error_of_the_series_falls_geometrically():
+    terms = (60, 80, 100)
+    check_geometric(errors_of(terms, SGDRule(LR)), terms)
+    with pytest.raises(AssertionError):
+        check_geometric(errors_of(terms, SGDRule(LR / 2)), terms)
+
+
+def check_series_is_unroll(series, unrolled):
+    ridge = Ridge().at_optimum()
+    check_near(
+        hypergradient(series, ridge, **ridge.losses()),
+        hypergradient(unrolled, ridge, **ridge.losses()),
+        1e-10,
+    )
+
+
+@pytest.mark.parametrize("k", [1, 2, 7])
+def test_k_terms_are_k_steps_from_the_optimum(k):
+    rule = SGDRule(LR)
+    check_series_is_unroll(Implicit(rule, k), Unroll(rule, k))
+    with pytest.raises(AssertionError):
+        check_series_is_unroll(Implicit(rule, k + 1), Unroll(rule, k))
+
+
+def check_t1_t2(terms, direct):
+    """dL_val/dz - lr (dL_val/dw)' d2L_train/dw dz, wherever the weights are; here d2L_train/dw dprice = w."""
+    ridge = Ridge()
+    ridge.weight.data.normal_()
+    with_price = {"val_loss": lambda m: m.val_loss() + 3 * m.price().sum()}
+    found = hypergradient(Implicit(SGDRule(LR), terms), ridge, **ridge.losses() | with_price)
+    outer = ridge.x_val.T @ (ridge.x_val @ ridge.weight - ridge.y_val)
+    check_near(found, (direct - LR * (outer.T @ ridge.weight).item()) * ridge.slope, 1e-10)
+
+
+def test_one_term_is_t1_t2():
+    check_t1_t2(terms=1, direct=3.0)
+    for wrong in ({"terms": 2, "direct": 3.0}, {"terms": 1, "direct": 0.0}):
+        with pytest.raises(AssertionError):
+            check_t1_t2(**wrong)
+
+
+# A price on the weights is a weight decay
+
+
+def with_decay(kind, weight_decay_of):
+    ridge = Ridge(priced=False)
+    ridge.weight.data.normal_(generator=torch.Generator().manual_seed(3))
+    return hypergradient(
+        kind(SGDRule(LR, weight_decay=weight_decay_of(ridge))), ridge, **ridge.losses()
+    )
+
+
+def with_price(kind):
+    ridge = Ridge()
+    ridge.weight.data.normal_(generator=torch.Generator().manual_seed(3))
+    return hypergradient(kind(SGDRule(LR)), ridge, **ridge.losses())
+
+
+KINDS = {
+    "unroll": lambda rule: Unroll(rule, 7),
+    "neumann": lambda rule: Implicit(rule, 7),
+    "cg": lambda rule: Implicit(rule, 3, "cg"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_learned_weight_decay_is_a_learned_price(kind):
+    check_near(with_decay(KINDS[kind], lambda m: m.price), with_price(KINDS[kind]), 1e-10)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_half_a_decay_is_caught(kind):
+    class Half(type(Ridge().price)):
+        def forward(self):
+            return super().forward() / 2
+
+    def half(ridge):
+        ridge.price.__class__ = Half
+        return ridge.price
+
+    with pytest.raises(AssertionError):
+        check_near(with_decay(KINDS[kind], half), with_price(KINDS[kind]), 1e-3)

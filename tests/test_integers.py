@@ -1,0 +1,252 @@
+"""Hyperparameters of integers, and what every hyperparameter has at the end of learning."""
+
+import copy
+import io
+import math
+
+import pytest
+import torch
+from hypothesis import strategies as st
+from torch import nn
+
+from dsptorch import BoundedHyperparam, ChannelBottleneck, LFORouting, Multirate
+from tests.strategies import fails, holds
+from tests.tolerances import assert_same
+
+
+def integer(init=2.4, low=1, high=8, **kwargs):
+    return BoundedHyperparam(init, low, high, integer=True, **kwargs)
+
+
+@st.composite
+def ranges(draw):
+    """(low, high, an integer in it)."""
+    low = draw(st.integers(-300, 300))
+    high = low + draw(st.integers(1, 300))
+    return low, high, draw(st.integers(low, high))
+
+
+def check_exact(settle, case):
+    """Exactly one integer: the value, its weights, after casts and a trip through a file."""
+    low, high, target = case
+    h = integer(target, low, high)
+    settle(h, target)
+    buffer = io.BytesIO()
+    torch.save(h.state_dict(), buffer)
+    buffer.seek(0)
+    other = integer(low, low, high)
+    other.load_state_dict(torch.load(buffer, weights_only=True))
+    for twin in (h, other, copy.deepcopy(h).double(), copy.deepcopy(h).half().float()):
+        assert twin.value.item() == twin().item() == target
+        weights = twin.weights()[0]
+        assert weights[target - low] == 1
+        assert weights.sum() == weights.count_nonzero() == 1
+        assert twin.raw.isfinite().all()
+
+
+def test_a_hardened_one_is_exact():
+    holds(lambda case: check_exact(lambda h, target: h.harden(), case), ranges(), times=3)
+    holds(lambda case: check_exact(lambda h, t: h.harden(lambda: abs(h.value - t), "all"), case), ranges())
+
+
+def test_what_is_not_hardened_or_not_snapped_is_caught(monkeypatch):
+    fails(lambda case: check_exact(lambda h, target: None, case), ranges())  # a bound is inside
+    monkeypatch.setattr("dsptorch.hyperparams.bounded.snapped", lambda value, low, high: value)
+    fails(lambda case: check_exact(lambda h, target: h.harden(), case), ranges(), times=3)
+
+
+def test_an_integer_inside_is_exact_from_the_start_and_learns():
+    h = integer(3)
+    assert h.value.item() == 3
+    (h.weights()[0] @ torch.arange(1.0, 9.0).square()).backward()
+    assert h.raw.grad.item() > 0
+
+
+@pytest.mark.parametrize(("low", "high", "inside"), [(1, 3, 0.02), (1, 8, 0.07), (0, 1000, 0.1)])
+def test_an_init_on_a_bound_is_inside_and_that_integer_the_nearest(low, high, inside):
+    for bound, value in ((low, low + inside), (high, high - inside)):
+        h = integer(bound, low, high)
+        assert h.value.item() == pytest.approx(value, rel=1e-4)
+        assert h.nearest.item() == bound
+        h.set_((low + high) / 2)
+        h.set_(bound)
+        assert h.nearest.item() == bound
+        h.weights().square().sum().backward()
+        assert h.raw.grad.abs().item() > 0
+
+
+def test_the_value_moves_between_integers():
+    h = integer(2.4)
+    assert h.value.item() == pytest.approx(2.4)
+    assert h.nearest.item() == 2
+    assert h.weights()[0, 1:3].tolist() == pytest.approx([0.6, 0.4])
+    assert repr(h) == "BoundedHyperparam(2.4, low=1, high=8, integer=True)"
+    assert integer(shape=(2, 3)).weights().shape == (2, 3, 8)
+    assert integer(device="meta").weights().shape == (1, 8)
+    assert integer(device="meta").first.item() == pytest.approx(2.4)
+
+
+# harden
+
+
+@pytest.mark.parametrize(("init", "nearest"), [(2.4, 2), (2.6, 3), (1, 1), (8, 8), (5, 5)])
+def test_hardens_to_the_nearest(init, nearest):
+    h = integer(init)
+    assert h.harden() is h
+    assert h.value.item() == nearest
+    assert not h.raw.requires_grad
+
+
+def tried(h, candidates, best):
+    """The candidates in the order in which they were compared, and what was chosen."""
+    seen = []
+
+    def loss():
+        assert not torch.is_grad_enabled()
+        seen.append(h.value.item())
+        assert h.weights().count_nonzero() == 1
+        return (h() - best).square()
+
+    h.harden(loss, candidates)
+    return seen, h.value.item()
+
+
+def test_compares_the_neighbours_or_all():
+    assert tried(integer(2.4), "neighbours", 5) == ([2, 3], 3)
+    assert tried(integer(2.6), "neighbours", 1) == ([3, 2], 2)
+    assert tried(integer(4), "neighbours", 5) == ([4], 4)
+    assert tried(integer(7.7), "neighbours", 9) == ([8, 7], 8)
+    assert tried(integer(2.4, 1, 4), "all", 4) == ([2, 3, 1, 4], 4)
+    assert tried(integer(2.6), "neighbours", 2.5) == ([3, 2], 3)  # of equals the nearest
+
+
+def raising():
+    raise KeyError("mine")
+
+
+@pytest.mark.parametrize(
+    ("loss", "candidates", "kind", "message"),
+    [
+        (raising, "all", KeyError, "mine"),
+        (
+            lambda: math.nan,
+            "neighbours",
+            ValueError,
+            r"loss must be finite.*got nan at 2; nothing has changed",
+        ),
+        (lambda: torch.tensor(math.inf), "all", ValueError, r"finite.*got inf at 2"),
+        (lambda: torch.zeros(2), "all", TypeError, r"one number, got tensor\(\[0\., 0\.\]\) at 2; average"),
+        (lambda: None, "all", TypeError, "one number, got None"),
+        (lambda: 0.0, "some", ValueError, "'neighbours' or 'all', got 'some'"),
+        (None, "all", ValueError, "needs a loss"),
+    ],
+)
+def test_a_failure_changes_nothing(loss, candidates, kind, message):
+    h = integer(2.4)
+    before = h.raw.detach().clone()
+    with pytest.raises(kind, match=message):
+        h.harden(loss, candidates)
+    assert_same(h.raw.detach(), before)
+    assert h.raw.requires_grad
+
+
+def test_a_later_failure_changes_nothing_either():
+    h, losses = integer(2.4), iter([0.0, math.nan])
+    before = h.raw.detach().clone()
+    with pytest.raises(ValueError, match="got nan at 3"):
+        h.harden(lambda: next(losses))
+    assert_same(h.raw.detach(), before)
+
+
+def test_hardens_several_without_a_loss():
+    h = integer(torch.tensor([1.2, 4.7, 8.0]))
+    with pytest.raises(ValueError, match=r"one value, got shape \(3,\)"):
+        h.harden(lambda: 0.0)
+    assert h.harden().value.tolist() == [1, 5, 8]
+
+
+def test_learns_again_when_told():
+    h = integer(1).harden()
+    h.set_(2.5)
+    h.requires_grad_(True)
+    h().sum().backward()
+    assert h.raw.grad.item() > 0.1
+
+
+# freeze, saturation
+
+
+def test_freezes_and_thaws():
+    h = BoundedHyperparam(0.4, 0.2, 0.6)
+    layer = Multirate(4, mix_ratio=h)
+    assert h.freeze() is h
+    layer(torch.randn(1, 5, 4)).sum().backward()
+    assert h.raw.grad is None
+    assert layer.detail_strength.raw.grad is not None
+    layer.requires_grad_(True)
+    layer(torch.randn(1, 5, 4)).sum().backward()
+    assert h.raw.grad is not None
+
+
+def check_saturation(saturation_of, raw):
+    h = BoundedHyperparam(0.5, 0.0, 1.0, dtype=torch.float64)
+    h.raw.data.fill_(raw)
+    found = saturation_of(h)
+    gradient = torch.autograd.grad(h().sum(), h.raw)[0]  # that of the sigmoid, 1/4 in the middle
+    assert not found.requires_grad
+    assert found.item() == pytest.approx(1 - 4 * gradient.item(), abs=1e-12)
+    assert 0 <= found.item() <= 1
+
+
+def test_saturation_is_what_the_gradient_has_lost():
+    raw = st.floats(-100, 100)
+    holds(lambda raw: check_saturation(lambda h: h.saturation(), raw), raw)
+    fails(lambda raw: check_saturation(lambda h: torch.tanh(h.raw / 2).abs().detach(), raw), raw)
+    assert BoundedHyperparam(0.5, 0.0, 1.0, shape=(2, 3)).saturation().shape == (2, 3)
+    assert integer(2).harden().saturation().item() < 1
+    assert integer(1).harden().saturation().item() == 1
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "message"),
+    [
+        ((2, 1, 8.5), {}, r"whole numbers as bounds, got low=1, high=8\.5"),
+        ((2, 1, math.inf), {}, "whole numbers.*high=inf"),
+        ((2, 1, math.nan), {}, "whole numbers.*high=nan"),
+        ((2, 1, 8), {"log": True}, "linear scale, got log=True"),
+        ((2, 1, 100_000), {}, "at most 10000 in size, got low=1, high=100000"),
+        ((9, 1, 8), {}, r"\[1\.0, 8\.0\], got 9"),
+        ((3, 3, 3), {}, "low < high"),
+    ],
+)
+def test_refuses(args, kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        BoundedHyperparam(*args, integer=True, **kwargs)
+
+
+@pytest.mark.parametrize("call", [lambda h: h.nearest, lambda h: h.weights(), lambda h: h.harden()])
+def test_a_real_one_has_no_integers(call):
+    with pytest.raises(TypeError, match=r"of integers, got BoundedHyperparam\(0\.4.*integer=True.*freeze"):
+        call(BoundedHyperparam(0.4, 0.2, 0.6))
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda h: Multirate(4, mix_ratio=h),
+        lambda h: Multirate(4, detail_strength=h),
+        lambda h: LFORouting(4, residual_mix=h),
+        lambda h: ChannelBottleneck(4, bottleneck_ratio=h),
+    ],
+)
+def test_an_integer_one_is_refused_where_any_number_is_meant(build):
+    with pytest.raises(TypeError, match=r"takes any number.*integer=True\); leave out integer=True"):
+        build(integer(0.5, 0, 1))
+
+
+def test_it_is_a_parameter_of_its_module():
+    model = nn.ModuleDict({"layer": Multirate(4, integer(2, 1, 3))})
+    assert "layer.downsample.raw" in model.state_dict()

@@ -1,0 +1,85 @@
+"""Hyperparameters find what made the data: a decimation factor, a rank. No controller, Adam alone."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from dsptorch import BoundedHyperparam
+from tests import meta_tasks
+
+SEEDS = range(10)
+
+
+def descend(task, steps, lr, weights_lr=0.01):
+    """Adam on the raw value, and on the weights where they learn."""
+    groups = [{"params": [task.hyperparam.raw], "lr": lr}]
+    if weights := task.weights():
+        groups.append({"params": weights, "lr": weights_lr})
+    optimizer = torch.optim.Adam(groups)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        task.loss(task.batch()).backward()
+        optimizer.step()
+    return task
+
+
+# A decimation factor
+
+
+def recovered(inits):
+    """How many seeds end nearest to the truth."""
+    tasks = [meta_tasks.downsampling(seed, init=init) for seed, init in enumerate(inits)]
+    return sum(descend(task, 50, 0.05).hyperparam.nearest.item() == task.truth for task in tasks)
+
+
+@pytest.mark.parametrize("init", [3, 5])
+def test_gradient_finds_the_factor_from_one_step_away(init):
+    assert recovered([init] * 10) >= 9
+
+
+def test_a_factor_that_is_rounded_is_not_found(monkeypatch):
+    def rounded(self) -> Tensor:
+        return torch.nn.functional.one_hot((self.nearest - self.low).long(), 8) + 0 * self().unsqueeze(-1)
+
+    monkeypatch.setattr(BoundedHyperparam, "weights", rounded)
+    assert recovered([3, 5]) == 0
+
+
+def test_from_afar_gradient_parks_between_integers_and_enumeration_finds_it():
+    task = descend(meta_tasks.downsampling(0, init=7.5), 50, 0.05)
+    assert abs(task.found - task.truth) > 2
+    batch = task.batch()
+    assert task.hyperparam.harden(lambda: task.loss(batch)).value.item() != task.truth
+    assert task.hyperparam.harden(lambda: task.loss(batch), "all").value.item() == task.truth
+
+
+def test_enumeration_finds_the_factor_from_anywhere():
+    def found(sign):
+        tasks = [meta_tasks.downsampling(seed, init=1 + seed % 8) for seed in SEEDS]
+        for task in tasks:
+            batch = task.batch()
+            task.hyperparam.harden(lambda task=task, batch=batch: sign * task.loss(batch), "all")
+        return sum(task.found == task.truth for task in tasks)
+
+    assert found(1) == 10
+    assert found(-1) == 0
+
+
+# A rank
+
+
+def check_rank(truth, price, **kwargs):
+    task = descend(meta_tasks.rank(0, truth=truth, price=price, **kwargs), 600, 0.03)
+    assert abs(task.found - truth) <= 1
+
+
+@pytest.mark.parametrize("truth", [3, 5])
+@pytest.mark.parametrize("price", [0.015, 0.05, 0.15])
+def test_a_price_on_the_width_finds_the_rank(truth, price):
+    check_rank(truth, price)
+
+
+@pytest.mark.parametrize("price", [0.0, 1.0], ids=["no price", "a unit costs more than it gives"])
+def test_another_price_does_not(price):
+    with pytest.raises(AssertionError):
+        check_rank(4, price)
