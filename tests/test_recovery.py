@@ -1,25 +1,41 @@
-"""Hyperparameters find what made the data: a decimation factor, a rank. No controller, Adam alone."""
+"""A MetaController finds what made the data: a decimation factor, a rank."""
 
 import pytest
 import torch
 from torch import Tensor
 
-from dsptorch import BoundedHyperparam
+from dsptorch import BoundedHyperparam, MetaController
+from dsptorch.meta import EvolutionStrategy
 from tests import meta_tasks
 
 SEEDS = range(10)
 
 
-def descend(task, steps, lr, weights_lr=0.01):
-    """Adam on the raw value, and on the weights where they learn."""
-    groups = [{"params": [task.hyperparam.raw], "lr": lr}]
-    if weights := task.weights():
-        groups.append({"params": weights, "lr": weights_lr})
-    optimizer = torch.optim.Adam(groups)
+def descend(task, steps, lr, every=1):
+    """The estimator `direct` on the gradients of training, Adam on the weights where they learn."""
+    controller = MetaController(task.model, every=every, lr=lr)
+    groups = controller.inner_param_groups(weight_decay=0.0)
+    optimizer = torch.optim.Adam(groups, lr=0.01) if task.weights() else None
     for _ in range(steps):
-        optimizer.zero_grad()
-        task.loss(task.batch()).backward()
-        optimizer.step()
+        loss = task.loss(task.batch())
+        loss.backward()
+        if optimizer:
+            optimizer.step()
+            optimizer.zero_grad()
+        controller.step(loss)
+    return task
+
+
+def evolve(task, seed):
+    """An evolution strategy whose pairs are further apart than the local optima; then the better neighbour."""
+    controller = MetaController(
+        task.model, every=1, lr=0.2, estimator=EvolutionStrategy(sigma=1.0, pairs=4), seed=seed
+    )
+    for _ in range(40):
+        batch = task.batch()
+        controller.step(0.0, val_loss=lambda _, batch=batch: task.loss(batch))
+    batch = task.batch()
+    task.hyperparam.harden(lambda: task.loss(batch))
     return task
 
 
@@ -53,6 +69,17 @@ def test_from_afar_gradient_parks_between_integers_and_enumeration_finds_it():
     assert task.hyperparam.harden(lambda: task.loss(batch), "all").value.item() == task.truth
 
 
+def test_evolution_finds_the_factor_from_afar():
+    task = evolve(meta_tasks.downsampling(1, init=2), seed=1)
+    assert task.found == task.truth
+
+
+@pytest.mark.slow
+def test_evolution_finds_the_factor_from_anywhere():
+    tasks = [evolve(meta_tasks.downsampling(seed, init=1 + seed % 8), seed) for seed in SEEDS]
+    assert sum(task.found == task.truth for task in tasks) >= 9
+
+
 def test_enumeration_finds_the_factor_from_anywhere():
     def found(sign):
         tasks = [meta_tasks.downsampling(seed, init=1 + seed % 8) for seed in SEEDS]
@@ -69,7 +96,7 @@ def test_enumeration_finds_the_factor_from_anywhere():
 
 
 def check_rank(truth, price, **kwargs):
-    task = descend(meta_tasks.rank(0, truth=truth, price=price, **kwargs), 600, 0.03)
+    task = descend(meta_tasks.rank(0, truth=truth, price=price, **kwargs), 600, 0.1, every=5)
     assert abs(task.found - truth) <= 1
 
 

@@ -245,8 +245,11 @@ class MetaController:
         check_state(state)
         with self._outer.whole_or_undone():
             self._outer.load_state_dict(state)
-            self._progress = Progress.from_state_dict(state["progress"], self._outer.raws())
-            self._scale = float(state["scale"])
+            progress, scale = (
+                Progress.from_state_dict(state["progress"], self._outer.raws()),
+                float(state["scale"]),
+            )
+        self._progress, self._scale = progress, scale
 
     def __deepcopy__(self, memo: dict[int, Any]) -> NoReturn:
         raise TypeError(

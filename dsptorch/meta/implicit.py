@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -31,7 +31,7 @@ class Implicit:
 
     Args:
         rule: SGDRule without momentum, as a stand-in for any optimizer: what it converges to is the same.
-            lr must be under 2 / (greatest eigenvalue of H), or the series diverges.
+            lr must be under 2 / (greatest eigenvalue of H), or the series diverges; conjugate gradients do not need it.
         terms: Terms of the series, or most iterations of conjugate gradients, at least 1.
         solver: "neumann" or "cg".
         tolerance: Where conjugate gradients stop: the norm of the residual over that at first.
@@ -92,6 +92,8 @@ class Implicit:
 
     def estimate(self, problem: Problem) -> Estimate:
         """Solve for the adjoint, and chain it to the derivative of one step."""
+        # The solution has no lr in it, but a small one would be lost beside the I of dF/dw = I - lr H.
+        rule = replace(self.rule, lr=1.0) if self.solver == "cg" else self.rule
         raws, weights = problem.raws(), problem.weights()
         by, at = list(raws.values()), list(weights.values())
         with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no second derivative
@@ -99,8 +101,8 @@ class Implicit:
             outer = torch.autograd.grad(problem.objective(loss), at + by, allow_unused=True)
             direct, adjoint = outer[len(at) :], _filled(outer[: len(at)], at)
             gradients = inner_gradients(problem, weights, raws, problem.buffers())
-            before = (weights, gradients, self.rule.start(weights, {}), problem.decayed)
-            stepped = problem.run(lambda _: self.rule.step(*before), raws=raws)[0]
+            before = (weights, gradients, rule.start(weights, {}), problem.decayed)
+            stepped = problem.run(lambda _: rule.step(*before), raws=raws)[0]
             moved = [stepped[name] for name in weights]
 
             def through(vector: Vectors) -> Vectors:

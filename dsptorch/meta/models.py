@@ -30,7 +30,7 @@ class Wrapped:
 
     def __init__(self, model: nn.Module, group: Any = None) -> None:
         if not isinstance(model, nn.Module):
-            raise TypeError(f"model must be a torch.nn.Module, got {model!r} of type {type(model).__name__}")
+            raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
         if group is not None and not isinstance(group, torch.distributed.ProcessGroup):
             raise TypeError(
                 f"process_group must be of torch.distributed, got {type(group).__name__}; "

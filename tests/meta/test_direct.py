@@ -29,7 +29,9 @@ def batches(count):
 
 def partials(model, x):
     """By autograd, on the model itself."""
-    return dict(zip(("mix", "gain"), torch.autograd.grad(model(x), [model.mix.raw, model.gain.raw]), strict=True))
+    return dict(
+        zip(("mix", "gain"), torch.autograd.grad(model(x), [model.mix.raw, model.gain.raw]), strict=True)
+    )
 
 
 def check_equal(found, expected):

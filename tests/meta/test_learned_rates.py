@@ -45,9 +45,11 @@ def check_plain_step(detached=False):
     g0 = torch.autograd.grad(net(), params)
     with torch.no_grad():
         for p, g in zip(params, g0, strict=True):
-            p -= 0 if detached else LR * g
+            p.sub_(g, alpha=0.0 if detached else LR)
     g1 = torch.autograd.grad(net.val_loss(), params)
-    check_near(found, -sum((a * b).sum() for a, b in zip(g0, g1, strict=True)).item() * slope_of(net.rate), 1e-10)
+    check_near(
+        found, -sum((a * b).sum() for a, b in zip(g0, g1, strict=True)).item() * slope_of(net.rate), 1e-10
+    )
 
 
 def test_a_plain_step_has_minus_g1_g0():

@@ -8,7 +8,9 @@ from tests.meta.models import Knob, check_near, hypergradient
 
 CORRECTED = ("smoothed_loss", "convergence_rate", "composite")
 DECAY = 0.9
-TURN = 0.3 / (0.7 * (1 - DECAY))  # the K where the literal composite changes its sign: 4.29; 1 - decay is its `a`
+TURN = 0.3 / (
+    0.7 * (1 - DECAY)
+)  # the K where the literal composite changes its sign: 4.29; 1 - decay is its `a`
 
 
 def distance(model):
@@ -45,7 +47,7 @@ def check_raises(objective, every, **kwargs):
 
 @pytest.mark.parametrize("from_training", [False, True], ids=["validation", "training"])
 @pytest.mark.parametrize("init", [0.5, 2.0])
-@pytest.mark.parametrize("every", [1, 3, 10])
+@pytest.mark.parametrize("every", [1, 6])
 @pytest.mark.parametrize("objective", CORRECTED)
 def test_corrected_objectives_lower_the_loss(objective, every, init, from_training):
     check_lowers(objective, every, init=init, from_training=from_training)
@@ -93,7 +95,9 @@ def check_factor(objective, every, expected):
 def test_an_objective_multiplies_the_gradient_by(objective, every):
     check_factor(objective, every, FACTORS[objective](every))
     with pytest.raises(AssertionError):
-        check_factor(objective, every, DECAY * FACTORS[objective](every))  # the past's weight for the present's
+        check_factor(
+            objective, every, DECAY * FACTORS[objective](every)
+        )  # the past's weight for the present's
 
 
 def test_a_meta_loss_has_the_value_of_its_formula():

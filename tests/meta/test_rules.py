@@ -7,9 +7,11 @@ from dsptorch.meta import AdamRule, SGDRule
 from tests.meta.nets import BETAS, DECAY, LR, OPTIMIZERS, TINY, started, train
 
 
-def check_step_for_step(name, before, tolerance, make=None, dtype=torch.float64):
+def check_step_for_step(name, before, tolerance, make=None, dtype=torch.float64, eps=TINY):
     """Five steps more, by the rule from what the optimizer remembers, and by the optimizer itself."""
     net, optimizer = started(name, before, dtype)
+    for group in optimizer.param_groups:
+        group.update({"eps": eps} if "eps" in group else {})
     rule = (make or OPTIMIZERS[name][0])(LR)
     weights = net.weights()
     memory = {key: optimizer.state[net.get_parameter(key)] for key in weights if before}
@@ -37,14 +39,16 @@ def test_in_coarser_precision_too(name, before, dtype, tolerance):
     check_step_for_step(name, before, tolerance, dtype=dtype)
 
 
-def with_eps(eps):
-    return lambda lr: AdamRule(lr, BETAS, eps, DECAY)
+def check_eps(eps, share):
+    """Both steps are lr m / (|g| + eps), up to how eps is added to |g|: about lr eps / |g| a step."""
+    check_step_for_step("adam", 0, share * 5 * LR * eps, lambda lr: AdamRule(lr, BETAS, eps, DECAY), eps=eps)
 
 
-def test_eps_inside_the_root_shows_by_no_more_than_eps():
-    check_step_for_step("adam", 0, 1e-8, make=with_eps(1e-8))
+@pytest.mark.parametrize("eps", [1e-8, 1e-4])
+def test_eps_inside_the_root_shows_by_about_eps_of_a_step(eps):
+    check_eps(eps, 10.0)  # the least |g| is about 0.2
     with pytest.raises(AssertionError):
-        check_step_for_step("adam", 0, 1e-11, make=with_eps(1e-4))
+        check_eps(eps, 1.0)
 
 
 class AllDecay(SGDRule):
@@ -88,7 +92,7 @@ class CoarseCount(AdamRule):
     ("name", "before", "make"),
     [
         ("sgd", 0, lambda lr: AllDecay(lr, weight_decay=DECAY)),
-        ("sgd", 0, lambda lr: SGDRule(lr)),
+        ("sgd", 0, SGDRule),
         ("momentum", 0, lambda lr: SGDRule(lr, 0.8, DECAY)),
         ("momentum", 7, lambda lr: MomentumFromRest(lr, 0.9, DECAY)),
         ("adam", 7, lambda lr: FromRest(lr, BETAS, TINY, DECAY)),

@@ -1,0 +1,168 @@
+"""What a controller tells of an ordinary run, and what it does where numbers are not finite or scaled."""
+
+import json
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from dsptorch import BoundedHyperparam
+from dsptorch.meta import MetaController
+from tests.meta.loops import ESTIMATORS, Net, Run, check_alike, loss_of
+
+# The history
+
+
+def test_the_history_can_be_written_as_json():
+    model = nn.Linear(3, 3)
+    controller = MetaController(model, every=1)
+    several, one = BoundedHyperparam(0.5, 0.0, 1.0, shape=(3,)), BoundedHyperparam(0.5, 0.0, 1.0)
+    controller.sink("several", several)
+    controller.sink("one", one)
+    for _ in range(2):
+        record = controller.step(0.5, val_loss=lambda m: (several() * one()).sum() + 0 * m.weight.sum())
+    assert json.loads(json.dumps(controller.history, allow_nan=False)) == controller.history
+    assert [r["step"] for r in controller.history] == [1, 2]
+    assert set(record) == {"step", "loss", "meta_loss", "value", "hypergradient"}
+    assert isinstance(record["value"]["several"], list)
+    assert len(record["hypergradient"]["several"]) == 3
+    assert isinstance(record["value"]["one"], float)
+    record["value"]["one"] = controller.history[0]["step"] = "spoiled"
+    assert controller.history[-1]["value"]["one"] != "spoiled"
+    assert controller.history[0]["step"] == 1
+
+
+def test_the_averages_of_the_losses():
+    controller = MetaController(Net(), every=2, ema_decay=0.75)
+    assert controller.ema == {"train": None, "val": None}
+    for loss in (1.0, 3.0):
+        controller.step(loss, val_loss=loss_of)
+    assert controller.ema["train"] == 1.5
+    assert controller.ema["val"] == controller.history[-1]["loss"]
+
+
+def test_the_gradients_are_taken_and_cleared_at_every_step():
+    run = Run("accumulated", every=3)
+    for step in range(1, 7):
+        run.step()
+        assert run.model.temperature.raw.grad is None
+        assert len(run.controller.history) == step // 3
+    assert run.model.temperature.value.item() != 1.0
+
+
+# What is not finite
+
+
+def poisoned(value):
+    """A loss whose value, and gradient, is not finite."""
+    return lambda model: loss_of(model) * value
+
+
+def check_skipped(run, value):
+    """An update that is not finite is skipped, counted and warned of, and changes nothing but the count."""
+    run.steps(5)
+    before = run.seen()
+    with pytest.warns(
+        UserWarning, match=r"step 6 skipped, 1 so far: not finite at .*; lower the learning rate"
+    ):
+        assert run.step(poisoned(value)) is None
+    after = run.seen()
+    assert run.controller.skipped == 1
+    for key in ("hyperparams", "adam"):
+        check_alike(after["controller"][key], before["controller"][key])
+    for key in ("history", "val_ema", "past", "updates"):
+        check_alike(after["controller"]["progress"][key], before["controller"]["progress"][key], key)
+    run.steps(2)
+    assert len(run.controller.history) == 3
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("estimator", ESTIMATORS[1:])
+def test_an_update_that_is_not_finite_is_skipped(estimator, value):
+    check_skipped(Run(estimator), value)
+
+
+def test_an_update_that_is_not_finite_and_made_is_seen(monkeypatch):
+    monkeypatch.setattr(torch, "isfinite", lambda t: torch.ones_like(t, dtype=torch.bool))
+    with pytest.raises(BaseException, match=r"(?s).*DID NOT WARN"):
+        check_skipped(Run("direct"), math.nan)
+
+
+def test_an_objective_that_is_not_finite_is_skipped():
+    controller = MetaController(Net(), every=1, objective=lambda losses: (losses.loss - losses.past).log())
+    with pytest.warns(UserWarning, match="not finite at"):
+        controller.step(0.5, val_loss=loss_of)
+    assert controller.history == []
+
+
+def check_one_bad_step(spoiled, value=math.nan):
+    """A training step with a NaN gradient counts as none: the mean is that of the others."""
+    model = Net()
+    controller = MetaController(model, every=3)
+    for gradient, loss in ((1.0, 2.0), (value, 5.0), (3.0, 4.0)):
+        model.temperature.raw.grad = torch.tensor([gradient])
+        controller.step(value if spoiled == "loss" and not math.isfinite(gradient) else loss)
+    (record,) = controller.history
+    assert record["hypergradient"]["temperature"] == pytest.approx(0.1 * 2.0)
+    assert record["loss"] == 3.0
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("spoiled", ["gradient", "loss"])
+def test_one_training_step_that_is_not_finite_counts_as_none(spoiled, value):
+    check_one_bad_step(spoiled, value)
+
+
+def test_a_bad_step_that_counts_is_seen(monkeypatch):
+    monkeypatch.setattr(torch, "isfinite", lambda t: torch.ones_like(t, dtype=torch.bool))
+    with pytest.raises(AssertionError):
+        check_one_bad_step("gradient")
+
+
+@pytest.mark.parametrize("bad", [0, 1, 2])
+def test_a_training_loss_that_is_not_finite_does_not_stay_in_the_average(bad):
+    controller = MetaController(Net(), every=100, ema_decay=0.5)
+    losses = [1.0, 3.0, 5.0]
+    losses[bad] = math.nan
+    for loss in losses:
+        controller.step(loss)
+    assert controller.ema["train"] == {0: 4.0, 1: 3.0, 2: 2.0}[bad]
+
+
+def test_an_interval_of_bad_steps_alone_is_skipped():
+    run = Run("accumulated")
+    for bad in (True, True, False, False):
+        loss = run.train()
+        run.model.temperature.raw.grad *= math.nan if bad else 1.0
+        if run.controller._progress.step != 1:
+            run.controller.step(loss)
+            continue
+        with pytest.warns(UserWarning, match="skipped, 1 so far"):
+            run.controller.step(loss)
+    assert run.controller.skipped == 1
+    assert len(run.controller.history) == 1
+
+
+# Saturation
+
+
+def _many(controller):
+    for _ in range(6):
+        controller.step(0.5, val_loss=lambda m: -m.temperature().sum())
+
+
+def test_saturation_is_told_of_once():
+    model = Net(temperature=9.9)
+    controller = MetaController(model, every=1, lr=0.5, objective=lambda losses: losses.loss)
+    with pytest.warns(UserWarning, match=r"temperature has come to a bound .*low=0\.1.*widen") as told:
+        _many(controller)
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_it_updates_where_gradients_are_off(estimator):
+    run = Run(estimator, every=1)
+    loss = run.train()
+    with torch.no_grad():
+        assert run.controller.step(loss, **run.losses())

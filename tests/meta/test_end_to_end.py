@@ -1,0 +1,143 @@
+"""A user's module, with no DSP in it, is tuned from badly set knobs: temperature, dropout and weight decay."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from dsptorch import BoundedHyperparam
+from dsptorch.meta import AdamRule, EvolutionStrategy, MetaController, Replay, SGDRule, Unroll
+
+STEPS, EVERY, BATCH = 200, 5, 32
+
+
+class Classifier(nn.Module):
+    """An MLP whose logits are divided by a temperature."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(8, 32), nn.Tanh(), nn.Dropout(0.0), nn.Linear(32, 3))
+        self.temperature = BoundedHyperparam(8.0, 0.1, 10.0, log=True)
+
+    def forward(self, x):
+        return self.body(x) / self.temperature()
+
+
+def examples(number, generator):
+    x = torch.randn(number, 8, generator=generator)
+    return x, (x @ torch.linspace(-1, 1, 24).sin().view(8, 3) * 3 + 0.5 * x[:, :3].square()).argmax(dim=1)
+
+
+def batches(data, generator):
+    """An endless stream of batches."""
+    while True:
+        index = torch.randint(len(data[0]), (BATCH,), generator=generator)
+        yield data[0][index], data[1][index]
+
+
+class Task:
+    """Three sets of data, and the functions that a user writes."""
+
+    def __init__(self):
+        generator = torch.Generator().manual_seed(1)
+        train, val, self.test = (examples(number, generator) for number in (256, 256, 1024))
+        self.train_data, self.meta_data, self.val_data = (
+            Replay(batches(data, torch.Generator().manual_seed(seed)))
+            for data, seed in ((train, 2), (train, 3), (val, 4))
+        )
+        torch.manual_seed(0)
+        self.model = Classifier()
+
+    def loss(self, model, batch, train):
+        model.train(train)
+        return F.cross_entropy(model(batch[0]), batch[1])
+
+    def meta_train_loss(self, model):
+        return self.loss(model, next(self.meta_data), train=True)
+
+    def val_loss(self, model):
+        return self.loss(model, next(self.val_data), train=False)
+
+    def result(self):
+        with torch.no_grad():
+            return self.loss(self.model, self.test, train=False).item()
+
+
+def fit(task, controller, optimizer):
+    """The loop of the documentation."""
+    for _ in range(STEPS):
+        loss = task.loss(task.model, next(task.train_data), train=True)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        controller.step(loss, train_loss=task.meta_train_loss, val_loss=task.val_loss)
+    assert len(controller.history) == STEPS // EVERY
+    return task.result(), {name: h.value.item() for name, h in controller.hyperparams.items()}
+
+
+def by_evolution(lr):
+    """Dropout and weight decay reach training through setters."""
+    task = Task()
+    decay = BoundedHyperparam(3.0, 1e-3, 10.0, log=True)
+    estimator = EvolutionStrategy(AdamRule(lr=0.01, weight_decay=decay), horizon=5, pairs=3)
+    controller = MetaController(task.model, lr=lr, every=EVERY, estimator=estimator)
+    optimizer = torch.optim.AdamW(controller.inner_param_groups(weight_decay=3.0), lr=0.01)
+    controller.attach(optimizer)
+    controller.sink("weight_decay", decay, lambda v: optimizer.param_groups[0].update(weight_decay=v))
+    dropout = BoundedHyperparam(0.8, 0.0, 0.9)
+    controller.sink("dropout", dropout, lambda p: setattr(task.model.body[2], "p", p))
+    result, values = fit(task, controller, optimizer)
+    assert task.model.body[2].p == values.pop(
+        "dropout"
+    )  # the least of the three: its share is lost in the noise
+    assert optimizer.param_groups[0]["weight_decay"] == values["weight_decay"]
+    return result, values
+
+
+def by_evolution_alone(lr, seed=0):
+    """Dropout by itself: the estimate of one number has no noise of others in it."""
+    task = Task()
+    estimator = EvolutionStrategy(AdamRule(lr=0.01), horizon=5, pairs=2)
+    controller = MetaController(
+        task.model, lr=lr, every=EVERY, estimator=estimator, hyperparams=[], seed=seed
+    )
+    optimizer = torch.optim.AdamW(MetaController(task.model).inner_param_groups(weight_decay=0.0), lr=0.01)
+    controller.attach(optimizer)
+    dropout = BoundedHyperparam(0.85, 0.0, 0.9)
+    controller.sink("dropout", dropout, lambda p: setattr(task.model.body[2], "p", p))
+    task.model.temperature.set_(1.0)
+    task.model.temperature.freeze()
+    return fit(task, controller, optimizer)
+
+
+def by_unrolling(lr):
+    """The rule reads the weight decay, as a tensor."""
+    task = Task()
+    decay = BoundedHyperparam(0.3, 1e-4, 1.0, log=True)
+    estimator = Unroll(SGDRule(lr=0.3, weight_decay=decay), steps=5)
+    controller = MetaController(task.model, lr=lr, every=EVERY, estimator=estimator)
+    optimizer = torch.optim.SGD(controller.inner_param_groups(weight_decay=0.3), lr=0.3)
+    controller.sink("weight_decay", decay, lambda v: optimizer.param_groups[0].update(weight_decay=v))
+    return fit(task, controller, optimizer)
+
+
+def check_tuned(tune, share, lr=0.15):
+    """The validation loss falls under a share of what the bad knobs give, and each knob is lower."""
+    fixed, start = tune(0.0)
+    learned, values = tune(lr)
+    assert learned < share * fixed
+    for name, value in values.items():
+        assert value < 0.8 * start[name], name
+
+
+@pytest.mark.parametrize(
+    ("tune", "share"), [(by_evolution, 0.95), (by_evolution_alone, 0.995), (by_unrolling, 0.85)]
+)
+def test_bad_knobs_are_tuned(tune, share):
+    check_tuned(tune, share)
+
+
+@pytest.mark.parametrize("lr", [0.0, 1e-4])
+def test_knobs_that_hardly_move_are_seen(lr):
+    with pytest.raises(AssertionError):
+        check_tuned(by_unrolling, 0.85, lr)

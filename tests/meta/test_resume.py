@@ -1,0 +1,166 @@
+"""A run that is cut off and resumed is the run that was not, bit for bit."""
+
+import copy
+import io
+import warnings
+
+import pytest
+import torch
+
+from dsptorch import BoundedHyperparam
+from dsptorch.meta import MetaController
+from tests.meta.loops import ESTIMATORS, Net, Run, check_alike
+
+
+def through_a_file(state):
+    """Save and load, as a checkpoint does."""
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)
+
+
+def resumed(run, change=lambda state: state, **kwargs):
+    """A new process that goes on from a checkpoint."""
+    checkpoint = through_a_file(
+        {
+            "model": run.model.state_dict(),
+            "optimizer": run.optimizer.state_dict(),
+            "controller": run.controller.state_dict(),
+            "generator": torch.get_rng_state(),
+        }
+    )
+    other = Run(run.name, seed=99, **kwargs)
+    other.model.load_state_dict(checkpoint["model"])
+    other.optimizer.load_state_dict(checkpoint["optimizer"])
+    other.controller.load_state_dict(change(checkpoint["controller"]))
+    torch.set_rng_state(checkpoint["generator"])
+    return other
+
+
+def check_resume(estimator, at, change=lambda state: state, steps=8):
+    whole = Run(estimator).steps(steps).seen()
+    run = resumed(Run(estimator).steps(at), change)
+    check_alike(run.steps(steps - at).seen(), whole)
+    assert len(run.controller.history) == steps // 2
+
+
+@pytest.mark.parametrize("at", [0, 1, 2, 5])
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_a_resumed_run_is_the_run(estimator, at):
+    check_resume(estimator, at)
+
+
+def without(*path):
+    def change(state):
+        state = copy.deepcopy(state)
+        place = state
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = {} if isinstance(place[path[-1]], dict) else None
+        return state
+
+    return change
+
+
+@pytest.mark.parametrize("lost", [("adam",), ("progress", "total"), ("progress", "train_ema")], ids=str)
+def test_a_state_that_lost_something_is_seen(lost):
+    with pytest.raises(AssertionError):
+        check_resume("accumulated", 5, without(*lost))
+
+
+def test_values_outside_the_model_come_back_through_their_setters():
+    run = Run("es", lr=0.3).steps(4)
+    other = resumed(run, lr=0.3)
+    assert other.model.dropout.p == run.model.dropout.p != 0.2
+    assert other.knobs["decay"].value.item() == run.knobs["decay"].value.item()
+    assert other.optimizer.param_groups[0]["weight_decay"] == run.knobs["decay"].value.item()
+
+
+def test_a_state_stays_as_it_is_while_the_run_goes_on():
+    run = Run("es").steps(3)
+    state = run.controller.state_dict()
+    kept = copy.deepcopy(state)
+    run.steps(3)
+    check_alike(state, kept)
+    run.controller.load_state_dict(state)
+    run.model.temperature.raw.data.copy_(state["hyperparams"]["temperature"])
+    run.steps(3)
+    check_alike(state, kept)
+
+
+def test_saturation_told_of_before_is_not_told_of_again():
+    def made():
+        return MetaController(Net(temperature=9.9), every=1, lr=0.5)
+
+    def stepped(controller):
+        return controller.step(0.5, val_loss=lambda m: -m.temperature().sum())
+
+    first = made()
+    with pytest.warns(UserWarning, match="bound"):
+        [stepped(first) for _ in range(6)]
+    second = made()
+    second._model.inside.load_state_dict(first._model.inside.state_dict())
+    second.load_state_dict(through_a_file(first.state_dict()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        stepped(second)
+
+
+def foreign():
+    net = Net()
+    net.other = BoundedHyperparam(0.5, 0.0, 1.0)
+    return MetaController(net).state_dict()
+
+
+def of_another_shape():
+    net = Net()
+    net.temperature = BoundedHyperparam(0.5, 0.0, 1.0, shape=(3,))
+    return MetaController(net).state_dict()
+
+
+def changed(**parts):
+    return {**MetaController(Net()).state_dict(), **parts}
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({}, "expected the state_dict of a MetaController, format 1"),
+        ([], "format 1, .* got list"),
+        (Net().state_dict(), "format 1, .*got .*first.bias"),
+        (changed(format=2), "format 1"),
+        (changed(adam={"other": {}}), r"Adam's averages of \['temperature'\], got those of \['other'\]"),
+        (changed(progress={"step": 3}), r"expected a progress of .*got \['step'\]"),
+        (
+            foreign(),
+            r"expected the state of hyperparameters \{'temperature': \(1,\)\}, got .*other.*same model",
+        ),
+        (of_another_shape(), r"got that of \{'temperature': \(3,\)\}"),
+        (Run("es").controller.state_dict(), "got that of .*dropout.*same sinks before loading"),
+    ],
+)
+def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(state, message):
+    run = Run("direct").steps(3)
+    before = run.seen()
+    with pytest.raises(ValueError, match=message):
+        run.controller.load_state_dict(state)
+    check_alike(run.seen(), before)
+
+
+def test_a_setter_that_fails_while_loading_changes_nothing():
+    state = Run("es", lr=0.3).steps(4).controller.state_dict()
+    run = Run("es").steps(3)
+    calls = []
+
+    def setter(value):
+        calls.append(value)
+        if len(calls) == 1:
+            raise ZeroDivisionError
+        run.set_dropout(value)
+
+    run.controller._outer._setters["dropout"] = setter
+    before = run.seen()
+    with pytest.raises(ZeroDivisionError):
+        run.controller.load_state_dict(state)
+    check_alike(run.seen(), before)
