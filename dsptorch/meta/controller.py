@@ -96,7 +96,7 @@ class MetaController:
         self,
         model: nn.Module,
         *,
-        lr: float = 0.05,
+        lr: float = 0.1,
         every: int = 20,
         objective: str | Objective = "smoothed_loss",
         estimator: str | Estimator = "direct",

@@ -21,6 +21,13 @@ class Direct:
 
     Under Adam, which undoes positive factors, the three corrected objectives are one algorithm with it.
 
+    Example:
+        >>> from dsptorch import MetaController, Multirate
+        >>> controller = MetaController(Multirate(4), every=1, estimator=Direct())
+        >>> record = controller.step(0.0, val_loss=lambda m: m(torch.ones(1, 9, 4)).square().mean())
+        >>> sorted(record["hypergradient"])
+        ['detail_strength', 'mix_ratio']
+
     References:
         J. Luketina et al., Scalable Gradient-Based Tuning of Continuous Regularization Hyperparameters, ICML 2016
         (the direct term).
@@ -57,5 +64,5 @@ def _from_training(problem: Problem) -> Estimate:
     """Chain the objective to the gradients of the training loss that are there already."""
     loss = problem.mean_loss.detach().requires_grad_()
     (factor,) = torch.autograd.grad(problem.objective(loss), loss)
-    chained = {name: None if g is None else factor * g for name, g in problem.accumulated.items()}
+    chained = {name: None if g is None else factor.to(g) * g for name, g in problem.accumulated.items()}
     return Estimate(loss.detach(), chained)

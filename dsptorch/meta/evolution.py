@@ -109,7 +109,7 @@ class EvolutionStrategy:
                     )
                     slope = (above - below) / (2 * self.sigma * self.pairs)
                     for name, direction in noise.items():
-                        totals[name] += slope * direction
+                        totals[name] += slope.to(direction) * direction
         finally:
             problem.set_sinks()  # with the values that stand in the hyperparameters
         return Estimate(loss, {name: total if name in reached else None for name, total in totals.items()})

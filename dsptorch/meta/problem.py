@@ -139,9 +139,17 @@ class Problem:
         weights: Tensors | None = None,
         buffers: Tensors | None = None,
     ) -> T:
-        """Call a function with the model while other tensors stand in the places of its own."""
+        """Call a function with the model while other tensors stand in the places of its own.
+
+        Its modes are given back after each call: one loss may be of `model.eval()`, and the next is not.
+        """
         places = {id(parameter): name for name, parameter in self.scope.named_parameters()}
         exchanged = {places[id(h.raw)]: raws[name] for name, h in self.hyperparams.items()}
         exchanged |= {f"model.{name}": tensor for name, tensor in ((weights or {}) | (buffers or {})).items()}
-        result: T = functional_call(self.scope, exchanged, (function,))
+        modes = [(module, module.training) for module in self.scope.model.modules()]
+        try:
+            result: T = functional_call(self.scope, exchanged, (function,))
+        finally:
+            for module, training in modes:
+                module.training = training
         return result

@@ -160,7 +160,8 @@ class AdamRule:
             mean = torch.lerp(gradient, before["exp_avg"], first)
             square = torch.lerp(gradient.square(), before["exp_avg_sq"], second)
             after[name] = {"exp_avg": mean, "exp_avg_sq": square, "step": count}
-            step = mean / (1 - first**count) / (square / (1 - second**count) + self.eps**2).sqrt()
+            least = max(self.eps**2, torch.finfo(weight.dtype).tiny)  # 1e-16 is 0 in float16
+            step = mean / (1 - first**count) / (square / (1 - second**count) + least).sqrt()
             if self.weight_decay and name in decayed:
                 step = step + decay * weight
             moved[name] = weight - lr * step

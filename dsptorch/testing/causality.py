@@ -1,42 +1,71 @@
 """Does a model see the future?"""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-_ROWS = 64  # cut positions per forward pass
+from dsptorch.testing.jitter import jittered
+from dsptorch.testing.locate import origin_of, phase_of
+from dsptorch.testing.reactions import Layout, Probe, Worst, distance, repeated
+from dsptorch.testing.run import Model, evaluating, random_state_kept, training_without_dropout
+
+_FEW = 20  # consecutive cuts where not every one is made: all phases of periods up to this
 
 
 def assert_causal(
-    model: Callable[[Tensor], Any],
+    model: Model,
     example: Tensor,
     *,
     vocab_size: int | None = None,
     rtol: float = 1e-6,
     seed: int = 0,
+    train_mode: bool = True,
+    jitter: bool = True,
+    thorough: bool = False,
 ) -> None:
-    """Assert that no output of a model depends on a later input.
+    """Assert that no output of a model depends on a later input, nor on another row of the batch.
 
-    For every cut c in the sequence the input from c on is replaced (token ids by other ids; signals by noise
-    of their own scale and of 1,000 times it), and the outputs before c must stay what they were. Clean and
-    changed rows run in passes of the same shape and are compared row by row, so that rounding is the same.
-    A layer that was inserted with identity=True is hidden behind its closed gain: open the gain to test it.
-    A module is tested in eval mode and left in the mode it was in; no gradient is recorded, and the global
-    random state is untouched.
+    For every cut c of the sequence the input from c on is replaced (token ids by other ids; signals by noise
+    of their own scale, of 1,000 times it, and by silence), and the outputs before c must stay what they were:
+
+        y(x)[t] = y(x')[t]   for all t < c and all x' with x'[:c] = x[:c]
+
+    Clean and changed rows run in passes of the same shape and are compared row by row, so that rounding is the
+    same. It is done
+
+    1. in eval mode: first one row is changed, and the others must not be; then every cut of every row;
+    2. in train mode with dropout at 0, where statistics of the batch leak; left out where train mode gives the
+       same numbers;
+    3. with jittered parameters, on a copy: a weight that starts at 0 hides the leak that training opens; in
+       eval mode and, where it differs, in train mode.
+
+    Cost: with T moments, T - 1 rows of the example for each scale (one for ids, three for signals) in passes of
+    at most 64 rows, and one clean pass. 2 and 3 try 24 of the cuts on the first row, 20 in a row among them, so
+    that a leak at one phase of twenty is seen: about 80 rows more for ids. A GPT-2 of two layers, n_embd 128,
+    on 64 ids takes under a second of one core.
+
+    The model keeps its modes, buffers (running statistics) and parameters; no gradient is recorded, and the
+    random states are put back. It runs where the model and the example lie, CPU or GPU. What a function draws
+    on is not seen: 2 and 3 need a module.
 
     Args:
-        model: A module, or any function; its output, or the first tensor of it, has the time in dimension 1.
+        model: A module, or any function; the first tensor of its output that starts with (batch, time) counts.
         example: Token ids, (batch, time), or a signal, (batch, time, channels); each row is tested.
         vocab_size: For token ids: the replacements are drawn below it. None: below the greatest id's next.
         rtol: The change that counts as none, relative to the greatest output.
-        seed: Of the replacements.
+        seed: Of the replacements and the jitter.
+        train_mode: Test train mode too.
+        jitter: Test a copy with jittered parameters too.
+        thorough: Every cut of every row in each of these modes, rather than some.
 
     Raises:
-        AssertionError: If an output changes: it says which, by which inputs, and by how much.
-        ValueError: If the example or the output has no time to test.
+        AssertionError: If an output changes: it says which, at which phase if there is a period, in which
+            mode, by which inputs, by how much, and which module shows it first.
+        ValueError: If the example or the output has no time to test, or the model answers at random.
 
     Example:
         >>> from dsptorch import Multirate
@@ -45,47 +74,179 @@ def assert_causal(
         Traceback (most recent call last):
         AssertionError: not causal: the output at time ... sees at least 4 samples ahead ...
     """
-    _check_example(example)
-    generator = torch.Generator().manual_seed(seed)
-    time = example.shape[1]
-    rows = min(_ROWS, time - 1)
-    scales = (1.0, 1e3) if example.is_floating_point() else (1.0,)
-    worst, reach = (0.0, 0, 0), 0
-    devices = [example.device] if example.is_cuda else []
-    with torch.no_grad(), _eval_mode(model), torch.random.fork_rng(devices):
-        for row in torch.split(example, 1):
-            clean = row.repeat(rows, *(1,) * (row.dim() - 1))
-            before = _output(model, clean).double()
-            if before.isnan().any():
-                raise ValueError(
-                    "the model's output is NaN already for the example itself; give one that it can take"
-                )
-            limit = rtol * before[before.isfinite()].abs().max().item() if before.isfinite().any() else 0.0
-            for start in range(1, time, rows):
-                first = min(start, time - rows)  # the last pass has as many rows as the others
-                cuts = torch.arange(first, first + rows)
-                for scale in scales:
-                    after = _output(model, _replaced(clean, cuts, scale, vocab_size, generator)).double()
-                    change = torch.where(after == before, 0.0, (after - before).abs())  # inf is equal to inf
-                    change = change.flatten(2).nan_to_num(nan=torch.inf).amax(-1).cpu()
-                    leaks = (change > limit) & (torch.arange(time) < cuts.unsqueeze(1))  # (cuts, time)
-                    if leaks.any():
-                        reach = max(reach, int((cuts.unsqueeze(1) - torch.arange(time))[leaks].max()))
-                        index = int(change.where(leaks, 0).argmax())
-                        worst = max(
-                            worst, (change.flatten()[index].item(), first + index // time, index % time)
-                        )
-    if reach:
-        size, cut, at = worst
-        raise AssertionError(
-            f"not causal: the output at time {at} changed by {size:.3g} when the input from time {cut} on was "
-            f"replaced; some output sees at least {reach} samples ahead of {time}. A training loss of this model "
-            "means nothing. Look for symmetric padding, statistics or pooling over time, interpolation, or a "
-            "missing attention mask"
+    with closing(_trials(model, example, vocab_size, seed, train_mode, jitter)) as trials:
+        for trial in trials:
+            few = bool(trial.mode) and not thorough
+            if not trial.mode and trial.mixes(rtol):
+                raise AssertionError(_mixing(trial.layout.mixing))
+            for rows in trial.batches(example[:1] if few and not trial.mixes(rtol) else example, rtol):
+                found = trial.leaks(rows, rtol, few)
+                if found is not None:
+                    full = trial.leaks(rows, rtol, False) or found  # few cuts found it: all describe it
+                    raise AssertionError(trial.message(full, rtol))
+
+
+def max_lookahead(
+    model: Model,
+    example: Tensor,
+    *,
+    vocab_size: int | None = None,
+    rtol: float = 1e-6,
+    seed: int = 0,
+    train_mode: bool = True,
+    jitter: bool = True,
+) -> int:
+    """Measure how far ahead of its time an output of a model is seen to look, in samples; 0 is causal.
+
+        max { s - t : replacing the input from s on changes the output at t }
+
+    It is `assert_causal`, thorough, with a number for a verdict; a lower bound of what the model can do, and at
+    most one less than the example is long.
+
+    Args:
+        model: As in `assert_causal`.
+        example: As in `assert_causal`; longer than what the model may look ahead.
+        vocab_size: As in `assert_causal`.
+        rtol: As in `assert_causal`.
+        seed: As in `assert_causal`.
+        train_mode: Measure in train mode too; statistics of a batch see all of the sequence.
+        jitter: Measure a copy with jittered parameters too: what the model may learn to see.
+
+    Raises:
+        ValueError: As in `assert_causal`.
+
+    Example:
+        >>> from dsptorch import Multirate
+        >>> max_lookahead(Multirate(8), torch.randn(1, 20, 8))
+        0
+        >>> max_lookahead(Multirate(8, causal=False), torch.randn(1, 20, 8))
+        6
+    """
+    found = [0]
+    with closing(_trials(model, example, vocab_size, seed, train_mode, jitter)) as trials:
+        for trial in trials:
+            for rows in trial.batches(example, rtol):
+                leaks = trial.leaks(rows, rtol, False)
+                found.append(leaks.reach if leaks else 0)
+    return max(found)
+
+
+@dataclass
+class _Leaks:
+    """What was found: which (cut, output time) changed, how far ahead, and the worst."""
+
+    leaks: Tensor
+    cuts: Tensor
+    worst: Worst
+    clean: Tensor
+
+    @property
+    def reach(self) -> int:
+        ahead = self.cuts.unsqueeze(1) - torch.arange(self.leaks.shape[1])
+        return int(ahead[self.leaks].max())
+
+
+@dataclass
+class _Trial:
+    """A model in a mode."""
+
+    mode: str
+    probe: Probe
+    layout: Layout
+
+    def batches(self, example: Tensor, rtol: float) -> list[Tensor]:
+        """The rows one by one; or together, if they are mixed."""
+        return [example] if self.mixes(rtol) else list(example.split(1))
+
+    def mixes(self, rtol: float) -> bool:
+        return self.layout.mixing > rtol * self.layout.size
+
+    def leaks(self, clean: Tensor, rtol: float, few: bool) -> _Leaks | None:
+        time = clean.shape[1]
+        cuts = _some_cuts(time) if few else torch.arange(1, time)
+        past = torch.arange(time) < cuts.unsqueeze(1)
+        together, limit = self.mixes(rtol), rtol * self.layout.size
+        changes, worst = self.probe.react(clean, ~past, past, self.layout, limit, together)
+        leaks = changes > limit
+        return _Leaks(leaks, cuts, worst, clean) if leaks.any() else None
+
+    def message(self, found: _Leaks, rtol: float) -> str:
+        worst, clean, changed = found.worst, found.clean, found.worst.row
+        time, cut, size = clean.shape[1], int(found.cuts[worst.which]), self.layout.size
+        if not self.mixes(rtol):
+            clean, changed = repeated(clean, self.layout.rows), repeated(changed, self.layout.rows)
+        before, again, after = (self.probe.run(x) for x in (clean, clean, changed))
+        if distance(again, before).max() > rtol * size:
+            raise ValueError(
+                "the model gives other outputs for the same input; make it deterministic in this mode "
+                f"({self.mode.strip() or 'in eval mode'}), or give the mode up by train_mode=False"
+            )
+        if not distance(after, before)[:, :cut].max() > rtol * size:
+            return _mixing(worst.change)
+        notes = [
+            f"some output sees at least {found.reach} samples ahead of {time}",
+            phase_of(found.leaks.any(0)),
+            origin_of(self.probe, clean, changed, cut, rtol),
+        ]
+        return (
+            f"not causal{self.mode}: the output at time {worst.time} changed by {worst.change:.3g} (the greatest is "
+            f"{size:.3g}) when the input from time {cut} on was replaced by {worst.what}; {'; '.join(filter(None, notes))}. A training loss "
+            "of this model means nothing. Look for symmetric padding, statistics or pooling over time, "
+            "interpolation, or a missing attention mask"
         )
 
 
-def _check_example(example: object) -> None:
+def _trials(
+    model: Model, example: Tensor, vocab_size: int | None, seed: int, train_mode: bool, jitter: bool
+) -> Generator[_Trial, None, None]:
+    """The model in eval mode and in train mode, and then a copy of it."""
+    _check_example(example)
+    with torch.no_grad(), random_state_kept(model, example):
+        yield from _modes("", model, example, vocab_size, seed, train_mode)
+        if jitter and isinstance(model, nn.Module):
+            other = jittered(model, seed)
+            if other is not None:
+                name = " once training has moved the parameters (a copy of the model, with these jittered)"
+                yield from _modes(name, other, example, vocab_size, seed, train_mode)
+
+
+def _modes(
+    name: str, model: Model, example: Tensor, vocab_size: int | None, seed: int, train_mode: bool
+) -> Generator[_Trial, None, None]:
+    probe = Probe(model, vocab_size, seed)
+    with evaluating(model):
+        layout = probe.layout(example)
+        yield _Trial(name, probe, layout)
+    if not (train_mode and isinstance(model, nn.Module)):
+        return
+    with training_without_dropout(model):
+        try:
+            other = probe.layout(example)
+        except Exception as error:
+            raise ValueError(
+                "expected a model that also runs in train mode, where statistics of the batch leak; got "
+                f"{type(error).__name__}: {error}. Make it run, or pass train_mode=False"
+            ) from error
+        same = other.outputs.shape == layout.outputs.shape and torch.equal(other.outputs, layout.outputs)
+        if not same:
+            yield _Trial(f" in train mode (dropout at 0, statistics of the batch){name}", probe, other)
+
+
+def _some_cuts(time: int) -> Tensor:
+    """The first two, the last two, and some in a row between."""
+    middle = max(1, (time - _FEW) // 2)
+    cuts = {1, 2, *range(middle, middle + _FEW), time - 2, time - 1}
+    return torch.tensor(sorted(cut for cut in cuts if 1 <= cut < time))
+
+
+def _mixing(change: float) -> str:
+    return (
+        f"the rows of the batch are mixed: a row changed by {change:.3g} when another one was replaced. Look for "
+        "statistics over the batch, or a reshape that lays rows one after another"
+    )
+
+
+def _check_example(example: Any) -> None:
     if not isinstance(example, Tensor):
         raise TypeError(f"example must be a tensor, got {type(example).__name__}")
     if example.dim() < 2 or example.shape[0] < 1 or example.shape[1] < 2:
@@ -93,46 +254,3 @@ def _check_example(example: object) -> None:
             "example must be (batch, time) token ids or a (batch, time, channels) signal, of at least 1 row and "
             f"2 moments; got shape {tuple(example.shape)}"
         )
-
-
-def _replaced(
-    clean: Tensor, cuts: Tensor, scale: float, vocab_size: int | None, generator: torch.Generator
-) -> Tensor:
-    """Row i, replaced from cuts[i] on."""
-    if clean.is_floating_point():
-        noise = torch.randn(clean.shape, generator=generator).to(clean)
-        other = noise * scale * clean.double().square().mean().sqrt().clamp(min=1e-3).to(clean)
-    else:
-        size = vocab_size if vocab_size is not None else int(clean.max()) + 1
-        shift = torch.randint(1, max(size, 2), clean.shape, generator=generator)
-        other = (clean + shift.to(clean)) % max(size, 2)  # always another id
-    future = torch.arange(clean.shape[1]) >= cuts.unsqueeze(1)
-    return torch.where(future.to(clean.device)[(...,) + (None,) * (clean.dim() - 2)], other, clean)
-
-
-def _output(model: Callable[[Tensor], Any], x: Tensor) -> Tensor:
-    output: Any = model(x)
-    if not isinstance(output, Tensor):
-        values = output.values() if isinstance(output, dict) else output
-        values = values if isinstance(values, Iterable) else ()
-        output = next((value for value in values if isinstance(value, Tensor)), None)
-    if output is None or output.dim() < 2 or output.shape[:2] != x.shape[:2]:
-        shape = None if output is None else tuple(output.shape)
-        raise ValueError(
-            f"the model's output must start with (batch, time) = {tuple(x.shape[:2])}, got {shape}"
-        )
-    found: Tensor = output.unsqueeze(-1) if output.dim() == 2 else output
-    return found
-
-
-@contextmanager
-def _eval_mode(model: Any) -> Iterator[None]:
-    modules = list(model.modules()) if isinstance(model, nn.Module) else []
-    modes = [module.training for module in modules]
-    try:
-        for module in modules:
-            module.training = False
-        yield
-    finally:
-        for module, mode in zip(modules, modes, strict=True):
-            module.training = mode

@@ -267,7 +267,7 @@ def test_other_precisions(dtype):
         (nn.Identity(), torch.ones(1, 1, 2), ValueError, r"2 moments.*got shape \(1, 1, 2\)"),
         (lambda x: x.sum(1), torch.ones(1, 5, 2), ValueError, r"\(batch, time\) = \(4, 5\), got \(4, 2\)"),
         (lambda x: None, torch.ones(1, 5, 2), ValueError, "got"),
-        (lambda x: (None, 3), torch.ones(1, 5, 2), ValueError, "got None"),
+        (lambda x: (None, 3), torch.ones(1, 5, 2), ValueError, "got no tensor at all"),
     ],
 )
 def test_refuses(model, example, kind, message):
