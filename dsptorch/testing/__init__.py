@@ -1,5 +1,51 @@
 """Public checks: prove a layer, ours or yours."""
 
 from dsptorch.testing.causality import assert_causal, max_lookahead
+from dsptorch.testing.dtypes import assert_dtypes
+from dsptorch.testing.gradients import assert_gradients
+from dsptorch.testing.graphs import assert_compiles, assert_exports
+from dsptorch.testing.invariance import (
+    assert_length_invariant,
+    assert_receptive_field,
+    assert_shift_covariant,
+)
+from dsptorch.testing.jacobian import influence_matrix, plot_influence
+from dsptorch.testing.layer import check_layer, contract_tests
+from dsptorch.testing.linear import assert_bounded, assert_linear
+from dsptorch.testing.mutation import assert_no_mutation
+from dsptorch.testing.reconstruction import (
+    assert_energy_preserving,
+    assert_identity,
+    assert_perfect_reconstruction,
+    assert_unit_dc,
+)
+from dsptorch.testing.serialization import assert_serializes
+from dsptorch.testing.streaming import assert_streaming_equals_batch
+from dsptorch.testing.tolerances import assert_close, assert_same
 
-__all__ = ["assert_causal", "max_lookahead"]
+__all__ = [
+    "assert_bounded",
+    "assert_causal",
+    "assert_close",
+    "assert_compiles",
+    "assert_dtypes",
+    "assert_energy_preserving",
+    "assert_exports",
+    "assert_gradients",
+    "assert_identity",
+    "assert_length_invariant",
+    "assert_linear",
+    "assert_no_mutation",
+    "assert_perfect_reconstruction",
+    "assert_receptive_field",
+    "assert_same",
+    "assert_serializes",
+    "assert_shift_covariant",
+    "assert_streaming_equals_batch",
+    "assert_unit_dc",
+    "check_layer",
+    "contract_tests",
+    "influence_matrix",
+    "max_lookahead",
+    "plot_influence",
+]

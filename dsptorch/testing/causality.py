@@ -158,7 +158,16 @@ class _Trial:
         """The rows one by one; or together, if they are mixed."""
         return [example] if self.mixes(rtol) else list(example.split(1))
 
+    def check_repeats(self, noise: float, rtol: float) -> None:
+        if noise > rtol * self.layout.size:
+            raise ValueError(
+                f"expected a model that repeats itself, got outputs that differ by {noise:.3g} for the same input "
+                f"{self.mode.strip() or 'in eval mode'}; seed what it draws from in its forward, or run it in "
+                "float64 or with a greater rtol if it is rounding"
+            )
+
     def mixes(self, rtol: float) -> bool:
+        self.check_repeats(self.layout.noise, rtol)
         return self.layout.mixing > rtol * self.layout.size
 
     def leaks(self, clean: Tensor, rtol: float, few: bool) -> _Leaks | None:
@@ -176,23 +185,16 @@ class _Trial:
         if not self.mixes(rtol):
             clean, changed = repeated(clean, self.layout.rows), repeated(changed, self.layout.rows)
         before, again, after = (self.probe.run(x) for x in (clean, clean, changed))
-        if distance(again, before).max() > rtol * size:
-            raise ValueError(
-                "the model gives other outputs for the same input; make it deterministic in this mode "
-                f"({self.mode.strip() or 'in eval mode'}), or give the mode up by train_mode=False"
-            )
+        self.check_repeats(distance(again, before).max().item(), rtol)
         if not distance(after, before)[:, :cut].max() > rtol * size:
             return _mixing(worst.change)
-        notes = [
-            f"some output sees at least {found.reach} samples ahead of {time}",
-            phase_of(found.leaks.any(0)),
-            origin_of(self.probe, clean, changed, cut, rtol),
-        ]
+        notes = [phase_of(found.leaks.any(0)), origin_of(self.probe, clean, changed, cut, rtol)]
+        where = "".join(f"{note[0].upper()}{note[1:]}. " for note in notes if note)
         return (
             f"not causal{self.mode}: the output at time {worst.time} changed by {worst.change:.3g} (the greatest is "
-            f"{size:.3g}) when the input from time {cut} on was replaced by {worst.what}; {'; '.join(filter(None, notes))}. A training loss "
-            "of this model means nothing. Look for symmetric padding, statistics or pooling over time, "
-            "interpolation, or a missing attention mask"
+            f"{size:.3g}) when the input from time {cut} on was replaced by {worst.what}; some output sees at "
+            f"least {found.reach} samples ahead of {time}. {where}A training loss of this model means nothing. Look "
+            "for symmetric padding, statistics or pooling over time, interpolation, or a missing attention mask"
         )
 
 

@@ -8,15 +8,17 @@ import torch
 from torch import Tensor, nn
 
 _RELATIVE = 0.1  # the spread of what a parameter that is not 0 is multiplied by
-_GAIN = 0.1  # the size of a vector's or number's entries that were 0
+_GAIN = 0.1  # the size of a vector's or number's entries that were closed
+_CLOSED = 1e-2  # what is smaller than this, relative to the usual size, is closed
 
 
 def jittered(model: nn.Module, seed: int = 0) -> nn.Module | None:
     """Copy a module, and move the parameters of the copy that training would move.
 
-    Entries that are exactly 0 (a closed gain, a LoRA's B) get random signs and the size of a usual first value:
-    1 / sqrt(fan_in) in a matrix, 0.1 in a vector; others are multiplied by 1 + 0.1 * noise. Parameters without
-    `requires_grad` stay, buffers too: a mask may be kept there.
+    Entries that are 0 (a closed gain, a LoRA's B), or under a hundredth of the size of a usual first value (a
+    LayerScale of 1e-5), get that size and a random sign: 1 / sqrt(fan_in) in a matrix, 0.1 in a vector. Others
+    are multiplied by 1 + 0.1 * noise. Parameters without `requires_grad` stay, buffers too: a mask may be kept
+    there.
 
     Args:
         model: The module; it is not changed.
@@ -24,6 +26,12 @@ def jittered(model: nn.Module, seed: int = 0) -> nn.Module | None:
 
     Returns:
         The copy; None, after a warning, if the module cannot be copied.
+
+    Example:
+        >>> closed = nn.Linear(4, 4)
+        >>> _ = nn.init.zeros_(closed.weight)
+        >>> jittered(closed).weight.abs().min() > 0.2, closed.weight.any()
+        (tensor(True), tensor(False))
     """
     try:
         other = copy.deepcopy(model)
@@ -48,4 +56,6 @@ def _moved(parameter: Tensor, generator: torch.Generator) -> Tensor:
     sign = 2.0 * torch.randint(0, 2, parameter.shape, generator=generator) - 1
     fresh = size * sign * (0.5 + 0.5 * torch.rand(parameter.shape, generator=generator))
     factor = 1 + _RELATIVE * torch.randn(parameter.shape, generator=generator)
-    return torch.where(parameter == 0, fresh.to(parameter), parameter * factor.to(parameter))
+    return torch.where(
+        parameter.abs() < _CLOSED * size, fresh.to(parameter), parameter * factor.to(parameter)
+    )

@@ -25,6 +25,7 @@ class Layout:
         rows: Of a pass.
         fixed: The model takes no other number of them.
         mixing: How much a row changed when another one was replaced.
+        noise: How much a row changed when nothing was.
         size: The greatest output that is finite.
         outputs: What was computed to learn this.
     """
@@ -32,12 +33,13 @@ class Layout:
     rows: int
     fixed: bool
     mixing: float
+    noise: float
     size: float
     outputs: Tensor
 
 
 class Worst(NamedTuple):
-    """The greatest change: its size, the replacement, the output's time, the replaced row (together: rows), its scale."""
+    """The greatest change: its size, the replacement, the output's time, the replaced row or rows, the scale."""
 
     change: float
     which: int
@@ -50,7 +52,9 @@ class Worst(NamedTuple):
         """What the input was replaced by."""
         if not (self.row.is_floating_point() or self.row.is_complex()):
             return "other ids"
-        return f"noise {self.scale:g} times as loud" if self.scale else "silence"
+        return {1.0: "noise as loud as it", 0.0: "silence"}.get(
+            self.scale, f"noise {self.scale:g} times as loud"
+        )
 
 
 @dataclass
@@ -99,11 +103,13 @@ class Probe:
         scale = _scales(example)[0]
         after = self.run(replaced(clean, everywhere, scale, self.vocab_size, generator))
         finite = before[before.isfinite()]
+        mixing = distance(after, before)[~other].max().item() if len(clean) > 1 else 0.0
         width = before[0, 0].numel() * row.shape[1]
         return Layout(
             rows=len(clean) if fixed else max(2, min(_ROWS, _NUMBERS // max(1, width))),
             fixed=fixed,
-            mixing=distance(after, before)[~other].max().item() if len(clean) > 1 else 0.0,
+            mixing=mixing,
+            noise=distance(self.run(clean), before).max().item() if mixing else 0.0,
             size=finite.abs().max().item() if len(finite) else 0.0,
             outputs=torch.cat((before, after)),
         )
@@ -160,8 +166,8 @@ def replaced(
     if clean.is_floating_point() or clean.is_complex():
         kind = torch.complex64 if clean.is_complex() else torch.float32
         noise = torch.randn(clean.shape, dtype=kind, generator=generator).to(clean)
-        rms = clean.abs().double().square().mean().sqrt().clamp(min=1e-3)
-        other = noise * (scale * rms).to(noise.abs())
+        rms = clean.abs().cpu().double().square().mean().sqrt().clamp(min=1e-3).item()
+        other = noise * (scale * rms)
     else:
         size = vocab_size if vocab_size is not None else int(clean.max()) + 1
         shift = torch.randint(1, max(size, 2), clean.shape, generator=generator).to(clean.device)

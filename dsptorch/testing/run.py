@@ -38,14 +38,22 @@ def output_of(model: Model, x: Tensor) -> Tensor:
         (batch, time, ...), with at least three dimensions.
 
     Raises:
-        ValueError: If there is no such tensor in the output.
+        ValueError: If there is no such tensor in the output, or the model raises an AssertionError of its own,
+            which would pass for a verdict.
 
     Example:
         >>> output_of(lambda x: {"loss": None, "y": (2 * x, x.sum())}, torch.ones(2, 5, 3)).shape
         torch.Size([2, 5, 3])
     """
+    try:
+        output = model(x)
+    except AssertionError as error:
+        raise ValueError(
+            f"expected a model that runs on an input of shape {tuple(x.shape)}, got its own AssertionError: "
+            f"{error}; give an example that it takes"
+        ) from error
     shapes = []
-    for tensor in tensors_of(model(x)):
+    for tensor in tensors_of(output):
         if tensor.dim() >= 2 and tensor.shape[:2] == x.shape[:2]:
             return tensor.unsqueeze(-1) if tensor.dim() == 2 else tensor
         shapes.append(tuple(tensor.shape))

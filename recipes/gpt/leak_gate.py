@@ -17,14 +17,16 @@ def leak_gate(fabric: Fabric, model: nn.Module, ids: Tensor, *, vocab_size: int,
     """Stop the run if any logit depends on a later token: checked at every position of one real row, (1, T).
 
     Trained weights can open a leak that fresh ones hide (a branch that starts at zero), so the gate is run
-    again before every checkpoint. It runs in eval mode, uncompiled, and leaves mode and randomness alone.
+    again before every checkpoint. It runs in eval mode (in train mode too, where that differs),
+    uncompiled, and leaves mode and randomness alone.
 
     Raises:
         LeakError: The model looks ahead.
     """
     try:
         with torch.compiler.set_stance("force_eager"):
-            assert_causal(model, ids.to(fabric.device), vocab_size=vocab_size)
+            # jitter=False: it is the trained weights that are tested, again and again.
+            assert_causal(model, ids.to(fabric.device), vocab_size=vocab_size, jitter=False)
     except AssertionError as error:
         raise LeakError(
             f"expected a causal model, got one that looks ahead after step {step}: {error}. "

@@ -6,8 +6,9 @@ import torch.nn.functional as F
 from torch import nn
 
 import dsptorch
-from dsptorch.testing import assert_causal
-from tests.layers.table import CAUSAL, WIDTH, build
+from dsptorch.testing import assert_causal, max_lookahead
+from dsptorch.testing.locate import phase_of
+from tests.layers.table import CAUSAL, build
 
 SIGNAL = torch.randn(1, 40, 4, generator=torch.Generator().manual_seed(0))
 IDS = torch.randint(0, 11, (2, 24), generator=torch.Generator().manual_seed(0))
@@ -200,81 +201,6 @@ def test_every_row_is_tested():
         assert_causal(lambda x: x + (x[:, :1] == 1) * shifted(x, 1), x)
 
 
-@pytest.mark.parametrize("leaks", [False, True])
-def test_leaves_modes_and_random_state_as_they_were(leaks):
-    model = nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 4), nn.Sequential(nn.Dropout(0.5)), Noise(leaks))
-    model[1].eval()
-    model[2].train()
-    modes = [module.training for module in model.modules()]
-    state = torch.get_rng_state()
-    if leaks:
-        with pytest.raises(AssertionError):
-            assert_causal(model, SIGNAL)
-    else:
-        assert_causal(model, SIGNAL)
-    assert [module.training for module in model.modules()] == modes
-    assert torch.equal(torch.get_rng_state(), state)
-
-
-class Noise(nn.Module):
-    """Draws random numbers, and may leak."""
-
-    def __init__(self, leaks):
-        super().__init__()
-        self.leaks = leaks
-
-    def forward(self, x):
-        torch.rand(3)
-        assert not torch.is_grad_enabled()
-        return shifted(x, 1) if self.leaks else x
-
-
-def test_a_function_is_not_left_with_another_random_state():
-    state = torch.get_rng_state()
-    assert_causal(lambda x: x + 0 * torch.rand(1), SIGNAL)
-    assert torch.equal(torch.get_rng_state(), state)
-
-
-def test_changes_nothing_of_the_example():
-    x = SIGNAL.clone().requires_grad_()
-    assert_causal(dsptorch.Multirate(WIDTH), x)
-    assert torch.equal(x, SIGNAL)
-    assert x.grad is None
-
-
-def test_repeats_itself():
-    def message():
-        with pytest.raises(AssertionError) as caught:
-            assert_causal(symmetric_padding, SIGNAL)
-        return str(caught.value)
-
-    assert message() == message()
-
-
-@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_other_precisions(dtype):
-    assert_causal(lambda x: x.cumsum(1), SIGNAL.to(dtype))
-    with pytest.raises(AssertionError):
-        assert_causal(lambda x: x + shifted(x, 1), SIGNAL.to(dtype))
-
-
-@pytest.mark.parametrize(
-    ("model", "example", "kind", "message"),
-    [
-        (nn.Identity(), [1.0], TypeError, "example must be a tensor, got list"),
-        (nn.Identity(), torch.ones(5), ValueError, r"\(batch, time\).*got shape \(5,\)"),
-        (nn.Identity(), torch.ones(0, 5, 2), ValueError, r"at least 1 row.*got shape \(0, 5, 2\)"),
-        (nn.Identity(), torch.ones(1, 1, 2), ValueError, r"2 moments.*got shape \(1, 1, 2\)"),
-        (lambda x: x.sum(1), torch.ones(1, 5, 2), ValueError, r"\(batch, time\) = \(4, 5\), got \(4, 2\)"),
-        (lambda x: None, torch.ones(1, 5, 2), ValueError, "got"),
-        (lambda x: (None, 3), torch.ones(1, 5, 2), ValueError, "got no tensor at all"),
-    ],
-)
-def test_refuses(model, example, kind, message):
-    with pytest.raises(kind, match=message):
-        assert_causal(model, example)
-
-
 def test_outputs_that_are_not_finite_hide_nothing():
     """A masked logit is -inf: the limit must not become infinite with it."""
 
@@ -287,3 +213,43 @@ def test_outputs_that_are_not_finite_hide_nothing():
     assert_causal(lambda x: torch.cat([x, torch.full_like(x, -torch.inf)], -1), example)
     with pytest.raises(ValueError, match="NaN"):
         assert_causal(lambda x: x * torch.nan, example)
+
+
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_a_leak_at_any_phase_of_sixteen_is_found_in_each_mode(mode):
+    class Peek(nn.Module):
+        def __init__(self, phase):
+            super().__init__()
+            self.phase = phase
+
+        def forward(self, x):
+            if self.training == (mode == "eval"):
+                return x
+            return x + 1e-4 * (torch.arange(x.shape[1]) % 16 == self.phase).unsqueeze(-1) * shifted(x, 1)
+
+    for phase in range(16):
+        with pytest.raises(AssertionError, match=rf"t mod 16 = {phase} do"):
+            assert_causal(Peek(phase), torch.randn(1, 100, 2))
+
+
+def test_phases():
+    t = torch.arange(48)
+    assert phase_of(t % 3 == 1) == "only outputs at times t with t mod 3 = 1 do"
+    assert (
+        phase_of((t % 8 != 7) & (t < 40)) == "only outputs at times t with t mod 8 in 0, 1, 2, 3, 4, 5, 6 do"
+    )
+    assert phase_of(t < 47) == ""
+    assert phase_of(t == 5) == ""
+    assert phase_of((t == 5) | (t == 9) | (t == 40)) == ""
+
+
+def test_max_lookahead():
+    assert max_lookahead(lambda x: x, SIGNAL) == 0
+    assert max_lookahead(lambda x: x.flip(1), SIGNAL) == 39
+    assert max_lookahead(lambda x: x - x.mean(0), torch.randn(3, 10, 2)) == 0  # mixed rows, but not times
+    assert max_lookahead(Transformer(causal=False), IDS, vocab_size=11) == 23
+    for ahead in (1, 5):
+        assert max_lookahead(lambda x, by=ahead: x + shifted(x, by), SIGNAL) == ahead
+    closed = dsptorch.Blend(dsptorch.FIR(4, 5, init=torch.ones(5, 4), causal=False))
+    assert max_lookahead(closed, SIGNAL) == closed.lookahead == 2
+    assert max_lookahead(closed, SIGNAL, jitter=False) == 0

@@ -1,0 +1,251 @@
+"""What a layer promises, as a table of checks: a name, and a function of a layer, a signal and its factory."""
+
+import copy
+from collections.abc import Callable
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor
+
+from dsptorch.layers import Layer
+from dsptorch.testing.causality import assert_causal, max_lookahead
+from dsptorch.testing.dtypes import assert_dtypes
+from dsptorch.testing.examples import examined, noise
+from dsptorch.testing.gradients import assert_gradients
+from dsptorch.testing.graphs import assert_compiles, assert_exports
+from dsptorch.testing.invariance import (
+    assert_length_invariant,
+    assert_receptive_field,
+    assert_shift_covariant,
+)
+from dsptorch.testing.jitter import jittered
+from dsptorch.testing.mutation import assert_no_mutation
+from dsptorch.testing.serialization import assert_serializes
+from dsptorch.testing.streaming import assert_streaming_equals_batch
+from dsptorch.testing.tolerances import assert_close
+
+_LONGEST = 160  # samples of a signal that we make ourselves
+
+
+class Subject(NamedTuple):
+    """What is checked.
+
+    Attributes:
+        layer: The layer as it came.
+        moved: A copy in float64 whose parameters are jittered: a gain of 0 would hide what is behind it.
+        x: A signal for it, float64.
+        factory: Builds another such layer; None: there is only this one.
+        backend: Of `torch.compile`.
+    """
+
+    layer: Layer
+    moved: Layer
+    x: Tensor
+    factory: Callable[[], Layer] | None
+    backend: str
+
+
+class Skipped(Exception):  # noqa: N818, it is none
+    """A check does not apply: its message says why."""
+
+
+def subject_of(
+    layer: Layer, example: Tensor | None, factory: Callable[[], Layer] | None, backend: str
+) -> Subject:
+    """Make what the checks need of a layer.
+
+    Raises:
+        TypeError: If it is no layer.
+        AssertionError: If it cannot be copied.
+    """
+    if not isinstance(layer, Layer):
+        raise TypeError(
+            f"expected a dsptorch.Layer, got {type(layer).__name__}; the single checks, as "
+            "dsptorch.testing.assert_streaming_equals_batch, take any module"
+        )
+    try:
+        moved = copy.deepcopy(layer)
+    except Exception as error:
+        raise AssertionError(f"deepcopy fails: {type(error).__name__}: {error}") from error
+    moved = cast(Layer, (jittered(moved) or moved).double().eval())
+    if example is None:
+        parameter = next(layer.parameters(), torch.empty(0))
+        example = noise(parameter.detach(), 0, 2, _length(layer), layer.d_model)
+    return Subject(layer, moved, example.detach().double(), factory, backend)
+
+
+def _length(layer: Layer) -> int:
+    """Twice its period and what it sees, and then some."""
+    return min(_LONGEST, 2 * (layer.period or 4) + (layer.receptive_field or 16) + layer.lookahead + 7)
+
+
+def check_metadata(it: Subject) -> None:
+    """What it says of itself are such numbers."""
+    layer = it.layer
+    for name, least, optional in (
+        ("d_model", 1, False),
+        ("lookahead", 0, False),
+        ("delay", 0, False),
+        ("period", 1, True),
+        ("receptive_field", 1, True),
+    ):
+        value = getattr(layer, name)
+        if value is None and optional:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            kind = f"an int, at least {least}" + (", or None" if optional else "")
+            raise AssertionError(f"{name} must be {kind}, got {value!r}")
+    if layer.receptive_field is not None and layer.lookahead >= layer.receptive_field:
+        raise AssertionError(
+            f"lookahead must be less than receptive_field, got {layer.lookahead} and {layer.receptive_field}"
+        )
+
+
+def check_shapes(it: Subject) -> None:
+    """Any batch and length, 0 too, comes out as it went in; each row is as if it were alone."""
+    for batch in (0, 1, 2):
+        for time in (0, 1, 2, 3, 5, it.x.shape[1]):
+            x = it.x[torch.arange(batch) % len(it.x), :time]
+            with examined(it.moved, x):
+                try:
+                    y = it.moved(x)
+                except Exception as error:
+                    raise AssertionError(
+                        f"an input of shape {tuple(x.shape)} fails: {type(error).__name__}: {error}"
+                    ) from error
+            if y.shape != x.shape or y.dtype != x.dtype:
+                raise AssertionError(f"{x.dtype} {tuple(x.shape)} came out as {y.dtype} {tuple(y.shape)}")
+    with examined(it.moved, it.x):
+        y = it.moved(it.x)
+        for i in range(len(it.x)):
+            assert_close(it.moved(it.x[i : i + 1]), y[i : i + 1], what=f"row {i} alone")
+        columns = it.x.transpose(1, 2).contiguous().transpose(1, 2)
+        assert_close(it.moved(columns), y, what="the output for the same input in another memory layout")
+
+
+def check_lookahead(it: Subject) -> None:
+    """It sees no further ahead than it says."""
+    if it.layer.lookahead == 0:
+        assert_causal(it.moved, it.x[:1])
+        return
+    seen = max_lookahead(it.moved, it.x[:1])
+    if seen > it.layer.lookahead:
+        raise AssertionError(
+            f"it says that it looks ahead by {it.layer.lookahead} samples, but some output by {seen}"
+        )
+
+
+def check_receptive_field(it: Subject) -> None:
+    """It sees no further back than it says."""
+    field = it.layer.receptive_field
+    if field is None:
+        raise Skipped("the layer says that it never forgets: receptive_field is None")
+    if field - it.layer.lookahead >= it.x.shape[1]:
+        raise Skipped(f"the example is no longer than the receptive field of {field} samples")
+    assert_receptive_field(it.moved, it.x[:1], field, lookahead=it.layer.lookahead)
+
+
+def check_period(it: Subject) -> None:
+    """It commutes with shifts by its period."""
+    if it.layer.period is None:
+        raise Skipped("the layer says that it commutes with no shift: period is None")
+    settle = (it.layer.receptive_field or 1) - 1
+    if settle >= it.x.shape[1]:
+        raise Skipped(f"the example is no longer than the receptive field of {settle + 1} samples")
+    assert_shift_covariant(it.moved, it.x[:1], it.layer.period, settle=settle)
+
+
+def check_length(it: Subject) -> None:
+    """It does not know how long the signal is."""
+    assert_length_invariant(it.moved, it.x[:1], lookahead=it.layer.lookahead)
+
+
+def check_streaming(it: Subject) -> None:
+    """In chunks it gives the same numbers; or it refuses chunks, if it looks ahead."""
+    if it.layer.lookahead == 0:
+        assert_streaming_equals_batch(it.moved, it.x[:, :_LONGEST])
+        return
+    try:
+        it.moved.step(it.x)
+    except ValueError:
+        return
+    raise AssertionError(
+        f"step must raise ValueError, since the layer looks ahead by {it.layer.lookahead} samples: a chunk "
+        "cannot know what comes"
+    )
+
+
+def check_state(it: Subject) -> None:
+    """The state counts: position is int64, one a row."""
+    if it.layer.lookahead:
+        raise Skipped("the layer looks ahead, and has no state")
+    with examined(it.moved, it.x):
+        _, state = it.moved.step(it.x)
+        position = getattr(state, "position", None)
+        expected = torch.full((len(it.x),), it.x.shape[1], dtype=torch.int64, device=it.x.device)
+        if not (
+            isinstance(position, Tensor) and position.dtype == torch.int64 and torch.equal(position, expected)
+        ):
+            raise AssertionError(
+                f"state.position must be {expected} after {it.x.shape[1]} samples, got {position!r}"
+            )
+        for batch in (1, len(it.x) + 1):
+            try:
+                it.moved.step(it.x[torch.arange(batch) % len(it.x)], it.moved.step(it.x[:0])[1])
+            except ValueError:
+                continue
+            raise AssertionError(f"step must raise ValueError for {batch} rows with the state of none")
+
+
+def check_mutation(it: Subject) -> None:
+    """It changes neither input nor state, and gives back memory of its own."""
+    assert_no_mutation(it.moved, it.x, views=False)
+    if it.layer.lookahead == 0:
+        with examined(it.moved, it.x):
+            _, state = it.moved.step(it.x)
+        assert_no_mutation(lambda x, state: it.moved.step(x, state)[0], it.x, state, views=False)
+        assert_no_mutation(it.moved.step, it.x, state)
+
+
+def check_gradients(it: Subject) -> None:
+    """Its first and second derivatives are those of the function."""
+    assert_gradients(it.moved, it.x[:1, : max(7, 2 * (it.layer.period or 1))][:, :24])
+
+
+def check_dtypes(it: Subject) -> None:
+    """It keeps every dtype, and the precision that it has."""
+    assert_dtypes(it.moved, it.x)
+
+
+def check_serializes(it: Subject) -> None:
+    """Copies of it are the same."""
+    assert_serializes(it.moved, it.x, factory=it.factory)
+
+
+def check_compiles(it: Subject) -> None:
+    """It compiles into one graph."""
+    assert_compiles(it.moved, it.x[:, :9], backend=it.backend)
+
+
+def check_exports(it: Subject) -> None:
+    """It exports."""
+    assert_exports(it.moved, it.x[:, :9])
+
+
+CONTRACT: dict[str, Callable[[Subject], None]] = {
+    "metadata": check_metadata,
+    "shapes": check_shapes,
+    "lookahead": check_lookahead,
+    "receptive_field": check_receptive_field,
+    "period": check_period,
+    "length": check_length,
+    "streaming": check_streaming,
+    "state": check_state,
+    "mutation": check_mutation,
+    "gradients": check_gradients,
+    "dtypes": check_dtypes,
+    "serializes": check_serializes,
+    "compiles": check_compiles,
+    "exports": check_exports,
+}
+"""The contract of a layer, by name."""

@@ -1,0 +1,29 @@
+"""Hypothesis strategies for signals, filters and layers, that shrink to something a person can read.
+
+Needs the extra: `pip install 'dsptorch[testing]'`.
+"""
+
+try:
+    import hypothesis as _hypothesis  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        "dsptorch.testing.strategies needs hypothesis; pip install 'dsptorch[testing]'"
+    ) from error
+
+from dsptorch.testing.strategies.filters import fir_taps, paraunitary_filters, stable_filters, unit_dc_taps
+from dsptorch.testing.strategies.layers import hyperparameters, layers, layers_with_inputs
+from dsptorch.testing.strategies.signals import chunkings, dtypes, shapes, signals
+
+__all__ = [
+    "chunkings",
+    "dtypes",
+    "fir_taps",
+    "hyperparameters",
+    "layers",
+    "layers_with_inputs",
+    "paraunitary_filters",
+    "shapes",
+    "signals",
+    "stable_filters",
+    "unit_dc_taps",
+]

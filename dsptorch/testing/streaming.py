@@ -1,0 +1,238 @@
+"""Does a layer give the same numbers in chunks as at once?"""
+
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from dsptorch.testing.examples import check_example, examined, greatest, named_leaves, noise
+from dsptorch.testing.run import output_of
+from dsptorch.testing.tolerances import difference, place
+
+
+class Streams(Protocol):
+    """What can be run at once, `layer(x)`, and in chunks, `y, state = layer.step(x, state)`."""
+
+    def __call__(self, x: Tensor, /) -> Any: ...  # noqa: D102
+    def step(self, x: Tensor, state: Any = None, /) -> tuple[Tensor, Any]: ...  # noqa: D102
+
+
+def assert_streaming_equals_batch(
+    layer: Streams,
+    example: Tensor,
+    *,
+    chunkings: int = 3,
+    empty: bool = True,
+    gradients: bool = True,
+    ragged: bool = True,
+    seed: int = 0,
+) -> None:
+    """Assert that a layer gives the same numbers in chunks of any length as on the whole sequence.
+
+        cat(y_1, ..., y_n) = layer(x),   y_i, s_i = layer.step(x_i, s_{i-1}),   s_0 = None
+
+    It is done sample by sample, in pairs, in one chunk between empty ones, and in random chunks. The outputs
+    must be equal to rounding, the last state that of one step over the whole, and the gradients in the input
+    and in every parameter those of the whole. No step may change its chunk or its state in place. Then rows
+    that have seen different lengths go on together in one batch, each as if it were alone.
+
+    Args:
+        layer: What has `step`; None as its state means "at rest".
+        example: A signal, (batch, time >= 2, channels); in float64 the tolerance is the tightest.
+        chunkings: How many random ones.
+        empty: Whether there are empty chunks.
+        gradients: Whether gradients are compared.
+        ragged: Whether rows at different positions are tested; every tensor of the state then has the batch in
+            front.
+        seed: Of the chunkings.
+
+    Raises:
+        AssertionError: If anything differs: it says which output, in which chunk, or which part of the state,
+            or which gradient, and by how much.
+        TypeError: If there is no `step`.
+
+    Example:
+        >>> from dsptorch import Multirate
+        >>> assert_streaming_equals_batch(Multirate(4), torch.randn(2, 12, 4))
+        >>> class Forgets(Multirate):
+        ...     def step(self, x, state=None):
+        ...         return super().step(x, None)
+        >>> assert_streaming_equals_batch(Forgets(4), torch.randn(2, 12, 4))
+        Traceback (most recent call last):
+        AssertionError: in chunks of [1, ... the output differs at row ...
+    """
+    x = check_example(example, least=2)
+    if not callable(getattr(layer, "step", None)):
+        raise TypeError(
+            f"layer must have step(x, state), got {type(layer).__name__}; is it one that streams?"
+        )
+    ways = _ways(x.shape[1], chunkings, empty, seed)
+    with examined(layer, x):
+        whole = output_of(layer, x)
+        _, final = layer.step(x)
+        for lengths in ways:
+            y, state = _run(layer, x, lengths, watched=True)
+            _check_output(y, whole, lengths)
+            _check_state(state, final, f"in chunks of {_brief(lengths)} the last state")
+        if ragged:
+            _check_ragged(layer, x, empty)
+    if gradients:
+        with examined(layer, x, gradients=True):
+            for lengths in (ways[0], ways[-1]):
+                _check_gradients(layer, x, lengths)
+
+
+def random_chunks(total: int, generator: torch.Generator, empty: bool = True) -> list[int]:
+    """Random lengths, 4 to 8 of them, that add up to a total; empty ones among them or not."""
+    pieces = int(torch.randint(4, 9, (), generator=generator))
+    cuts = torch.randint(0, total + 1, (pieces - 1,), generator=generator).sort().values.tolist()
+    if empty:
+        cuts[1] = cuts[0]
+    lengths = [stop - start for start, stop in zip([0, *cuts], [*cuts, total], strict=True)]
+    return lengths if empty else [length for length in lengths if length]
+
+
+def _ways(time: int, chunkings: int, empty: bool, seed: int) -> list[list[int]]:
+    generator = torch.Generator().manual_seed(seed)
+    random = [random_chunks(time, generator, empty) for _ in range(chunkings)]
+    pairs = [2] * (time // 2) + [1] * (time % 2)
+    return [[1] * time, pairs, [0, time, 0] if empty else [time], [time - 1, 1], *random]
+
+
+def _run(layer: Streams, x: Tensor, lengths: Sequence[int], watched: bool = False) -> tuple[Tensor, Any]:
+    outputs, state = [], None
+    given = x.clone()
+    for i, chunk in enumerate(x.split(list(lengths), 1)):
+        before = pytree.tree_map_only(torch.Tensor, torch.clone, state) if watched else None
+        try:
+            y, after = layer.step(chunk, state)
+        except Exception as error:
+            raise AssertionError(
+                f"step failed on chunk {i} of lengths {_brief(lengths)}, {chunk.shape[1]} samples long: "
+                f"{type(error).__name__}: {error}. A chunk may have any length, 0 too"
+            ) from error
+        if y.shape != chunk.shape[:2] + y.shape[2:]:
+            raise AssertionError(
+                f"step made {tuple(y.shape)} of chunk {i} of shape {tuple(chunk.shape)}; it must keep batch and time"
+            )
+        if watched:
+            _check_unchanged(before, state, i)
+            if not torch.equal(x, given):
+                raise AssertionError(
+                    f"step changed its chunk in place, chunk {i} of lengths {_brief(lengths)}"
+                )
+        outputs.append(y)
+        state = after
+    return torch.cat(outputs, 1), state
+
+
+def _check_unchanged(before: Any, after: Any, chunk: int) -> None:
+    for (path, old), (_, new) in zip(_leaves(before), _leaves(after), strict=True):
+        if isinstance(old, Tensor) and not torch.equal(old, new):
+            raise AssertionError(
+                f"step changed its state{path} in place, in chunk {chunk}; a state is a value that can be used "
+                "again: clone before writing"
+            )
+
+
+def _check_output(y: Tensor, whole: Tensor, lengths: Sequence[int]) -> None:
+    y = y.unsqueeze(-1) if y.dim() == 2 else y
+    found = difference(y.flatten(2), whole.flatten(2), scale=greatest(whole))
+    if found is not None:
+        ends = list(accumulate(lengths))
+        chunk = next(i for i, end in enumerate(ends) if found.at[1] < end)
+        sample = found.at[1] - (ends[chunk] - lengths[chunk])
+        raise AssertionError(
+            f"in chunks of {_brief(lengths)} the output differs at {place(found.at)} (in chunk {chunk}, its sample "
+            f"{sample}): {found.actual:.6g} instead of {found.expected:.6g}, off by {found.size:.3g}. Look for a "
+            "state that forgets inputs or the position"
+        )
+
+
+def _check_state(state: Any, expected: Any, what: str) -> None:
+    mine, its = _leaves(state), _leaves(expected)
+    if [path for path, _ in mine] != [path for path, _ in its]:
+        raise AssertionError(
+            f"{what} has the parts {[path for path, _ in mine]}, expected {[path for path, _ in its]}, as after "
+            "one step over the whole"
+        )
+    for (path, leaf), (_, other) in zip(mine, its, strict=True):
+        message = f"{what} differs from that of one step over the whole: {path or 'it'}"
+        if not isinstance(other, Tensor):
+            if leaf != other:
+                raise AssertionError(f"{message} is {leaf!r} instead of {other!r}")
+        elif leaf.shape != other.shape or leaf.dtype != other.dtype:
+            raise AssertionError(
+                f"{message} is {leaf.dtype} {tuple(leaf.shape)} instead of {other.dtype} {tuple(other.shape)}"
+            )
+        elif not other.is_floating_point():
+            if not torch.equal(leaf, other):
+                raise AssertionError(f"{message} is {leaf.tolist()} instead of {other.tolist()}")
+        elif (found := difference(leaf, other, scale=greatest(other))) is not None:
+            raise AssertionError(f"{message} is off by {found.size:.3g} at {place(found.at)}")
+
+
+def _check_gradients(layer: Streams, x: Tensor, lengths: Sequence[int]) -> None:
+    def gradients(run: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+        leaf = x.clone().requires_grad_()
+        names, leaves = named_leaves(layer, leaf)
+        y = run(leaf).flatten(2)
+        if not y.requires_grad:
+            return {name: torch.zeros_like(leaf) for name, leaf in zip(names, leaves, strict=True)}
+        loss = (y * noise(y.detach(), 1)).sum()
+        found = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
+        return dict(zip(names, found, strict=True))
+
+    whole = gradients(lambda x: output_of(layer, x))
+    chunked = gradients(lambda x: _run(layer, x, lengths)[0])
+    for name, gradient in chunked.items():
+        found = difference(gradient, whole[name], scale=greatest(*whole.values()))
+        if found is not None:
+            raise AssertionError(
+                f"in chunks of {_brief(lengths)} the gradient in {name} differs at {place(found.at)}: "
+                f"{found.actual:.6g} instead of {found.expected:.6g}. Look for a state that is detached, or made by "
+                "operations without a gradient"
+            )
+
+
+def _check_ragged(layer: Streams, x: Tensor, empty: bool) -> None:
+    """Rows that have seen different lengths go on in one batch."""
+    time = x.shape[1]
+    starts = [0 if empty else 1, max(1, time // 3), max(1, time // 2)]
+    more = max(1, time // 2)
+    rows = torch.cat([x, noise(x, 2)], 1)
+    rows = rows[torch.arange(len(starts), device=x.device) % len(x)]
+    states = []
+    for i, start in enumerate(starts):
+        states.append(layer.step(rows[i : i + 1, :start])[1])
+        for path, leaf in _leaves(states[-1]):
+            if not isinstance(leaf, Tensor) or leaf.dim() < 1 or leaf.shape[0] != 1:
+                got = f"of shape {tuple(leaf.shape)}" if isinstance(leaf, Tensor) else f"{leaf!r}"
+                raise AssertionError(
+                    f"the state{path} of one row is {got}; every part must be a tensor with the batch in front, "
+                    "positions too, so that rows at different positions can go on in one batch (or pass ragged=False)"
+                )
+    together = pytree.tree_map(lambda *parts: torch.cat(parts), *states)
+    chunk = torch.stack([row[start : start + more] for row, start in zip(rows, starts, strict=True)])
+    y, _ = layer.step(chunk, together)
+    for i, start in enumerate(starts):
+        alone = output_of(layer, rows[i : i + 1, : start + more])[:, start:]
+        found = difference(y[i : i + 1].reshape(alone.shape), alone, scale=greatest(alone))
+        if found is not None:
+            raise AssertionError(
+                f"rows at the positions {starts} went on in one batch, and row {i} differs from itself alone at time "
+                f"{start + found.at[1]}: {found.actual:.6g} instead of {found.expected:.6g}. Look for a position "
+                "of the first row, or of none, that stands for all"
+            )
+
+
+def _leaves(state: Any) -> list[tuple[str, Any]]:
+    return [(pytree.keystr(path), leaf) for path, leaf in pytree.tree_leaves_with_path(state)]
+
+
+def _brief(lengths: Sequence[int]) -> str:
+    some = ", ".join(map(str, lengths[:8]))
+    return f"[{some}{', ...' if len(lengths) > 8 else ''}]"

@@ -1,0 +1,104 @@
+"""Write docs/testing_table.md: every planted bug against the checks, and every honest model.
+
+    python -m tests.testing.bug_table > docs/testing_table.md
+
+A gallery of other bugs joins in by a function `rows()` in tests/testing/gallery_contract.py, which gives
+(bug, check that should catch it, whether it did).
+"""
+
+import importlib.util
+import logging
+from collections.abc import Callable, Iterator
+
+import torch
+
+from dsptorch.testing import assert_causal, max_lookahead
+from tests.testing.gallery import LEAKS, Leak, example
+from tests.testing.honest import SIGNAL_MODELS, TOKEN_MODELS, VOCAB, ids, signal
+
+PARTS = {
+    "eval": {"train_mode": False, "jitter": False},
+    "+ train": {"jitter": False},
+    "+ jitter": {"train_mode": False},
+    "all (default)": {},
+}
+ORDER = {"batch": 0, "eval": 0, "train": 1, "jitter": 2}
+HEAD = """\
+# Planted bugs and honest models
+
+Written by `python -m tests.testing.bug_table`; `tests/testing` keeps it true. Each planted bug must be caught by the
+part of the check that is there for it, and no honest model may be accused.
+"""
+
+
+def verdict(leak: Leak, options: dict[str, bool]) -> str:
+    torch.manual_seed(0)
+    try:
+        assert_causal(leak.model(), example(leak), vocab_size=leak.vocab_size, **options)
+    except AssertionError as error:
+        return "**rows mixed**" if str(error).startswith("the rows") else "**caught**"
+    return "passes"
+
+
+def leaks() -> Iterator[list[str]]:
+    yield ["planted leak", "for", *PARTS, "`max_lookahead`, of 40 samples"]
+    for name, leak in LEAKS.items():
+        torch.manual_seed(0)
+        ahead = max_lookahead(leak.model(), example(leak), vocab_size=leak.vocab_size)
+        yield [name, leak.caught_by, *(verdict(leak, options) for options in PARTS.values()), str(ahead)]
+
+
+def honest() -> Iterator[list[str]]:
+    yield ["honest model, fresh weights", "example", "float32", "bfloat16", "`max_lookahead`"]
+    for name, build in {**SIGNAL_MODELS, **TOKEN_MODELS}.items():
+        tokens = name in TOKEN_MODELS
+        x, vocab_size = (ids(), VOCAB) if tokens else (signal(), None)
+        cells = []
+        for dtype in (torch.float32, torch.bfloat16):
+            torch.manual_seed(0)
+            model = build().to(dtype)
+            try:
+                assert_causal(model, x if tokens else x.to(dtype), vocab_size=vocab_size, thorough=True)
+                cells.append("passes")
+            except AssertionError:
+                cells.append("**FALSE ALARM**")
+        torch.manual_seed(0)
+        yield [
+            name,
+            "ids" if tokens else "signal",
+            *cells,
+            str(max_lookahead(build(), x, vocab_size=vocab_size)),
+        ]
+
+
+def contract() -> Iterator[list[str]]:
+    yield ["planted bug", "check that should catch it", "verdict"]
+    if importlib.util.find_spec("tests.testing.gallery_contract"):
+        module = importlib.import_module("tests.testing.gallery_contract")
+        for bug, check, caught in getattr(module, "rows", list)():
+            yield [bug, check, "**caught**" if caught else "MISSED"]
+
+
+SECTIONS: dict[str, Callable[[], Iterator[list[str]]]] = {
+    "Leaks, by the part of `assert_causal` that they are for": leaks,
+    "Broken layers, by check": contract,
+    "Honest models: no false alarm": honest,
+}
+
+
+def table() -> str:
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    lines = [HEAD]
+    for title, rows in SECTIONS.items():
+        header, *body = rows()
+        if body:
+            lines += [f"## {title}\n", _line(header), _line(["---"] * len(header)), *map(_line, body), ""]
+    return "\n".join(lines)
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    print(table(), end="")
