@@ -26,6 +26,8 @@ class Arm(nn.Module):
         super().__init__()
         if layer.levels != 1:
             raise ValueError(f"the seed's block has one level, got {layer.levels}")
+        if not isinstance(layer.downsample, int):
+            raise TypeError(f"the seed's block has a fixed factor, got {layer.downsample}")
         self.downsample = layer.downsample
         self.mix_ratio: Any = copy.deepcopy(layer.mix_ratio)
         self.detail_strength: Any = copy.deepcopy(layer.detail_strength)

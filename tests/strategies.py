@@ -16,6 +16,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from dsptorch import PeriodicFIR
+from dsptorch.testing.strategies import chunkings as chunk_lengths
+
+__all__ = ["chunk_lengths", "expressions", "fails", "firs", "holds", "signals"]
 
 CHANNELS = 2
 
@@ -271,15 +274,3 @@ def signals(draw: st.DrawFn, min_time: int = 0, max_time: int = 14, min_batch: i
     shape = (draw(st.integers(min_batch, 2)), draw(st.integers(min_time, max_time)), CHANNELS)
     generator = torch.Generator().manual_seed(draw(st.integers(0, 99)))
     return torch.randint(-4, 5, shape, generator=generator).double()
-
-
-def chunkings(total: int, generator: torch.Generator, pieces: int = 5) -> list[int]:
-    """Random chunk lengths that add up to the total, empty ones among them."""
-    cuts = torch.randint(0, total + 1, (pieces - 1,), generator=generator).sort().values.tolist()
-    return [stop - start for start, stop in zip([0, *cuts], [*cuts, total], strict=True)]
-
-
-def chunk_lengths(total: int) -> st.SearchStrategy[list[int]]:
-    """Chunk lengths that add up to the total, empty ones among them."""
-    cuts = st.lists(st.integers(0, total), max_size=5).map(sorted)
-    return cuts.map(lambda at: [b - a for a, b in zip([0, *at], [*at, total], strict=True)])

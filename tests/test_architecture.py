@@ -13,6 +13,7 @@ import dsptorch.layers
 import dsptorch.meta
 import dsptorch.surgery
 import dsptorch.testing
+import dsptorch.testing.strategies
 
 PACKAGE = Path(dsptorch.__file__).parent
 
@@ -107,6 +108,7 @@ PUBLIC = {
         dsptorch.surgery,
         dsptorch.analysis,
         dsptorch.testing,
+        dsptorch.testing.strategies,
     )
     for name in module.__all__
     if callable(getattr(module, name))  # tables of numbers have no docstring

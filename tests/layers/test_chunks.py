@@ -4,60 +4,29 @@ import pytest
 import torch
 
 import dsptorch
+from dsptorch.testing import assert_streaming_equals_batch
 from tests.layers.broken import broken
 from tests.layers.table import CAUSAL, CENTRED, LAYERS, build, signal
-from tests.strategies import chunkings
-from tests.tolerances import assert_close, assert_same
+from tests.tolerances import assert_same
 
 each = pytest.mark.parametrize("name", LAYERS)
 each_causal = pytest.mark.parametrize("name", CAUSAL)
 each_centred = pytest.mark.parametrize("name", CENTRED)
 
 
-def run(layer, chunks, state=None):
-    outputs = []
-    for chunk in chunks:
-        y, state = layer.step(chunk, state)
-        outputs.append(y)
-    return torch.cat(outputs, 1), state
-
-
 def leaves(state):
     return torch.utils._pytree.tree_leaves(state)
 
 
-def check_stream(layer, seed=0):
-    """Values, gradients and final state over random chunks, empty ones among them, and one by one."""
-    x = signal().requires_grad_()
-    generator = torch.Generator().manual_seed(seed)
-    whole = layer(x)
-    v = signal(seed=9)
-    parameters = [x, *layer.parameters()]
-    expected = torch.autograd.grad((whole * v).sum(), parameters, allow_unused=True, materialize_grads=True)
-    _, final = layer.step(x)
-    for lengths in (
-        chunkings(x.shape[1], generator),
-        chunkings(x.shape[1], generator),
-        [1] * x.shape[1],
-        [0, 19, 0],
-    ):
-        y, state = run(layer, x.split(lengths, 1))
-        assert_close(y, whole)
-        for a, b in zip(leaves(state), leaves(final), strict=True):
-            assert_close(a, b)
-        grads = torch.autograd.grad((y * v).sum(), parameters, allow_unused=True, materialize_grads=True)
-        for a, b in zip(grads, expected, strict=True):
-            assert_close(a, b)
-
-
 @each_causal
 def test_streams_as_it_runs(name):
-    check_stream(build(name))
+    """Values, gradients, last state, rows at different positions; no chunk and no state is written into."""
+    assert_streaming_equals_batch(build(name), signal(3))
 
 
 def test_a_layer_without_a_memory_is_caught():
-    with pytest.raises(AssertionError):
-        check_stream(broken())
+    with pytest.raises(AssertionError, match="in chunks of"):
+        assert_streaming_equals_batch(broken(), signal())
 
 
 @each_causal
@@ -73,26 +42,6 @@ def test_state_is_tensors_with_a_row_for_each_row(name):
         assert leaf.shape[0] == 3
 
 
-def check_ragged(layer):
-    """Rows that stand at different positions, each as if it were alone."""
-    x, y = signal(3, 9), []
-    states = [layer.step(x[i : i + 1, : 2 * i + i % 2])[1] for i in range(3)]
-    state = torch.utils._pytree.tree_map(lambda *parts: torch.cat(parts), *states)
-    kept = [leaf.clone() for leaf in leaves(state)]
-    more = signal(3, 7, seed=5)
-    y, _ = layer.step(more, state)
-    for i in range(3):
-        seen = x[i : i + 1, : 2 * i + i % 2]
-        assert_close(y[i : i + 1], layer(torch.cat([seen, more[i : i + 1]], 1))[:, seen.shape[1] :])
-    for leaf, before in zip(leaves(state), kept, strict=True):
-        assert_same(leaf, before)
-
-
-@each_causal
-def test_rows_at_different_positions(name):
-    check_ragged(build(name))
-
-
 def test_positions_taken_from_the_first_row_are_caught():
     layer = build("LFORouting")
     process = type(layer).process
@@ -103,10 +52,9 @@ def test_positions_taken_from_the_first_row_are_caught():
                 state = state._replace(position=state.position[:1].expand_as(state.position))
             return process(self, x, state)
 
-    check_ragged(layer)
     layer.__class__ = OneClock
-    with pytest.raises(AssertionError):
-        check_ragged(layer)
+    with pytest.raises(AssertionError, match="rows at the positions"):
+        assert_streaming_equals_batch(layer, signal())
 
 
 def check_pure(layer):

@@ -1,5 +1,6 @@
 """The contract of DESIGN section 3 on every layer: time, shapes, metadata. Each check has a planted bug."""
 
+import contextlib
 import inspect
 
 import pytest
@@ -9,7 +10,8 @@ from torch import nn
 
 import dsptorch
 from dsptorch import Layer
-from dsptorch.testing import assert_causal
+from dsptorch.testing import assert_causal, assert_shift_covariant
+from dsptorch.testing.contract import CONTRACT, Skipped, subject_of
 from tests.layers.broken import broken
 from tests.layers.table import CAUSAL, CENTRED, LAYERS, build, signal
 from tests.tolerances import assert_close, assert_same
@@ -28,6 +30,17 @@ def test_the_table_is_complete():
     assert public == {type(build(name)) for name in LAYERS}
     assert all(build(name).lookahead == 0 for name in CAUSAL)
     assert all(build(name).lookahead > 0 for name in CENTRED)
+
+
+# All of the public contract that is quick; compiling and exporting is in test_graphs.py
+
+
+@each
+@pytest.mark.parametrize("promise", [p for p in CONTRACT if p not in ("compiles", "exports")])
+def test_keeps(name, promise):
+    it = subject_of(build(name), None, lambda: build(name, scatter=False), "aot_eager")
+    with contextlib.suppress(Skipped):  # that is tested in tests/testing/test_layer.py
+        CONTRACT[promise](it)
 
 
 # Time
@@ -97,15 +110,10 @@ def test_knowing_the_length_is_caught():
         check_length_invariance(broken(lambda x: x / max(1, x.shape[1])))
 
 
-def check_period(layer, shift=None):
-    x = signal(1, layer.receptive_field + 12)
-    shift = layer.period if shift is None else shift
-    assert_close(layer(F.pad(x, (0, 0, shift, 0)))[:, shift + _warm(layer) :], layer(x)[:, _warm(layer) :])
-
-
-def _warm(layer):
-    """A bias is also added to the silence before the start: compare once that is forgotten."""
-    return layer.receptive_field - 1
+def check_period(layer, period=None):
+    """Once the silence before the start, to which a bias is added too, is forgotten."""
+    field = layer.receptive_field
+    assert_shift_covariant(layer, signal(1, field + 12), period or layer.period, settle=field - 1)
 
 
 @each
@@ -117,7 +125,6 @@ def test_its_period_is_true(name):
             check_period(layer, 7)
     else:
         check_period(layer)
-        check_period(layer, 2 * layer.period)
 
 
 @pytest.mark.parametrize("name", [name for name in LAYERS if "Multirate" in name])

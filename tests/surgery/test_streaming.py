@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from dsptorch import FIR, Chain, Layer, LFORouting, Multirate, Residual, insert, streaming
+from dsptorch.testing.streaming import random_chunks
 from tests.layers.table import CAUSAL, WIDTH, signal
-from tests.strategies import chunkings
 from tests.surgery.models import Sublayer
 from tests.tolerances import assert_close
 
@@ -33,7 +33,7 @@ def model():
 
 
 def run(m, x, seed=0):
-    lengths = chunkings(x.shape[1], torch.Generator().manual_seed(seed))
+    lengths = random_chunks(x.shape[1], torch.Generator().manual_seed(seed))
     return torch.cat([m(chunk) for chunk in x.split(lengths, 1)], 1)
 
 

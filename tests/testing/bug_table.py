@@ -1,12 +1,9 @@
 """Write docs/testing_table.md: every planted bug against the checks, and every honest model.
 
-    python -m tests.testing.bug_table > docs/testing_table.md
-
-A gallery of other bugs joins in by a function `rows()` in tests/testing/gallery_contract.py, which gives
-(bug, check that should catch it, whether it did).
+python -m tests.testing.bug_table > docs/testing_table.md
 """
 
-import importlib.util
+import inspect
 import logging
 from collections.abc import Callable, Iterator
 
@@ -14,6 +11,7 @@ import torch
 
 from dsptorch.testing import assert_causal, max_lookahead
 from tests.testing.gallery import LEAKS, Leak, example
+from tests.testing.gallery_contract import BUGS
 from tests.testing.honest import SIGNAL_MODELS, TOKEN_MODELS, VOCAB, ids, signal
 
 PARTS = {
@@ -72,11 +70,25 @@ def honest() -> Iterator[list[str]]:
 
 
 def contract() -> Iterator[list[str]]:
-    yield ["planted bug", "check that should catch it", "verdict"]
-    if importlib.util.find_spec("tests.testing.gallery_contract"):
-        module = importlib.import_module("tests.testing.gallery_contract")
-        for bug, check, caught in getattr(module, "rows", list)():
-            yield [bug, check, "**caught**" if caught else "MISSED"]
+    yield ["planted bug", "check that should catch it", "verdict", "the same without the bug"]
+    for name, bug in BUGS.items():
+        closure = inspect.getclosurevars(bug.check)
+        named = [*closure.nonlocals.values(), *closure.globals.values()]
+        check = next(
+            thing.__name__ for thing in named if getattr(thing, "__name__", "").startswith("assert_")
+        )
+        verdicts = []
+        for build, caught, quiet in (
+            (bug.broken, "**caught**", "MISSED"),
+            (bug.honest, "**FALSE ALARM**", "passes"),
+        ):
+            try:
+                bug.check(build())
+            except AssertionError:
+                verdicts.append(caught)
+            else:
+                verdicts.append(quiet)
+        yield [name, f"`{check}`", *verdicts]
 
 
 SECTIONS: dict[str, Callable[[], Iterator[list[str]]]] = {

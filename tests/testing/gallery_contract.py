@@ -7,9 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dsptorch import FIR, ChannelBottleneck, Layer, LFORouting, Multirate, PeriodicFIR
-from dsptorch.functional import firwin
-from dsptorch.layers import PositionState
+from dsptorch import FIR, ChannelBottleneck, LFORouting
 from dsptorch.testing import (
     assert_bounded,
     assert_compiles,
@@ -28,8 +26,40 @@ from dsptorch.testing import (
     assert_streaming_equals_batch,
     assert_unit_dc,
 )
-
-WIDTH, TIME = 4, 24
+from tests.testing.broken_layers import (
+    TIME,
+    WIDTH,
+    BufferNotPersistent,
+    DetachedParameter,
+    DetachedState,
+    DrawnOutsideTheStateDict,
+    ForgetsShortChunks,
+    GraphBreak,
+    KeepsALambda,
+    KeepsItsSignal,
+    OtherWhenCompiled,
+    PositionInTheDtype,
+    PositionIsANumber,
+    PositionOfTheFirstRow,
+    PositionRestarts,
+    ReadsAValue,
+    RefusesEmptyChunks,
+    Registered,
+    RMSNorm,
+    SharesItsWeight,
+    UnusedParameter,
+    Upcasts,
+    WritesIntoItsInput,
+    WritesIntoItsState,
+    _OnceDifferentiable,
+    _WrongBackward,
+    haar,
+    lowpass,
+    multirate,
+    one_pole,
+    sampled,
+    unhaar,
+)
 
 
 class Bug(NamedTuple):
@@ -51,237 +81,6 @@ class Bug(NamedTuple):
 def example(dtype: torch.dtype = torch.float64) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     return torch.randn(2, TIME, WIDTH, dtype=torch.float64, generator=generator).to(dtype)
-
-
-def multirate(**kwargs) -> Multirate:
-    return Multirate(WIDTH, 3, dtype=torch.float64, **kwargs)
-
-
-def lowpass(**kwargs) -> FIR:
-    return FIR(WIDTH, 5, init="lowpass", dtype=torch.float64, **kwargs)
-
-
-class ForgetsShortChunks(FIR):
-    """Its history is the last chunk, however short: right for chunks at least as long as the filter."""
-
-    def process(self, x, state):
-        y, after = super().process(x, state)
-        memory = self.receptive_field - 1
-        return y, after._replace(history=F.pad(x, (0, 0, memory, 0))[:, -memory:])
-
-
-class PositionRestarts(Multirate):
-    def process(self, x, state):
-        y, after = super().process(x, state and state._replace(position=torch.zeros_like(state.position)))
-        return y, after
-
-
-class PositionOfTheFirstRow(LFORouting):
-    def process(self, x, state):
-        if state is not None:
-            state = state._replace(position=state.position[:1].expand_as(state.position))
-        return super().process(x, state)
-
-
-class DetachedState(FIR):
-    def process(self, x, state):
-        return super().process(x, state and state._replace(history=state.history.detach()))
-
-
-class WritesIntoItsState(FIR):
-    """Keeps the last inputs in one buffer, rolled in place."""
-
-    def process(self, x, state):
-        y, after = super().process(x, state)
-        if state is not None:
-            state.history.copy_(after.history)
-            after = after._replace(history=state.history)
-        return y, after
-
-
-class PositionIsANumber(Layer):
-    lookahead, period, receptive_field = 0, 1, 1
-
-    def __init__(self):
-        super().__init__(WIDTH)
-
-    def process(self, x, state):
-        return 2 * x, PositionState((0 if state is None else state.position) + x.shape[1])
-
-    def step(self, x, state=None):
-        return self.process(x, state)
-
-
-class RefusesEmptyChunks(FIR):
-    def process(self, x, state):
-        x.max()
-        return super().process(x, state)
-
-
-class WritesIntoItsInput(nn.Module):
-    def forward(self, x):
-        return x.mul_(2)
-
-
-class _WrongBackward(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x)
-        return x.tanh()
-
-    @staticmethod
-    def backward(ctx, grad):
-        return grad * (1 - ctx.saved_tensors[0] ** 2)  # of tanh(x), not of x
-
-
-class _OnceDifferentiable(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x)
-        return x**3
-
-    @staticmethod
-    def backward(ctx, grad):
-        return (
-            grad * 3 * ctx.saved_tensors[0].detach() ** 2
-            if False
-            else (grad.detach() * 3 * ctx.saved_tensors[0] ** 2)
-        )
-
-
-class DetachedParameter(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.gain = nn.Parameter(torch.ones(WIDTH, dtype=torch.float64))
-
-    def forward(self, x):
-        return x * (self.gain.detach() + 0 * self.gain)
-
-
-class UnusedParameter(FIR):
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.unused = nn.Parameter(torch.ones(1))
-
-
-class KeepsALambda(FIR):
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.gain = lambda x: x
-
-
-class KeepsItsSignal(FIR):
-    """Remembers a tensor with a graph."""
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.last = self.weight * 1
-
-
-class SharesItsWeight(FIR):
-    """deepcopy gives a module with the same weight."""
-
-    def __deepcopy__(self, memo):
-        twin = type(self).__new__(type(self))
-        twin.__dict__.update(self.__dict__)
-        return twin
-
-
-class DrawnOutsideTheStateDict(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.noise = torch.randn(WIDTH, dtype=torch.float64)
-
-    def forward(self, x):
-        return x * self.noise
-
-
-class BufferNotPersistent(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.register_buffer("noise", torch.randn(WIDTH, dtype=torch.float64), persistent=False)
-
-    def forward(self, x):
-        return x * self.noise
-
-
-class Registered(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.register_buffer("noise", torch.randn(WIDTH, dtype=torch.float64))
-
-    def forward(self, x):
-        return x * self.noise
-
-
-class GraphBreak(FIR):
-    def process(self, x, state):
-        torch._dynamo.graph_break()
-        return super().process(x, state)
-
-
-class ReadsAValue(nn.Module):
-    """A Python branch on the data."""
-
-    def forward(self, x):
-        return x if x.mean() > 0 else 2 * x
-
-
-class OtherWhenCompiled(nn.Module):
-    def forward(self, x):
-        return x * (2 if torch.compiler.is_compiling() else 1)
-
-
-class RMSNorm(nn.Module):
-    """Squares in the dtype of the signal: float16 overflows at 256."""
-
-    def __init__(self, wide=False):
-        super().__init__()
-        self.wide = wide
-
-    def forward(self, x):
-        z = x.float() if self.wide and x.dtype != torch.float64 else x
-        return (z / (z.square().mean(-1, keepdim=True) + 1e-6).sqrt()).to(x.dtype)
-
-
-class Upcasts(nn.Module):
-    def forward(self, x):
-        return x * torch.ones(1, dtype=torch.float32, device=x.device)
-
-
-class PositionInTheDtype(nn.Module):
-    """bfloat16 stops counting one by one at 256."""
-
-    def forward(self, x):
-        return x * torch.cos(0.3 * torch.arange(x.shape[1], dtype=x.dtype, device=x.device)).unsqueeze(-1)
-
-
-def haar(x: Tensor) -> tuple[Tensor, Tensor]:
-    even, odd = x[:, ::2], x[:, 1::2]
-    return (even + odd) / 2**0.5, (even - odd) / 2**0.5
-
-
-def unhaar(bands: tuple[Tensor, Tensor], sign: float = 1.0) -> Tensor:
-    low, high = bands
-    return torch.stack([low + high, sign * (low - high)], 2).flatten(1, 2) / 2**0.5
-
-
-def one_pole(pole: float) -> Callable[[Tensor], Tensor]:
-    def run(x):
-        outputs, last = [], torch.zeros_like(x[:, 0])
-        for t in range(x.shape[1]):
-            last = pole * last + x[:, t]
-            outputs.append(last)
-        return torch.stack(outputs, 1)
-
-    return run
-
-
-def sampled(factor: int) -> PeriodicFIR:
-    """Decimate after a low-pass, and hold."""
-    return PeriodicFIR.compose(
-        PeriodicFIR.hold(factor), PeriodicFIR.fir(firwin(4, 1 / factor, dtype=torch.float64))
-    )
 
 
 def on(check, *args, **kwargs):
@@ -361,7 +160,7 @@ BUGS: dict[str, Bug] = {
     "a lookahead inside the receptive field": Bug(
         on(assert_receptive_field, 5), lambda: lowpass(causal=False), lowpass, "more than 0 samples later"
     ),
-    "a nonlinearity": Bug(on(assert_linear), lambda: torch.nn.GELU(), multirate, r"a = 1 and b = 1"),
+    "a nonlinearity": Bug(on(assert_linear), torch.nn.GELU, multirate, r"a = 1 and b = 1"),
     "a threshold that only the loud meets": Bug(
         on(assert_linear), lambda: lambda x: x.clamp(-100, 100), multirate, "a = 1000"
     ),

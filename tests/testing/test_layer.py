@@ -9,7 +9,7 @@ from dsptorch import FIR, Blend, Delay, LFORouting, Multirate
 from dsptorch.testing import check_layer, contract_tests
 from dsptorch.testing.contract import CONTRACT
 from tests.layers.table import LAYERS, WIDTH
-from tests.testing.gallery_contract import (
+from tests.testing.broken_layers import (
     ForgetsShortChunks,
     GraphBreak,
     KeepsALambda,
@@ -130,7 +130,9 @@ def test_bugs_of_streaming(layer):
 
 
 def test_all_that_is_broken_is_said():
-    with pytest.raises(AssertionError, match=r"breaks 2 of 14 promises:\n- gradients: no grad.*\n- serializes: "):
+    with pytest.raises(
+        AssertionError, match=r"breaks 2 of 14 promises:\n- gradients: no grad.*\n- serializes: "
+    ):
         check_layer(type("Both", (UnusedParameter, KeepsALambda), {})(WIDTH), skip=SLOW)
 
 
@@ -181,3 +183,18 @@ def test_the_class_has_a_test_for_each_check():
         contract_tests(BROKEN["streaming"])().test_streaming()
     with pytest.raises(pytest.skip.Exception, match="period is None"):
         contract_tests(LAYERS["LFORouting"])().test_period()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize(
+    "name", ["FIR lowpass", "Multirate levels", "LFORouting", "ChannelBottleneck", "Blend"]
+)
+def test_works_on_a_gpu(name):
+    check_layer(LAYERS[name](device="cuda"), factory=lambda: LAYERS[name](device="cuda"))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", CONTRACT)
+def test_catches_on_a_gpu(name):
+    with pytest.raises(AssertionError, match=rf"- {name}: "):
+        check_layer(BROKEN[name]().cuda(), skip=CONTRACT.keys() - {name})

@@ -67,14 +67,15 @@ def layers(
 
     Example:
         >>> from hypothesis import find
-        >>> find(layers(), lambda layer: layer.receptive_field == 3)
+        >>> find(layers(), lambda layer: layer.delay == 2)
         Delay(4, delay=2)
         >>> find(layers(kinds=[Multirate]), lambda layer: layer.period == 3).downsample
         3
     """
-    layer = draw(_layers(d_model, causal, tuple(kinds or _KINDS), depth)).double()
-    seed = draw(st.integers(0, 9))
-    generator = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=()):
+        torch.default_generator.manual_seed(0)  # what draws at construction draws the same again
+        layer = draw(_layers(d_model, causal, tuple(kinds or _KINDS), depth)).double()
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 9)))
     with torch.no_grad():
         for parameter in layer.parameters():
             parameter.add_(0.3 * torch.randn(parameter.shape, dtype=torch.float64, generator=generator))
@@ -142,7 +143,8 @@ def _single(draw: st.DrawFn, d_model: int, causal: bool | None, kind: type[Layer
         routes, depthwise = draw(st.sampled_from((1, 2))), draw(st.booleans())
         return LFORouting(d_model, routes, kernel_size=draw(taps), depthwise=depthwise, causal=blind)
     if kind is ChannelBottleneck:
-        return ChannelBottleneck(d_model)
+        ratio, mix = draw(st.sampled_from((None, 0.5))), draw(st.sampled_from((None, 0.25)))
+        return ChannelBottleneck(d_model, bottleneck_ratio=ratio, residual_mix=mix)
     if kind is Pointwise:
         module = nn.Tanh() if draw(st.booleans()) else nn.Linear(d_model, d_model)
         return Pointwise(module, d_model)

@@ -1,0 +1,218 @@
+"""One table of every public functional operation: how it is called, on what, and what it is by definition."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.signal
+import torch
+from hypothesis import strategies as st
+from torch import Tensor
+
+import dsptorch.functional as f
+from dsptorch.testing import strategies as dst
+from tests.oracles import literal_multirate, lptv_loop
+
+F64 = torch.float64
+
+
+class Operation(NamedTuple):
+    """A row.
+
+    Attributes:
+        call: The operation, of the tensors that are drawn.
+        cases: Tuples of float64 tensors, and of whole numbers.
+        oracle: The same, by definition or by another library: tensors in, an array out.
+        differentiable: Whether its derivatives are checked.
+        compiles: Whether it is traced; what runs when a layer is built, or reads values, is not.
+    """
+
+    call: Callable[..., Any]
+    cases: st.SearchStrategy[tuple[Any, ...]]
+    oracle: Callable[..., Any]
+    differentiable: bool = True
+    compiles: bool = True
+
+
+def numbers(*shape: int, low: int = -8, high: int = 8) -> st.SearchStrategy[Tensor]:
+    """Quarters; they shrink to zeros."""
+    count = math.prod(shape)
+    values = st.lists(st.integers(low, high), min_size=count, max_size=count)
+    return values.map(lambda v: torch.tensor(v, dtype=F64).reshape(shape) / 4)
+
+
+def shaped(*shapes: tuple[int, ...], **kwargs: int) -> st.SearchStrategy[tuple[Tensor, ...]]:
+    return st.tuples(*(numbers(*shape, **kwargs) for shape in shapes))
+
+
+def off_grid(*shape: int) -> st.SearchStrategy[Tensor]:
+    """Phases, in cycles, a sixteenth away from every corner and jump of a waveform."""
+    return numbers(*shape).map(lambda v: v + 1 / 16)
+
+
+SIGNAL = dst.signals((2, 7, 2))
+LAGS = (-1, 0, 2)
+
+
+def lfilter(x: Tensor, taps: Tensor) -> np.ndarray:
+    channels = [
+        scipy.signal.lfilter(taps[:, c].numpy(), 1, x[..., c].numpy(), axis=1) for c in range(x.shape[2])
+    ]
+    return np.stack(channels, -1)
+
+
+def sampled_and_held(x: Tensor, factor: int) -> np.ndarray:
+    return x.numpy()[:, np.arange(x.shape[1]) // factor * factor]
+
+
+def by_step(x: Tensor, taps: Tensor, cut: int) -> tuple[Tensor, ...]:
+    """Two chunks, and the state between them."""
+    filter_ = f.PeriodicFIR.fir(taps)
+    first, state = filter_.step(x[:, :cut])
+    assert isinstance(state, f.FIRState)
+    second, state = filter_.step(x[:, cut:], state)
+    return torch.cat([first, second], 1), state.history
+
+
+def by_step_oracle(x: Tensor, taps: Tensor, cut: int) -> tuple[np.ndarray, np.ndarray]:
+    silence = np.zeros((len(x), len(taps) - 1, x.shape[2]))
+    return lfilter(x, taps), np.concatenate([silence, x.numpy()], 1)[:, x.shape[1] :]
+
+
+def gate_oracle(position: Tensor, *args: Tensor) -> np.ndarray:
+    freq, phase, amplitude, bias = (a.numpy() for a in args)
+    t = position.numpy()[:, None, None]
+    logit = (amplitude * np.sin(2 * np.pi * (freq * t + phase))).sum(-1) + bias
+    return 1 / (1 + np.exp(-logit / 0.7))
+
+
+def grouped_oracle(x: Tensor, weight: Tensor) -> np.ndarray:
+    groups, taps, width, _ = weight.shape
+    y = np.zeros((x.shape[0], x.shape[1] - taps + 1, x.shape[2]))
+    for g in range(groups):
+        s = slice(g * width, (g + 1) * width)
+        for t in range(y.shape[1]):
+            for k in range(taps):
+                y[:, t, s] += x[:, t + taps - 1 - k, s].numpy() @ weight[g, k].numpy()
+    return y
+
+
+def block(x: Tensor, low: Tensor, recon: Tensor, detail: Tensor) -> Tensor:
+    return f.multirate(low, recon, detail, downsample=2, mix_ratio=0.25, detail_strength=0.5)(x)
+
+
+TAPS = (1, 3, 2)
+GATES = ((2, 3), (2, 3), (2, 3), (2,))
+POSITIONS = st.lists(st.integers(0, 2000), min_size=4, max_size=4).map(torch.tensor)
+SMOOTH = shaped((6,), low=-12, high=12)
+AWAY_FROM_INTEGERS = shaped((3,), low=0, high=11).map(lambda case: (case[0] + 0.125,))
+
+OPERATIONS: dict[str, Operation] = {
+    "FIRState": Operation(by_step, st.tuples(SIGNAL, numbers(3, 2), st.integers(0, 7)), by_step_oracle),
+    "FrequencyResponse": Operation(
+        lambda taps: torch.view_as_real(f.PeriodicFIR.fir(taps).frequency_response(16).response[0, :, 0]),
+        shaped((5,)),
+        lambda taps: scipy.signal.freqz(taps.numpy(), worN=16)[1].view(float).reshape(-1, 2),
+        compiles=False,
+    ),
+    "PeriodicFIR": Operation(
+        lambda x, taps: f.PeriodicFIR.compose(f.PeriodicFIR.hold(3), f.PeriodicFIR.fir(taps))(x),
+        st.tuples(SIGNAL, numbers(4, 2)),
+        lambda x, taps: sampled_and_held(torch.from_numpy(lfilter(x, taps)), 3),
+    ),
+    "firwin": Operation(
+        lambda cutoff: f.firwin(9, cutoff.item(), window="hann", dtype=F64),
+        numbers(1, low=1, high=3).map(lambda c: (c,)),
+        lambda cutoff: scipy.signal.firwin(9, cutoff.item(), window="hann"),
+        differentiable=False,
+        compiles=False,
+    ),
+    "from_bounded": Operation(
+        lambda v: f.from_bounded(v, -3.0, 4.0),
+        shaped((5,)),
+        lambda v: -np.log(7 / (v.numpy() + 3) - 1),
+        differentiable=False,
+        compiles=False,
+    ),
+    "grouped_conv": Operation(f.grouped_conv, shaped((2, 6, 4), (2, 3, 2, 2)), grouped_oracle),
+    "halfband": Operation(
+        lambda k: f.halfband(4 * int(k) + 3, window="boxcar", dtype=F64),
+        st.tuples(st.integers(0, 5)),
+        lambda k: halfband_oracle(4 * k + 3),
+        differentiable=False,
+        compiles=False,
+    ),
+    "hat_weights": Operation(
+        lambda v: f.hat_weights(v, 0, 3),
+        AWAY_FROM_INTEGERS,
+        lambda v: np.maximum(0, 1 - np.abs(v.numpy()[..., None] - np.arange(4))),
+    ),
+    "lfo_gate": Operation(
+        lambda position, *args: f.lfo_gate(position, *args, 0.7),
+        st.tuples(POSITIONS, shaped(*GATES)).map(lambda case: (case[0], *case[1])),
+        gate_oracle,
+    ),
+    "lfo_phase": Operation(
+        lambda position, freq, phase: circle(f.lfo_phase(freq, position, phase)),
+        st.tuples(POSITIONS, numbers(4), numbers(4)),
+        lambda position, freq, phase: circle(
+            torch.from_numpy(freq.numpy() * position.numpy() + phase.numpy())
+        ),
+    ),
+    "lptv_filter": Operation(
+        lambda x, weight: f.lptv_filter(x, weight, LAGS),
+        st.tuples(SIGNAL, numbers(2, 3, 2)),
+        lambda x, weight: lptv_loop(x, weight, LAGS),
+    ),
+    "minimum_phase": Operation(
+        lambda taps: f.minimum_phase(taps, 256),
+        shaped((4,), low=1).map(lambda case: (case[0] + torch.tensor([9.0, 0, 0, 0], dtype=F64),)),
+        lambda taps: scipy.signal.minimum_phase(taps.numpy(), n_fft=256, half=False),
+        differentiable=False,
+        compiles=False,
+    ),
+    "multirate": Operation(
+        block,
+        st.tuples(SIGNAL, *(numbers(*TAPS) for _ in range(3))),
+        lambda x, *taps: literal_multirate(x, *taps, 2, 0.25, 0.5),
+        compiles=False,  # the layer wraps it: see Multirate.process
+    ),
+    "saw": Operation(
+        f.saw, off_grid(6).map(lambda p: (p,)), lambda p: scipy.signal.sawtooth(2 * np.pi * (p.numpy() + 0.5))
+    ),
+    "sine": Operation(f.sine, off_grid(6).map(lambda p: (p,)), lambda p: np.sin(2 * np.pi * p.numpy())),
+    "square": Operation(
+        f.square, off_grid(6).map(lambda p: (p,)), lambda p: scipy.signal.square(2 * np.pi * p.numpy())
+    ),
+    "to_bounded": Operation(
+        lambda raw: f.to_bounded(raw, 0.5, 8.0, log=True),
+        SMOOTH,
+        lambda raw: 0.5 * 16 ** (1 / (1 + np.exp(-raw.numpy()))),
+    ),
+    "triangle": Operation(
+        f.triangle,
+        off_grid(6).map(lambda p: (p,)),
+        lambda p: scipy.signal.sawtooth(2 * np.pi * (p.numpy() + 0.25), width=0.5),
+    ),
+    "unit_dc": Operation(
+        f.unit_dc, shaped((4, 2), low=1), lambda taps: taps.numpy() / taps.numpy().sum(0), compiles=False
+    ),
+    "width_mask": Operation(
+        lambda width: f.width_mask(width, 5, width),
+        shaped((1,), low=0, high=20),
+        lambda width: 1 / (1 + np.exp(-4 * (width.numpy() - np.arange(5) - 0.5))),
+    ),
+}
+
+
+def circle(cycles: Tensor) -> Tensor:
+    """Phases as points, for -1/2 and 1/2 are one."""
+    angle = 2 * math.pi * cycles
+    return torch.stack([torch.cos(angle), torch.sin(angle)])
+
+
+def halfband_oracle(numtaps: int) -> np.ndarray:
+    m = np.arange(numtaps) - numtaps // 2
+    taps = np.where(m % 2, np.sinc(m / 2) / 2, 0)
+    return np.where(m == 0, 0.5, taps * 0.5 / taps.sum())
