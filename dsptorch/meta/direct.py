@@ -1,6 +1,7 @@
 """The first-order estimator."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -33,21 +34,13 @@ class Direct:
         (the direct term).
     """
 
-    @property
-    def requires(self) -> tuple[str, ...]:  # noqa: D102
-        return ()
-
-    @property
-    def wrapped(self) -> bool:  # noqa: D102
-        return True
-
-    @property
-    def cure(self) -> str:  # noqa: D102
-        return (
-            "it does not enter the forward pass of this loss as a tensor (a learning rate, a weight decay, a dropout "
-            "rate do not); use EvolutionStrategy or Unroll, or take it out of `hyperparams`. Or its gradient was "
-            "cleared: call controller.step after loss.backward(), and optimizer.zero_grad(), not model.zero_grad()"
-        )
+    requires: ClassVar[tuple[str, ...]] = ()
+    wrapped: ClassVar[bool] = True
+    cure: ClassVar[str] = (
+        "it does not enter the forward pass of this loss as a tensor (a learning rate, a weight decay, a dropout "
+        "rate do not); use EvolutionStrategy or Unroll, or take it out of `hyperparams`. Or its gradient was "
+        "cleared: call controller.step after loss.backward(), and optimizer.zero_grad(), not model.zero_grad()"
+    )
 
     def estimate(self, problem: Problem) -> Estimate:
         """Take the derivative at one batch, or the mean of those of training."""

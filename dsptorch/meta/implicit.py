@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -52,6 +53,13 @@ class Implicit:
         F. Pedregosa, Hyperparameter Optimization with Approximate Gradient, ICML 2016 (conjugate gradients).
     """
 
+    requires: ClassVar[tuple[str, ...]] = ("train_loss", "val_loss")
+    wrapped: ClassVar[bool] = False
+    cure: ClassVar[str] = (
+        "neither the losses nor the rule read it as a tensor; a weight decay can be given to the rule, for "
+        "anything else use EvolutionStrategy, which needs no derivative"
+    )
+
     rule: SGDRule
     terms: int = 10
     solver: str = "neumann"
@@ -74,21 +82,6 @@ class Implicit:
             raise ValueError(f"solver must be 'neumann' or 'cg', got {self.solver!r}")
         if not 0 <= self.tolerance < 1:
             raise ValueError(f"tolerance must be a number in [0, 1), got {self.tolerance}")
-
-    @property
-    def requires(self) -> tuple[str, ...]:  # noqa: D102
-        return ("train_loss", "val_loss")
-
-    @property
-    def wrapped(self) -> bool:  # noqa: D102
-        return False
-
-    @property
-    def cure(self) -> str:  # noqa: D102
-        return (
-            "neither the losses nor the rule read it as a tensor; a weight decay can be given to the rule, for "
-            "anything else use EvolutionStrategy, which needs no derivative"
-        )
 
     def estimate(self, problem: Problem) -> Estimate:
         """Solve for the adjoint, and chain it to the derivative of one step."""

@@ -1,6 +1,7 @@
 """The estimator that differentiates through steps of training."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -38,6 +39,13 @@ class Unroll:
         Y. Wu et al., Understanding Short-Horizon Bias in Stochastic Meta-Optimization, ICLR 2018.
     """
 
+    requires: ClassVar[tuple[str, ...]] = ("train_loss",)
+    wrapped: ClassVar[bool] = False
+    cure: ClassVar[str] = (
+        "neither the losses nor the rule read it as a tensor; give it to the rule, as in SGDRule(lr=hyperparam), "
+        "or use EvolutionStrategy, which needs no derivative"
+    )
+
     rule: Rule
     steps: int = 1
 
@@ -45,21 +53,6 @@ class Unroll:
         """Refuse what is no rule or no horizon."""
         check_rule(self.rule)
         check_int("steps", self.steps, least=1)
-
-    @property
-    def requires(self) -> tuple[str, ...]:  # noqa: D102
-        return ("train_loss",)
-
-    @property
-    def wrapped(self) -> bool:  # noqa: D102
-        return False
-
-    @property
-    def cure(self) -> str:  # noqa: D102
-        return (
-            "neither the losses nor the rule read it as a tensor; give it to the rule, as in SGDRule(lr=hyperparam), "
-            "or use EvolutionStrategy, which needs no derivative"
-        )
 
     def estimate(self, problem: Problem) -> Estimate:
         """Make the steps on copies, and go back through them."""
