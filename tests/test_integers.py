@@ -247,6 +247,12 @@ def test_an_integer_one_is_refused_where_any_number_is_meant(build):
         build(integer(0.5, 0, 1))
 
 
+def test_compact_keeps_frozen_taps_frozen():
+    layer = Multirate(4, integer(2, 1, 3))
+    layer.low.requires_grad_(False)
+    assert [p.requires_grad for p in (layer.compact().low, layer.compact().recon)] == [False, True]
+
+
 def test_it_is_a_parameter_of_its_module():
     model = nn.ModuleDict({"layer": Multirate(4, integer(2, 1, 3))})
     assert "layer.downsample.raw" in model.state_dict()

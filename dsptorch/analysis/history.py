@@ -51,7 +51,7 @@ def plot_history(history: Sequence[Mapping[str, Any]]) -> Figure:
         from matplotlib.figure import Figure  # noqa: PLC0415
     except ImportError as error:
         raise ImportError("plot_history needs matplotlib; pip install matplotlib") from error
-    panels = _panels(history[-1]["value"])
+    panels = _panels(dict.fromkeys(name for record in history for name in record["value"]))
     columns = min(_COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(4 * columns, 2.2 + 3.2 * rows), layout="constrained", dpi=120)
@@ -87,7 +87,7 @@ def _panels(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _mean(value: float | Sequence[float] | None) -> float:
-    """One number for a value of any size; not a number where there is none (frozen then, or not yet there)."""
+    """One number for a value of any size; not a number where there is none, since it was frozen then."""
     if value is None:
         return float("nan")
     return sum(value) / len(value) if isinstance(value, Sequence) else value

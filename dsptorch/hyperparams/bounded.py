@@ -83,9 +83,8 @@ class BoundedHyperparam(nn.Module):
             check_integers(self.low, self.high, log)
         if shape is None:
             shape = tuple(init.shape) if isinstance(init, Tensor) and init.dim() else (1,)
-        value = torch.as_tensor(
-            init, dtype=dtype, device="cpu"
-        ).detach()  # its checks read it; a meta device has none
+        # On the CPU, since its checks read it, and a meta device has no values.
+        value = torch.as_tensor(init, dtype=dtype, device="cpu").detach()
         self._first = self._raw_of(value)
         self.raw = nn.Parameter(torch.empty(shape, dtype=dtype, device=device))
         self.reset_parameters()

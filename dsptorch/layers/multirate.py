@@ -180,7 +180,7 @@ class Multirate(FilterLayer):
             dtype=self.low.dtype,
         )
         for copied, weight in zip((small.low, small.recon, small.detail), taps, strict=True):
-            copied.copy_(weight)
+            copied.copy_(weight).requires_grad_(weight.requires_grad)
         return small.train(self.training)
 
     def _weights(self) -> tuple[Tensor, ...]:

@@ -245,10 +245,8 @@ class MetaController:
         check_state(state)
         with self._outer.whole_or_undone():
             self._outer.load_state_dict(state)
-            progress, scale = (
-                Progress.from_state_dict(state["progress"], self._outer.raws()),
-                float(state["scale"]),
-            )
+            progress = Progress.from_state_dict(state["progress"], self._outer.raws())
+            scale = float(state["scale"])
         self._progress, self._scale = progress, scale
 
     def __deepcopy__(self, memo: dict[int, Any]) -> NoReturn:
@@ -262,17 +260,19 @@ class MetaController:
         left = {name: h.raw.grad for name, h in self._outer.active().items()}
         unscaled = {name: None if g is None else g / self._scale for name, g in left.items()}
         progress = self._progress.after_training(loss, unscaled, self.ema_decay)
-        return progress if progress.expected else replace(progress, expected=self._outer.raws())
+        raws = self._outer.raws()
+        frozen = {name: raw for name, raw in raws.items() if name not in left}  # anybody may set these
+        return replace(progress, expected={**(progress.expected or raws), **frozen})
 
     def _update(
         self, progress: Progress, train_loss: Loss | None, val_loss: Loss | None
     ) -> tuple[Progress, list[str]]:
         """Make one update, or none at all; return where the controller stands then, and what to warn of."""
-        check_unchanged(self._outer, progress)
-        active = self._outer.active()
+        active, scope = self._outer.active(), Scope(self._model.inside, self._outer.outside)
+        check_unchanged(scope, active, progress)
         ema = self._progress.train_ema if val_loss is None else progress.val_ema
         problem = Problem(
-            scope=Scope(self._model.inside, self._outer.outside),
+            scope=scope,
             view=self._model.view,
             hyperparams=active,
             train_loss=train_loss,

@@ -17,8 +17,8 @@ class Direct:
         dL_meta/dz ~ dL_meta(w, z)/dz
 
     It sees what a hyperparameter does in the forward pass now, and nothing of what it does to training; it costs one
-    backward pass an update. Without `val_loss` and `train_loss` it costs none: it takes what the backward passes of
-    training have left at the raw values since the last update.
+    forward and backward pass an update. Without `val_loss` and `train_loss` it costs none: it takes what the backward
+    passes of training have left at the raw values since the last update.
 
     Under Adam, which undoes positive factors, the three corrected objectives are one algorithm with it.
 

@@ -1,12 +1,11 @@
 """The estimator that needs no derivative."""
 
-import math
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from dsptorch.functional.validate import check_int
+from dsptorch.functional.validate import check_finite, check_int
 from dsptorch.meta.problem import Estimate, Problem
 from dsptorch.meta.replay import Tape, taping
 from dsptorch.meta.rules import Rule, Tensors
@@ -35,7 +34,8 @@ class EvolutionStrategy:
         rule: The inner optimizer's rule, for a horizon above 0.
         horizon: Steps of training before the loss is taken, at least 0.
         sigma: How far the raw values are moved, above 0; 1 crosses a quarter of a linear interval.
-        pairs: How many pairs, at least 1; an update costs 2 * pairs * (1 + 3 * horizon) forward passes.
+        pairs: How many pairs, at least 1; an update costs (2 * pairs + 1) * (1 + 3 * horizon) forward passes, the
+            first two or three times more for each hyperparameter, to see that the loss depends on it.
 
     Raises:
         TypeError, ValueError: If an argument is not as described.
@@ -59,8 +59,8 @@ class EvolutionStrategy:
         """Refuse a horizon without a rule, and the other way round."""
         check_int("horizon", self.horizon, least=0)
         check_int("pairs", self.pairs, least=1)
-        if not 0 < self.sigma < math.inf:
-            raise ValueError(f"sigma must be a finite number above 0, got {self.sigma}")
+        if check_finite("sigma", self.sigma) <= 0:
+            raise ValueError(f"sigma must be above 0, got {self.sigma}")
         if self.horizon and self.rule is None:
             raise ValueError(
                 f"a horizon of {self.horizon} steps needs the rule of the inner optimizer, got none; give "

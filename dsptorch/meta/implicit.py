@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from dsptorch.functional.validate import check_int
+from dsptorch.functional.validate import check_finite, check_int
 from dsptorch.meta.problem import Estimate, Problem
 from dsptorch.meta.rules import SGDRule, learned_hyperparams
 from dsptorch.meta.unroll import inner_gradients
@@ -80,7 +80,7 @@ class Implicit:
         check_int("terms", self.terms, least=1)
         if self.solver not in ("neumann", "cg"):
             raise ValueError(f"solver must be 'neumann' or 'cg', got {self.solver!r}")
-        if not 0 <= self.tolerance < 1:
+        if not 0 <= check_finite("tolerance", self.tolerance) < 1:
             raise ValueError(f"tolerance must be a number in [0, 1), got {self.tolerance}")
 
     def estimate(self, problem: Problem) -> Estimate:

@@ -13,7 +13,8 @@ class Losses(NamedTuple):
 
     Attributes:
         loss: The loss L(t) of this update, a scalar: of validation data where there are any, else of training data.
-        ema: Its exponential moving average up to the update before; at the first update L(t) itself.
+        ema: Its exponential moving average before: of validation data up to the last update, of training data up to
+            the last step; L(t) itself where there is none yet.
         past: L(t - K), the loss of the update before; at the first update L(t) itself.
         window: K, the steps between the two.
         decay: The share of the past in the average, in [0, 1).

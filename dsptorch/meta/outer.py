@@ -52,8 +52,9 @@ class Outer:
             setter(_handed(self.hyperparams[name]))
 
     def move(self, hypergradients: Mapping[str, Tensor]) -> None:
-        """Make a step of Adam and hand the values on."""
-        self._memory = self._adam_step(hypergradients)
+        """Make a step of Adam on those that have a hypergradient, and hand the values on."""
+        if hypergradients:
+            self._memory = self._adam_step(hypergradients)
         self.set_sinks()
 
     @contextmanager

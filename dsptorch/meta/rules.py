@@ -1,6 +1,5 @@
 """The inner optimizer's rule as a function: what one step makes of weights, differentiably."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,6 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from dsptorch.functional.validate import check_finite
 from dsptorch.hyperparams import BoundedHyperparam, Hyperparam, check_hyperparam, current
 
 __all__ = ["AdamRule", "Rule", "SGDRule", "State", "Tensors"]
@@ -135,10 +135,10 @@ class AdamRule:
         """Refuse what is no rate."""
         check_hyperparam("lr", self.lr, 0.0)
         check_hyperparam("weight_decay", self.weight_decay, 0.0)
-        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+        if len(self.betas) != 2 or not all(0 <= check_finite("betas", beta) < 1 for beta in self.betas):
             raise ValueError(f"betas must be two numbers in [0, 1), got {self.betas}")
-        if not 0 < self.eps < math.inf:
-            raise ValueError(f"eps must be a finite number above 0, got {self.eps}")
+        if check_finite("eps", self.eps) <= 0:
+            raise ValueError(f"eps must be above 0, got {self.eps}")
 
     def start(self, weights: Tensors, state: State) -> State:
         """Return the averages of the real optimizer, or 0."""

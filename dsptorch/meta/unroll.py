@@ -72,6 +72,11 @@ def inner_gradients(
     problem: Problem, weights: Tensors, raws: Tensors, buffers: Tensors, *, differentiable: bool = True
 ) -> Tensors:
     """The gradients of the training loss by the weights, on a batch that it draws; 0 where a weight is not used."""
+    if not weights:
+        raise ValueError(
+            "expected weights that train, got none: all parameters are frozen or hyperparameters; use Direct, or an "
+            "EvolutionStrategy without a horizon"
+        )
     if problem.train_loss is None:
         raise ValueError("expected train_loss, got none; give controller.step(loss, train_loss=...)")
     loss = problem.run(problem.train_loss, raws=raws, weights=weights, buffers=buffers)

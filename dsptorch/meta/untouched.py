@@ -21,9 +21,8 @@ def untouched(model: nn.Module, seed: int) -> Iterator[None]:
     gradients = [(parameter, parameter.grad) for parameter in model.parameters()]
     held = [dict(module._buffers) for module in modules]
     contents = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
-    devices = (
-        range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    )  # manual_seed seeds them all
+    # manual_seed seeds them all.
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         try:

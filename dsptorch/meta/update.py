@@ -1,15 +1,16 @@
 """One meta-update, from the estimate to where the controller stands after it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from dsptorch.hyperparams import BoundedHyperparam
 from dsptorch.meta.checks import newly_saturated
 from dsptorch.meta.objectives import Losses, Objective
 from dsptorch.meta.outer import Outer
-from dsptorch.meta.problem import Estimate, Estimator, Problem
+from dsptorch.meta.problem import Estimate, Estimator, Problem, Scope
 from dsptorch.meta.progress import Progress, average
 from dsptorch.meta.untouched import untouched
 
@@ -50,7 +51,7 @@ def update(
             f"meta-update at step {progress.step} skipped, {after.skipped} so far: not finite at "
             f"{', '.join(wrong) or 'the loss'}; lower the learning rate of the weights, or look for an overflow"
         ]
-    outer.move(hypergradients)
+    outer.move({name: g for name, g in hypergradients.items() if name not in without})
     record = {
         "step": progress.step,
         "loss": loss.item(),
@@ -95,13 +96,21 @@ def meta_loss(
     return judge
 
 
-def check_unchanged(outer: Outer, progress: Progress) -> None:
-    """Refuse to go on where somebody else moved a hyperparameter: two optimizers would undo each other's work.
+def check_unchanged(scope: Scope, hyperparams: Mapping[str, BoundedHyperparam], progress: Progress) -> None:
+    """Refuse to go on where somebody else moved a hyperparameter, or put another one in its place.
+
+    Two optimizers would undo each other's work; and one that is not in the model any more moves nothing.
 
     Raises:
         RuntimeError: With the name.
     """
-    for name, hyperparam in outer.active().items():
+    held = set(scope.modules())
+    for name, hyperparam in hyperparams.items():
+        if hyperparam not in held:
+            raise RuntimeError(
+                f"expected {name} in the model, where the controller found it, got a model without it: it was taken "
+                "out or replaced; make a new controller, after all changes to the model"
+            )
         if not torch.equal(hyperparam.raw.detach(), progress.expected[name].to(hyperparam.raw)):
             raise RuntimeError(
                 f"expected {name} as the controller left it, got another value: somebody else changed it; make your "

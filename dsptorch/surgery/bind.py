@@ -144,14 +144,12 @@ class _Forward:
 
     def __init__(self, module: nn.Module, own: Callable[..., Any] | None) -> None:
         self.module, self.own = module, own
-        self.bound: tuple[
-            tuple[str, str, float], ...
-        ] = ()  # attribute, child, and the number that stood there
+        # The attribute, the child, and the number that stood there.
+        self.bound: tuple[tuple[str, str, float], ...] = ()
 
     @property
-    def __signature__(
-        self,
-    ) -> inspect.Signature:  # `insert`, and trainers, look for the names of the arguments
+    def __signature__(self) -> inspect.Signature:
+        # `insert`, and trainers, look for the names of the arguments.
         return inspect.signature(self.own or type(self.module).forward.__get__(self.module))
 
     @property
@@ -166,9 +164,8 @@ class _Forward:
         before, values = {}, {}
         for name, child, number in self.bound:
             before[name] = getattr(module, name)
-            if (
-                not isinstance(before[name], Tensor) and before[name] != number
-            ):  # a tensor: forward calls itself
+            # It is a tensor where forward calls itself.
+            if not isinstance(before[name], Tensor) and before[name] != number:
                 raise ValueError(
                     f"{name} of {type(module).__name__} was set to {before[name]!r}, but it is bound, and forward "
                     f"would not see that; move {child} by its set_(), or unbind first"

@@ -31,7 +31,8 @@ class Result:
         test_loss: final loss over the whole test split, nats a byte; no choice is made by it.
         best_val_loss: the lowest of the run, nats a byte.
         best_step: the step of that.
-        step_ms: median time of one update, validation and checkpoints left out, in milliseconds.
+        step_ms: time of one update of the weights and, where it is due, of the knobs, in milliseconds: the mean between
+            two lines of the log, the median of these; validation and checkpoints left out.
     """
 
     config: dict[str, Any]

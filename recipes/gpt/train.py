@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -79,6 +80,7 @@ def train(config: TrainConfig, splits: Splits | None = None) -> Result:
     )
     model.train()
     first = fabric.is_global_zero
+    spent = deque[float](maxlen=config.log_every)  # seconds of each step since the last line of the log
     with (
         Metrics(config.out, start, active=first) as metrics,
         tqdm(desc=config.out.name, initial=start, total=config.steps, unit="step", disable=not first) as bar,
@@ -87,7 +89,7 @@ def train(config: TrainConfig, splits: Splits | None = None) -> Result:
             began = time.perf_counter()
             loss = _update(fabric, model, optimizer, splits.train, step=step, config=config)
             update = _update_knobs(fabric, controller, loss, splits.val, step=step, config=config)
-            seconds = time.perf_counter() - began
+            spent.append(time.perf_counter() - began)
 
             done = step + 1
             if update:
@@ -96,6 +98,9 @@ def train(config: TrainConfig, splits: Splits | None = None) -> Result:
                 done % every == 0 or done == config.steps
                 for every in (config.log_every, config.checkpoint_every, config.eval_every)
             )
+            seconds = sum(spent) / len(
+                spent
+            )  # those of a single step would be with a knob's update or without
             rate = config.batch_size * config.model.context * fabric.world_size / seconds
             if log:
                 lr = learning_rate(step, config)
@@ -107,8 +112,14 @@ def train(config: TrainConfig, splits: Splits | None = None) -> Result:
                 metrics.write(done, val_loss=val_loss, bpc=bits(val_loss))
             if save:
                 metrics.sync()  # a checkpoint is never ahead of its log
-                state = {"step": done, "config": identity, "model": model, "optimizer": optimizer}
-                state |= {"controller": controller.state_dict()} if controller else {}
+                knobs_state = {"controller": controller.state_dict()} if controller else {}
+                state = {
+                    "step": done,
+                    "config": identity,
+                    "model": model,
+                    "optimizer": optimizer,
+                    **knobs_state,
+                }
                 save_checkpoint(fabric, config.out / CHECKPOINT, state)
             bar.set_postfix_str(f"loss {loss:.3f}, {rate:,.0f} tokens/s", refresh=False)
             bar.update()
@@ -168,7 +179,8 @@ def _update_knobs(
         return None
 
     def val_loss(view: nn.Module) -> Tensor:
-        size, place = config.batch_size, {"seed": config.seed, "step": step, "rank": fabric.global_rank}
+        size = config.batch_size // config.accumulate  # what fits into memory
+        place = {"seed": config.seed, "step": step, "rank": fabric.global_rank}
         ids, targets = sample_batch(data, context=config.model.context, batch_size=size, **place)
         with fabric.autocast():
             return next_byte_loss(view, ids.to(fabric.device), targets.to(fabric.device))

@@ -139,3 +139,38 @@ def test_somebody_else_who_steps_a_hyperparameter():
     check_refuses_others(lambda model, _: torch.optim.AdamW(model.parameters(), lr=0.01))
     with pytest.raises(pytest.fail.Exception):
         check_refuses_others(lambda _, c: torch.optim.AdamW(c.inner_param_groups(weight_decay=0.1), lr=0.01))
+
+
+@pytest.mark.parametrize("estimator", ["direct", "es"])
+def test_a_hyperparameter_that_was_replaced(estimator):
+    model = Net()
+    controller = MetaController(model, every=1, estimator=estimator)
+    controller.step(0.5, val_loss=loss_of)
+    model.temperature = knob()
+    with pytest.raises(RuntimeError, match=r"expected temperature in the model, .*make a new controller"):
+        controller.step(0.5, val_loss=loss_of)
+
+
+def test_one_that_a_later_loss_does_not_read_stays():
+    """Adam's average would carry it on."""
+    model = Unused()
+    controller = MetaController(model, every=1)
+
+    def both(m):
+        return loss_of(m) + m.unused().sum()
+
+    controller.step(0.5, val_loss=both)
+    unused, temperature = model.unused.value, model.temperature.value
+    controller.step(0.5, val_loss=loss_of)
+    assert model.unused.value == unused
+    assert model.temperature.value != temperature
+
+
+@pytest.mark.parametrize("estimator", [Unroll(SGDRule(lr=0.1)), Implicit(SGDRule(lr=0.1))])
+def test_a_model_whose_weights_are_all_frozen(estimator):
+    model = Net()
+    for layer in (model.first, model.last, model.norm):
+        layer.requires_grad_(False)
+    controller = MetaController(model, every=1, estimator=estimator)
+    with pytest.raises(ValueError, match="expected weights that train, got none"):
+        controller.step(0.5, train_loss=loss_of, val_loss=loss_of)

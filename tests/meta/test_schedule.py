@@ -96,6 +96,16 @@ def test_nothing_moves_while_all_are_frozen():
     assert len(run.controller.history) == 2
 
 
+def test_what_is_set_while_it_is_frozen_learns_on_from_there():
+    run = Run("direct").steps(2)
+    run.model.temperature.freeze().set_(3.0)
+    run.step()
+    run.model.temperature.requires_grad_(True)
+    run.steps(3)
+    assert len(run.controller.history) == 3
+    assert run.controller.history[1]["value"]["temperature"] > 2.5
+
+
 # The parameter groups
 
 
