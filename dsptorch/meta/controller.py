@@ -283,7 +283,8 @@ class MetaController:
             optimizer_state=self._inner.state(),
             decayed=self._inner.decayed(),
             scale=1.0 if self._scaler is None else self._scaler.get_scale(),
-            seed=self.seed + progress.step + self._model.seed,
+            # So that one run does not repeat the numbers of another, a step later.
+            seed=7_368_787 * self.seed + progress.step + self._model.seed,
             first=not progress.updates,
             set_sinks=self._outer.set_sinks,
         )

@@ -98,9 +98,8 @@ def train(config: TrainConfig, splits: Splits | None = None) -> Result:
                 done % every == 0 or done == config.steps
                 for every in (config.log_every, config.checkpoint_every, config.eval_every)
             )
-            seconds = sum(spent) / len(
-                spent
-            )  # those of a single step would be with a knob's update or without
+            # Of many steps, since every logged one may be one with an update of the knobs.
+            seconds = sum(spent) / len(spent)
             rate = config.batch_size * config.model.context * fabric.world_size / seconds
             if log:
                 lr = learning_rate(step, config)
@@ -112,14 +111,8 @@ def train(config: TrainConfig, splits: Splits | None = None) -> Result:
                 metrics.write(done, val_loss=val_loss, bpc=bits(val_loss))
             if save:
                 metrics.sync()  # a checkpoint is never ahead of its log
-                knobs_state = {"controller": controller.state_dict()} if controller else {}
-                state = {
-                    "step": done,
-                    "config": identity,
-                    "model": model,
-                    "optimizer": optimizer,
-                    **knobs_state,
-                }
+                state = {"step": done, "config": identity, "model": model, "optimizer": optimizer}
+                state |= {"controller": controller.state_dict()} if controller else {}
                 save_checkpoint(fabric, config.out / CHECKPOINT, state)
             bar.set_postfix_str(f"loss {loss:.3f}, {rate:,.0f} tokens/s", refresh=False)
             bar.update()
