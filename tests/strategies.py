@@ -4,6 +4,7 @@ Weights and signals are small whole numbers in float64, so every sum is exact an
 thing are compared for equality. Failing expressions print as the mathematics that they are.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -61,20 +62,20 @@ class Leaves(list[Tensor]):
         return leaf
 
 
-class Expression:
+class Expression(ABC):
     """A filter written twice: `filter()` by the library, `matrix()` by the definition of each operation."""
 
+    @abstractmethod
     def filter(self, leaves: Leaves) -> PeriodicFIR:
         """Build it from the library, collecting its weights and gains in `leaves`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def matrix(self, start: int, stop: int) -> np.ndarray:
         """The operator on the times start ... stop - 1: (channels or 1, output time, input time)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def reach(self) -> int:
         """No output uses an input further away than this."""
-        raise NotImplementedError
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(repr(self))  # hypothesis would print the fields

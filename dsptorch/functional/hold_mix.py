@@ -12,11 +12,9 @@ import torch
 from torch import Tensor
 
 from dsptorch.functional.lptv import lptv_filter
-from dsptorch.functional.nodes import Node, Product, Run, Scaled, Sum
+from dsptorch.functional.nodes import _PASS, Node, Product, Run, Scaled, Sum
 from dsptorch.functional.pattern import Pattern
 from dsptorch.functional.taps import Taps
-
-_PASS = 2.0  # as in nodes
 
 
 class HoldMix(Node):

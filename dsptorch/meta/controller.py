@@ -260,9 +260,9 @@ class MetaController:
         left = {name: h.raw.grad for name, h in self._outer.active().items()}
         unscaled = {name: None if g is None else g / self._scale for name, g in left.items()}
         progress = self._progress.after_training(loss, unscaled, self.ema_decay)
-        raws = self._outer.raws()
-        frozen = {name: raw for name, raw in raws.items() if name not in left}  # anybody may set these
-        return replace(progress, expected={**(progress.expected or raws), **frozen})
+        expected = progress.expected or self._outer.raws()
+        frozen = self._outer.hyperparams.keys() - left.keys()  # anybody may set these
+        return replace(progress, expected={**expected, **self._outer.raws(frozen)})
 
     def _update(
         self, progress: Progress, train_loss: Loss | None, val_loss: Loss | None

@@ -1,7 +1,7 @@
 """The outer optimizer: Adam on the raw values, and the setters that hand values on; all of it, or none."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -42,9 +42,10 @@ class Outer:
         """Those that are not frozen."""
         return {name: h for name, h in self.hyperparams.items() if h.raw.requires_grad}
 
-    def raws(self) -> dict[str, Tensor]:
-        """Copies of the raw values."""
-        return {name: h.raw.detach().clone() for name, h in self.hyperparams.items()}
+    def raws(self, names: Iterable[str] | None = None) -> dict[str, Tensor]:
+        """Copies of the raw values: of those named, or of all."""
+        chosen = self.hyperparams if names is None else names
+        return {name: self.hyperparams[name].raw.detach().clone() for name in chosen}
 
     def set_sinks(self) -> None:
         """Hand the present values on."""

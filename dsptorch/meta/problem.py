@@ -9,6 +9,7 @@ from torch.func import functional_call
 
 from dsptorch.hyperparams import BoundedHyperparam
 from dsptorch.meta.rules import State, Tensors
+from dsptorch.meta.untouched import modes_kept
 
 __all__ = ["Estimate", "Estimator", "Loss", "Problem", "Scope"]
 
@@ -146,10 +147,6 @@ class Problem:
         places = {id(parameter): name for name, parameter in self.scope.named_parameters()}
         exchanged = {places[id(h.raw)]: raws[name] for name, h in self.hyperparams.items()}
         exchanged |= {f"model.{name}": tensor for name, tensor in ((weights or {}) | (buffers or {})).items()}
-        modes = [(module, module.training) for module in self.scope.model.modules()]
-        try:
+        with modes_kept(self.scope.model):
             result: T = functional_call(self.scope, exchanged, (function,))
-        finally:
-            for module, training in modes:
-                module.training = training
         return result

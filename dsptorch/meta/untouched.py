@@ -1,4 +1,4 @@
-"""A block of code that leaves a model as it was."""
+"""Blocks of code that leave a model as it was."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +6,18 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-__all__ = ["untouched"]
+__all__ = ["modes_kept", "untouched"]
+
+
+@contextmanager
+def modes_kept(model: nn.Module) -> Iterator[None]:
+    """Run a block on a model and give each of its modules its mode back."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 @contextmanager
@@ -16,14 +27,12 @@ def untouched(model: nn.Module, seed: int) -> Iterator[None]:
     Inside, the parameters have no `.grad`, and the generators are seeded with `seed`, so that what is random there
     does not depend on what came before.
     """
-    modules = list(model.modules())
-    modes = [module.training for module in modules]
     gradients = [(parameter, parameter.grad) for parameter in model.parameters()]
-    held = [dict(module._buffers) for module in modules]
+    held = [(module, dict(module._buffers)) for module in model.modules()]
     contents = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
     # manual_seed seeds them all.
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    with torch.random.fork_rng(devices=devices):
+    with torch.random.fork_rng(devices=devices), modes_kept(model):
         torch.manual_seed(seed)
         try:
             for parameter, _ in gradients:
@@ -32,8 +41,7 @@ def untouched(model: nn.Module, seed: int) -> Iterator[None]:
         finally:
             for parameter, gradient in gradients:
                 parameter.grad = gradient
-            for module, training, buffers in zip(modules, modes, held, strict=True):
-                module.training = training
+            for module, buffers in held:
                 if any(module._buffers.get(name) is not buffer for name, buffer in buffers.items()):
                     module._buffers.update(buffers)  # it was assigned, not written to
             with torch.no_grad():

@@ -56,3 +56,15 @@ def named_leaves(model: Model, x: Tensor) -> tuple[list[str], list[Tensor]]:
     parameters = dict(model.named_parameters()) if isinstance(model, nn.Module) else {}
     learned = {f"parameter {name!r}": p for name, p in parameters.items() if p.requires_grad}
     return ["the input", *learned], [x, *learned.values()]
+
+
+def projected_gradients(y: Tensor, names: list[str], leaves: list[Tensor], seed: int) -> dict[str, Tensor]:
+    """The gradients of an output, weighted by noise so that none of it cancels, by the names of the leaves."""
+    loss = (y * noise(y.detach(), seed)).sum()
+    found = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
+    return dict(zip(names, found, strict=True))
+
+
+def brief(error: Exception) -> str:
+    """An error's message on one line, its start."""
+    return " ".join(str(error).split())[:400]

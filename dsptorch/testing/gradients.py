@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.gradcheck import gradcheck, gradgradcheck
 
-from dsptorch.testing.examples import check_example, examined
+from dsptorch.testing.examples import brief, check_example, examined
 from dsptorch.testing.run import Model, output_of
 
 
@@ -103,8 +103,8 @@ def _check(
             try:
                 check(of([i]), (values[i],))
             except Exception as one:
-                raise AssertionError(f"the {order} in {names[i]} is wrong: {_brief(one)}") from one
-        raise AssertionError(f"the {order} is wrong: {_brief(error)}") from error
+                raise AssertionError(f"the {order} in {names[i]} is wrong: {brief(one)}") from one
+        raise AssertionError(f"the {order} is wrong: {brief(error)}") from error
 
 
 def _as_function(model: Model, x: Tensor) -> tuple[list[str], tuple[Tensor, ...], Callable[..., Tensor]]:
@@ -121,7 +121,3 @@ def _as_function(model: Model, x: Tensor) -> tuple[list[str], tuple[Tensor, ...]
 
     names = ["the input", *(f"parameter {name!r}" for name in learned)]
     return names, (leaf, *(value.requires_grad_() for value in learned.values())), call
-
-
-def _brief(error: Exception) -> str:
-    return " ".join(str(error).split())[:400]

@@ -7,7 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dsptorch.testing.examples import check_example, examined, greatest, named_leaves, noise
+from dsptorch.testing.examples import (
+    brief,
+    check_example,
+    examined,
+    greatest,
+    named_leaves,
+    noise,
+    projected_gradients,
+)
 from dsptorch.testing.run import Model, output_of
 from dsptorch.testing.tolerances import difference, place
 
@@ -52,7 +60,7 @@ def assert_compiles(
             ours = _values(compiled, x, gradients, of=model)
         except Exception as error:
             raise AssertionError(
-                f"does not compile into one graph by {backend}: {type(error).__name__}: {_brief(error)}"
+                f"does not compile into one graph by {backend}: {type(error).__name__}: {brief(error)}"
             ) from error
     _compare(ours, eager, f"compiled by {backend}")
 
@@ -82,7 +90,7 @@ def assert_exports(model: Model, example: Tensor) -> None:
         try:
             program = torch.export.export(module, (x,)).module()
         except Exception as error:
-            raise AssertionError(f"does not export: {type(error).__name__}: {_brief(error)}") from error
+            raise AssertionError(f"does not export: {type(error).__name__}: {brief(error)}") from error
         for signal, name in ((x, "the example"), (noise(x, 1), "other numbers")):
             eager = {"output": output_of(module, signal)}
             _compare({"output": output_of(program, signal)}, eager, f"exported, on {name}")
@@ -104,9 +112,8 @@ def _values(run: Model, x: Tensor, gradients: bool, of: Model | None = None) -> 
     found = {"output": y.detach()}
     if gradients and y.requires_grad:
         names, leaves = named_leaves(of if of is not None else run, leaf)
-        loss = (y * noise(y.detach(), 2)).sum()
-        gradient = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
-        found |= {f"gradient in {name}": value for name, value in zip(names, gradient, strict=True)}
+        gradients_in = projected_gradients(y, names, leaves, seed=2)
+        found |= {f"gradient in {name}": value for name, value in gradients_in.items()}
     return found
 
 
@@ -127,7 +134,3 @@ def _compare(ours: dict[str, Tensor], eager: dict[str, Tensor], how: str) -> Non
                 f"{how}, the {name} is not that of eager mode: at {place(found.at)} {found.actual:.6g} instead of "
                 f"{found.expected:.6g}"
             )
-
-
-def _brief(error: Exception) -> str:
-    return " ".join(str(error).split())[:400]

@@ -8,7 +8,7 @@ from torch.utils import _pytree as pytree
 
 from dsptorch.testing.examples import examined
 from dsptorch.testing.run import tensors_of
-from dsptorch.testing.tolerances import place, unequal
+from dsptorch.testing.tolerances import first_unequal, place
 
 
 def assert_no_mutation(function: Callable[..., Any], *args: Any, views: bool = True) -> None:
@@ -37,9 +37,8 @@ def assert_no_mutation(function: Callable[..., Any], *args: Any, views: bool = T
         output = function(*args)
     for (name, leaf), old in zip(tensors, before, strict=True):
         label = "argument " + name.replace("[", "", 1).replace("]", "", 1)
-        other = unequal(leaf.detach(), old)
-        if other.any():
-            at = tuple(int(i) for i in other.nonzero()[0])
+        at = first_unequal(leaf.detach(), old)
+        if at is not None:
             raise AssertionError(
                 f"{label} was changed in place at {place(at)}: from {old[at].item():.6g} to {leaf[at].item():.6g}. "
                 "Clone before writing"

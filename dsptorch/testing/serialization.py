@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dsptorch.testing.examples import check_example, examined, noise
 from dsptorch.testing.run import output_of
-from dsptorch.testing.tolerances import place, unequal
+from dsptorch.testing.tolerances import first_unequal, place
 
 
 def assert_serializes(
@@ -108,9 +108,8 @@ def _check_output(what: str, y: Tensor, expected: Tensor) -> None:
         raise AssertionError(
             f"{what} gives {y.dtype} {tuple(y.shape)} instead of {expected.dtype} {tuple(expected.shape)}"
         )
-    other = unequal(y, expected)
-    if other.any():
-        at = tuple(int(i) for i in other.nonzero()[0])
+    at = first_unequal(y, expected)
+    if at is not None:
         raise AssertionError(
             f"{what} gives other numbers: at {place(at)} {y[at].item():.6g} instead of {expected[at].item():.6g}. Look "
             "for what decides them and is neither a parameter nor a persistent buffer"

@@ -126,9 +126,8 @@ def assert_same(actual: Tensor, expected: Tensor, *, what: str = "the result") -
     _check_shape(actual, expected, what)
     if actual.dtype != expected.dtype:
         raise AssertionError(f"{what} is {actual.dtype}, expected {expected.dtype}")
-    other = unequal(actual, expected)
-    if other.any():
-        at = tuple(int(i) for i in other.nonzero()[0])
+    at = first_unequal(actual, expected)
+    if at is not None:
         raise AssertionError(
             f"{what} differs at {place(at)}: {actual[at].item()!r} instead of {expected[at].item()!r}, and must "
             "be equal in every bit"
@@ -145,6 +144,12 @@ def place(index: tuple[int, ...]) -> str:
 def unequal(actual: Tensor, expected: Tensor) -> Tensor:
     """Where two tensors differ; NaN equals NaN."""
     return (actual != expected) & ~(actual.isnan() & expected.isnan())
+
+
+def first_unequal(actual: Tensor, expected: Tensor) -> tuple[int, ...] | None:
+    """The first index at which two tensors of one shape differ, or None; NaN equals NaN."""
+    other = unequal(actual, expected)
+    return tuple(int(i) for i in other.nonzero()[0]) if other.any() else None
 
 
 def _real(tensor: Tensor) -> torch.dtype:
