@@ -18,6 +18,7 @@ from dsptorch.layers import (
     Parallel,
     Pointwise,
     Residual,
+    segmented,
 )
 from dsptorch.meta import MetaController
 from dsptorch.surgery import bind, find, insert, remove, streaming, unbind
@@ -45,6 +46,7 @@ __all__ = [
     "named_hyperparams",
     "param_groups",
     "remove",
+    "segmented",
     "streaming",
     "unbind",
 ]

@@ -10,12 +10,16 @@ from dsptorch.functional.multirate import multirate
 from dsptorch.functional.oscillator import lfo_phase, saw, sine, square, triangle
 from dsptorch.functional.periodic_fir import PeriodicFIR
 from dsptorch.functional.response import FrequencyResponse
+from dsptorch.functional.segmented import segmented_filter
+from dsptorch.functional.segments import Segments, find_segments
 from dsptorch.functional.stream import FIRState
 
 __all__ = [
     "FIRState",
     "FrequencyResponse",
     "PeriodicFIR",
+    "Segments",
+    "find_segments",
     "firwin",
     "from_bounded",
     "grouped_conv",
@@ -27,6 +31,7 @@ __all__ = [
     "minimum_phase",
     "multirate",
     "saw",
+    "segmented_filter",
     "sine",
     "square",
     "to_bounded",

@@ -1,5 +1,7 @@
 """Routes of channels, mixed over time by a convolution of their own and gated by oscillators."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -58,9 +60,31 @@ def grouped_conv(x: Tensor, weight: Tensor) -> Tensor:
         tensor([[[0., 1.],
                  [2., 3.]]])
     """
-    groups, taps, width, _ = weight.shape
+    taps = weight.shape[1]
     time = x.shape[1] - taps + 1
-    grouped = x.unflatten(2, (groups, width))
-    windows = torch.cat([grouped[:, taps - 1 - k : taps - 1 - k + time] for k in range(taps)], -1)
+    return mix_groups([x[:, taps - 1 - k : taps - 1 - k + time] for k in range(taps)], weight)
+
+
+def mix_groups(moments: Sequence[Tensor], weight: Tensor) -> Tensor:
+    """Mix the channels of each group, and what each tap sees, by one matrix per group and tap.
+
+        y[t, g, o] = sum_k sum_i  weight[g, k, i, o] * moments[k][t, g, i]
+
+    Args:
+        moments: What each tap sees.
+        weight: One matrix per group and tap.
+
+    Shape:
+        moments: taps of (batch, time, groups * width). weight: (groups, taps, width, width).
+        Result: (batch, time, groups * width).
+
+    Example:
+        >>> swap = torch.tensor([[0.0, 1.0], [1.0, 0.0]]).reshape(1, 1, 2, 2)
+        >>> mix_groups([torch.arange(4.0).reshape(1, 2, 2)], swap)
+        tensor([[[1., 0.],
+                 [3., 2.]]])
+    """
+    groups, _, width, _ = weight.shape
+    windows = torch.cat([moment.unflatten(2, (groups, width)) for moment in moments], -1)
     # One matrix product per group, (batch * time, taps * width) by (taps * width, width).
     return torch.einsum("btgi,gio->btgo", windows, weight.flatten(1, 2)).flatten(2)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from dsptorch.functional.hold_mix import HoldMix
 from dsptorch.functional.periodic_fir import PeriodicFIR
+from dsptorch.functional.segments import Segments
 from dsptorch.functional.stream import FIRState, step
 
 
@@ -118,7 +119,8 @@ def multirate_step(
     downsample: int | tuple[int, ...],
     offset: int,
     weights: tuple[Tensor, ...] = (),
-) -> tuple[Tensor, Tensor, Tensor]:
+    segments: tuple[Tensor, ...] = (),
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Apply the block to the next chunk of a signal: `multirate` and its step, from plain values to tensors.
 
     Args:
@@ -129,9 +131,10 @@ def multirate_step(
         downsample: The decimation factor, or several.
         offset: How many taps of each filter look ahead.
         weights: (the weights,) of several factors; () for one.
+        segments: The fields of the chunk's Segments; () if a row is one signal.
 
     Returns:
-        The output, and the state's history and position.
+        The output, and the fields of the state.
     """
     block = multirate(
         *taps,
@@ -141,5 +144,7 @@ def multirate_step(
         offset=offset,
         weights=next(iter(weights), None),
     )
-    y, after = step(block.node, x, FIRState(*state) if state else None)
-    return y, after.history, after.position
+    y, after = step(
+        block.node, x, FIRState(*state) if state else None, Segments(*segments) if segments else None
+    )
+    return y, *after

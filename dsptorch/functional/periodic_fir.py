@@ -9,6 +9,7 @@ from dsptorch.functional import nodes, stream
 from dsptorch.functional.compose import compose
 from dsptorch.functional.pattern import Pattern
 from dsptorch.functional.response import FrequencyResponse, frequency_response, impulse_response
+from dsptorch.functional.segments import check_segment_ids, find_segments
 from dsptorch.functional.stream import FIRState
 from dsptorch.functional.taps import Taps
 from dsptorch.functional.validate import check_finite, check_int, check_signal, describe
@@ -219,16 +220,20 @@ class PeriodicFIR:
         check_signal(x, self.channels, "PeriodicFIR")
         return nodes.evaluate(self.node, x, fold)
 
-    def step(self, x: Tensor, state: FIRState | None = None) -> tuple[Tensor, FIRState]:
+    def step(
+        self, x: Tensor, state: FIRState | None = None, segment_ids: Tensor | None = None
+    ) -> tuple[Tensor, FIRState]:
         """Filter the next chunk of a signal; chunk by chunk the result equals the filter of the whole.
 
         Args:
             x: The next samples of every row, any number of them.
             state: What the last call returned; None is at rest, at position 0. Rows may stand at different
                 positions.
+            segment_ids: Which signal of its row each sample belongs to, integers; the filter begins anew wherever the
+                id changes. Negative ids are a signal like any other. None goes on with the present one.
 
         Shape:
-            (batch, time >= 0, channels) -> the same shape, and the state.
+            (batch, time >= 0, channels) -> the same shape, and the state. segment_ids: (batch, time).
 
         Raises:
             ValueError: If the filter looks ahead, or the state does not belong to such a signal.
@@ -239,7 +244,11 @@ class PeriodicFIR:
                 f"step needs a causal filter, but this one looks ahead by {self.lookahead} samples; "
                 f"compose it with PeriodicFIR.delay({self.lookahead}), or filter the whole signal"
             )
-        return stream.step(self.node, x, state)
+        if segment_ids is None:
+            return stream.step(self.node, x, state)
+        ids = check_segment_ids(segment_ids, x)
+        place = () if state is None else (state.position, state.segment)
+        return stream.step(self.node, x, state, find_segments(ids, *place))
 
     def __repr__(self) -> str:
         return (

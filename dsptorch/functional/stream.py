@@ -1,13 +1,15 @@
-"""Running a periodic filter on a signal that comes in chunks."""
+"""Running a periodic filter on signals that come in chunks."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from dsptorch.functional.hold_mix import runs_at_any_phase
-from dsptorch.functional.nodes import Node, evaluate
+from dsptorch.functional.nodes import Node, Run, evaluate
+from dsptorch.functional.segmented import segmented_filter
+from dsptorch.functional.segments import Segments
 
 
 class FIRState(NamedTuple):
@@ -16,23 +18,77 @@ class FIRState(NamedTuple):
     Attributes:
         history: The last inputs, oldest first: (batch, memory, channels).
         position: The absolute time of the next sample of each row: int64, (batch,).
+        segment: The segment id of the last sample of each row, 0 if there were no ids: int64, (batch,).
     """
 
     history: Tensor
     position: Tensor
+    segment: Tensor
 
 
-def step(node: Node, x: Tensor, state: FIRState | None) -> tuple[Tensor, FIRState]:
-    """Filter the next chunk of each row, given what the row remembers; None is at rest, at position 0."""
-    batch, time, _ = x.shape
+def step(
+    node: Node, x: Tensor, state: FIRState | None, segments: Segments | None = None
+) -> tuple[Tensor, FIRState]:
+    """Filter the next chunk of each row, given what the row remembers; None is at rest, at position 0.
+
+    With `segments` each signal in a row is filtered as if it were alone.
+    """
     memory = node.pattern.memory
+    if state is not None:
+        check_history(state.history, x, memory)
+    if segments is not None:
+        return _step_segments(node, x, state, segments)
+    place = next_place(x, state)
     if state is None:
-        position = torch.full((batch,), time, dtype=torch.int64, device=x.device)
-        return evaluate(node, x), FIRState(latest(x, memory), position)
-    check_history(state.history, x, memory)
+        return evaluate(node, x), FIRState(latest(x, memory), *place)
     seen = torch.cat([state.history, x], 1)
     y = _evaluate_from(node, seen, state.position - memory)[:, memory:]
-    return y, FIRState(latest(seen, memory), state.position + time)
+    return y, FIRState(latest(seen, memory), *place)
+
+
+class _Placed(Protocol):
+    """A state that knows where its rows stand."""
+
+    @property
+    def position(self) -> Tensor: ...
+    @property
+    def segment(self) -> Tensor: ...
+
+
+def next_place(x: Tensor, state: _Placed | None, segments: Segments | None = None) -> tuple[Tensor, Tensor]:
+    """The position and the segment that rows stand at after a chunk: the last two fields of every state."""
+    if segments is not None:
+        return segments.next_position, segments.last
+    if state is not None:
+        return state.position + x.shape[1], state.segment
+    batch, time = x.shape[:2]
+    position = torch.full((batch,), time, dtype=torch.int64, device=x.device)
+    return position, torch.zeros(batch, dtype=torch.int64, device=x.device)
+
+
+def with_history(x: Tensor, history: Tensor | None, memory: int) -> Tensor:
+    """A chunk behind the samples before it; behind silence, at rest."""
+    return F.pad(x, (0, 0, memory, 0)) if history is None else torch.cat([history, x], 1)
+
+
+def latest_of_run(seen: Tensor, memory: int, position: Tensor) -> Tensor:
+    """The last `memory` samples, silence where they are no part of the run that goes on from `position`."""
+    kept = latest(seen, memory)
+    age = torch.arange(memory, 0, -1, device=seen.device)
+    known = (age <= position.unsqueeze(1)).unsqueeze(-1)
+    return torch.where(known, kept, torch.zeros((), dtype=kept.dtype, device=kept.device))
+
+
+def _step_segments(
+    node: Node, x: Tensor, state: FIRState | None, segments: Segments
+) -> tuple[Tensor, FIRState]:
+    memory = node.pattern.memory
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    taps = Run(x.new_empty((), dtype=dtype)).taps(node)
+    seen = with_history(x, None if state is None else state.history, memory)
+    y = segmented_filter(seen, taps.weight, taps.pattern.lags, segments)
+    position, segment = next_place(x, state, segments)
+    return y, FIRState(latest_of_run(seen, memory, position), position, segment)
 
 
 def latest(x: Tensor, memory: int) -> Tensor:

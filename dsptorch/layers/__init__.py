@@ -4,6 +4,7 @@ from dsptorch.layers.base import FilterLayer, Layer, PositionState
 from dsptorch.layers.blend import Blend
 from dsptorch.layers.channel_bottleneck import ChannelBottleneck
 from dsptorch.layers.combine import Chain, CombinedState, Parallel, Residual
+from dsptorch.layers.context import segmented
 from dsptorch.layers.fir import FIR, Delay
 from dsptorch.layers.lfo_routing import LFORouting, LFORoutingState
 from dsptorch.layers.multirate import Multirate
@@ -25,4 +26,5 @@ __all__ = [
     "Pointwise",
     "PositionState",
     "Residual",
+    "segmented",
 ]

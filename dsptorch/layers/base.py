@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from dsptorch.functional import stream
 from dsptorch.functional.pattern import Pattern
 from dsptorch.functional.periodic_fir import PeriodicFIR
+from dsptorch.functional.segments import Segments, check_segment_ids, find_segments
 from dsptorch.functional.validate import check_int, check_signal
+from dsptorch.layers.context import present_segment_ids
 
 
 class PositionState(NamedTuple):
@@ -17,16 +19,16 @@ class PositionState(NamedTuple):
 
     Attributes:
         position: The absolute time of the next sample of each row: int64, (batch,).
+        segment: The segment id of the last sample of each row, 0 if there were no ids: int64, (batch,).
     """
 
     position: Tensor
+    segment: Tensor
 
     @staticmethod
-    def after(x: Tensor, state: "PositionState | None") -> "PositionState":
+    def after(x: Tensor, state: "PositionState | None", segments: Segments | None = None) -> "PositionState":
         """The state after a chunk."""
-        if state is None:
-            return PositionState(torch.full((x.shape[0],), x.shape[1], dtype=torch.int64, device=x.device))
-        return PositionState(state.position + x.shape[1])
+        return PositionState(*stream.next_place(x, state, segments))
 
 
 class Layer(nn.Module, ABC):
@@ -70,26 +72,47 @@ class Layer(nn.Module, ABC):
         """The length of the stretch of input that y[t] may use; None if unbounded."""
 
     @abstractmethod
-    def process(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Compute the next chunk from a state (None: at rest, at position 0), changing neither."""
+    def process(self, x: Tensor, state: Any, segments: Segments | None = None) -> tuple[Tensor, Any]:
+        """Compute the next chunk from a state (None: at rest, at position 0), changing neither.
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the layer to a whole sequence."""
+        With `segments` history and position begin anew where a segment does; the state's last two fields are then
+        `segments.next_position` and `segments.last`.
+        """
+
+    def forward(self, x: Tensor, segment_ids: Tensor | None = None) -> Tensor:
+        """Apply the layer to whole sequences.
+
+        Args:
+            x: The sequences.
+            segment_ids: Which signal of its row each sample belongs to, integers. The layer begins anew, at rest and
+                at position 0, wherever the id changes, so that several signals packed into one row do not see each
+                other. Negative ids, -1 by custom, are padding, which passes unchanged and is seen by nothing. None:
+                each row is one signal, unless `segmented` says otherwise.
+
+        Shape:
+            x: (batch, time, d_model) -> the same shape and dtype. segment_ids: (batch, time).
+
+        Raises:
+            TypeError, ValueError: If x or segment_ids is not such a tensor.
+        """
         self._check(x)
-        return self.process(x, None)[0]
+        return self._run(x, None, segment_ids)[0]
 
-    def step(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+    def step(self, x: Tensor, state: Any = None, segment_ids: Tensor | None = None) -> tuple[Tensor, Any]:
         """Apply the layer to the next chunk of every row.
 
         Args:
             x: The next samples, any number of them.
             state: What the last call returned; None is at rest, at position 0.
+            segment_ids: As for `forward`; a chunk that begins with the id that the last one ended with goes on
+                with its signal. None goes on with the present one.
 
         Returns:
             The output, and the state for the next call: a tuple of tensors with one row a batch row.
 
         Raises:
-            ValueError: If the layer looks ahead, or the state belongs to another number of rows.
+            TypeError, ValueError: If the layer looks ahead, the state belongs to another number of rows, or
+                segment_ids is no such tensor.
         """
         self._check(x)
         if self.lookahead:
@@ -102,7 +125,20 @@ class Layer(nn.Module, ABC):
                 f"{type(self).__name__} got a chunk of {x.shape[0]} rows and a state of "
                 f"{tuple(state.position.shape)}; pass the state of these rows, or None to start anew"
             )
-        return self.process(x, state)
+        return self._run(x, state, segment_ids)
+
+    def _run(self, x: Tensor, state: Any, segment_ids: Tensor | None) -> tuple[Tensor, Any]:
+        if segment_ids is None:
+            segment_ids = present_segment_ids(x.shape[1])
+        if segment_ids is None:
+            return self.process(x, state)
+        ids = check_segment_ids(segment_ids, x)
+        place = (None, None) if state is None else (state.position, state.segment)
+        found = find_segments(ids, *place)
+        padding = found.padding.unsqueeze(-1)
+        # Padding may hold anything, NaN too, which no gradient of a weight must meet.
+        y, state = self.process(x.masked_fill(padding, 0), state, found)
+        return torch.where(padding, x, y), state
 
     def _check(self, x: Tensor) -> None:
         check_signal(x, self.d_model, type(self).__name__)
@@ -132,5 +168,7 @@ class FilterLayer(Layer):
     def receptive_field(self) -> int:  # noqa: D102
         return self.pattern.lookahead + 1 + self.pattern.memory
 
-    def process(self, x: Tensor, state: stream.FIRState | None) -> tuple[Tensor, stream.FIRState]:  # noqa: D102
-        return stream.step(self.filter().node, x, state)
+    def process(  # noqa: D102
+        self, x: Tensor, state: stream.FIRState | None, segments: Segments | None = None
+    ) -> tuple[Tensor, stream.FIRState]:
+        return stream.step(self.filter().node, x, state, segments)

@@ -3,7 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from dsptorch.layers.base import Layer, PositionState
+from dsptorch.functional.segments import Segments
+from dsptorch.functional.stream import next_place
+from dsptorch.layers.base import Layer
 from dsptorch.layers.combine import CombinedState
 
 
@@ -73,7 +75,9 @@ class Blend(Layer):
         """The layer's, with the present moment."""
         return self.layer.receptive_field
 
-    def process(self, x: Tensor, state: CombinedState | None) -> tuple[Tensor, CombinedState]:  # noqa: D102
-        y, inner = self.layer.process(x, None if state is None else state.layers[0])
-        position = PositionState.after(x, None if state is None else PositionState(state.position))
-        return torch.addcmul(x, self.gain.to(x.dtype), y - x), CombinedState((inner,), position.position)
+    def process(  # noqa: D102
+        self, x: Tensor, state: CombinedState | None, segments: Segments | None = None
+    ) -> tuple[Tensor, CombinedState]:
+        y, inner = self.layer.process(x, None if state is None else state.layers[0], segments)
+        after = CombinedState((inner,), *next_place(x, state, segments))
+        return torch.addcmul(x, self.gain.to(x.dtype), y - x), after

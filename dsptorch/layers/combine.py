@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from dsptorch.layers.base import Layer, PositionState
+from dsptorch.functional.segments import Segments
+from dsptorch.functional.stream import next_place
+from dsptorch.layers.base import Layer
 from dsptorch.layers.fir import Delay
 
 
@@ -16,10 +18,12 @@ class CombinedState(NamedTuple):
     Attributes:
         layers: The state of each.
         position: The absolute time of the next sample of each row: int64, (batch,).
+        segment: The segment id of the last sample of each row, 0 if there were no ids: int64, (batch,).
     """
 
     layers: tuple[Any, ...]
     position: Tensor
+    segment: Tensor
 
 
 class _Combined(Layer):
@@ -55,10 +59,6 @@ class _Combined(Layer):
 
     def _states(self, state: CombinedState | None) -> tuple[Any, ...]:
         return (None,) * len(self.layers) if state is None else state.layers
-
-    def _state(self, x: Tensor, state: CombinedState | None, states: list[Any]) -> CombinedState:
-        position = None if state is None else PositionState(state.position)
-        return CombinedState(tuple(states), PositionState.after(x, position).position)
 
 
 class Chain(_Combined):
@@ -98,12 +98,14 @@ class Chain(_Combined):
         known = [field for field in fields if field is not None]
         return sum(known) - len(known) + 1 if len(known) == len(fields) else None
 
-    def process(self, x: Tensor, state: CombinedState | None) -> tuple[Tensor, CombinedState]:  # noqa: D102
+    def process(  # noqa: D102
+        self, x: Tensor, state: CombinedState | None, segments: Segments | None = None
+    ) -> tuple[Tensor, CombinedState]:
         y, states = x, []
         for layer, before in zip(self._members, self._states(state), strict=True):
-            y, after = layer.process(y, before)
+            y, after = layer.process(y, before, segments)
             states.append(after)
-        return y, self._state(x, state, states)
+        return y, CombinedState(tuple(states), *next_place(x, state, segments))
 
 
 class Parallel(_Combined):
@@ -158,12 +160,16 @@ class Parallel(_Combined):
             past = max(past, layer.receptive_field - layer.lookahead)
         return past + self.lookahead
 
-    def process(self, x: Tensor, state: CombinedState | None) -> tuple[Tensor, CombinedState]:  # noqa: D102
+    def process(  # noqa: D102
+        self, x: Tensor, state: CombinedState | None, segments: Segments | None = None
+    ) -> tuple[Tensor, CombinedState]:
         results = [
-            layer.process(x, before) for layer, before in zip(self._members, self._states(state), strict=True)
+            layer.process(x, before, segments)
+            for layer, before in zip(self._members, self._states(state), strict=True)
         ]
         y = sum((y for y, _ in results[1:]), results[0][0])
-        return y, self._state(x, state, [after for _, after in results])
+        states = tuple(after for _, after in results)
+        return y, CombinedState(states, *next_place(x, state, segments))
 
 
 class Residual(Parallel):

@@ -7,9 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dsptorch.functional.lfo_routing import grouped_conv, lfo_gate
+from dsptorch.functional.lfo_routing import grouped_conv, lfo_gate, mix_groups
 from dsptorch.functional.lptv import lptv_filter
-from dsptorch.functional.stream import check_history, latest
+from dsptorch.functional.segmented import earlier, segmented_filter
+from dsptorch.functional.segments import Segments
+from dsptorch.functional.stream import check_history, latest, latest_of_run, next_place, with_history
 from dsptorch.functional.validate import check_finite, check_int
 from dsptorch.hyperparams import (
     BoundedHyperparam,
@@ -28,10 +30,12 @@ class LFORoutingState(NamedTuple):
     Attributes:
         history: The last kernel_size - 1 inputs, oldest first: (batch, kernel_size - 1, d_model).
         position: The absolute time of the next sample of each row: int64, (batch,).
+        segment: The segment id of the last sample of each row, 0 if there were no ids: int64, (batch,).
     """
 
     history: Tensor
     position: Tensor
+    segment: Tensor
 
 
 class LFORouting(Layer):
@@ -141,27 +145,34 @@ class LFORouting(Layer):
         """The taps of the convolution."""
         return self.kernel_size
 
-    def process(self, x: Tensor, state: LFORoutingState | None) -> tuple[Tensor, LFORoutingState]:  # noqa: D102
-        batch, time, _ = x.shape
+    def process(  # noqa: D102
+        self, x: Tensor, state: LFORoutingState | None, segments: Segments | None = None
+    ) -> tuple[Tensor, LFORoutingState]:
         memory = self.kernel_size - 1
-        if state is None:
-            seen = F.pad(x, (0, 0, memory, 0))
-            position = torch.zeros(batch, dtype=torch.int64, device=x.device)
-            moments = torch.arange(time, device=x.device).unsqueeze(0)  # one gate for all rows
-        else:
+        if state is not None:
             check_history(state.history, x, memory)
-            seen = torch.cat([state.history, x], 1)
-            position = state.position
-            moments = position.unsqueeze(1) + torch.arange(time, device=x.device)
+        seen = with_history(x, None if state is None else state.history, memory)
+        moments = torch.arange(x.shape[1], device=x.device).unsqueeze(0)  # one gate for all rows
+        if segments is not None:
+            moments = segments.position
+        elif state is not None:
+            moments = state.position.unsqueeze(1) + moments
         gate = self.gate(moments, current(self.gate_temperature))
         opened = (1 - current(self.residual_mix)) * gate.repeat_interleave(self.d_model // self.routes, -1)
         # residual_mix * x + (1 - residual_mix) * (gate * conv + (1 - gate) * x)
         dtype = torch.promote_types(x.dtype, opened.dtype)
-        y = torch.lerp(x.to(dtype), self._convolved(seen).to(dtype), opened.to(dtype))
-        return y.to(x.dtype), LFORoutingState(latest(seen, memory), position + time)
+        y = torch.lerp(x.to(dtype), self._convolved(seen, segments).to(dtype), opened.to(dtype))
+        position, segment = next_place(x, state, segments)
+        history = latest(seen, memory) if segments is None else latest_of_run(seen, memory, position)
+        return y.to(x.dtype), LFORoutingState(history, position, segment)
 
-    def _convolved(self, seen: Tensor) -> Tensor:
+    def _convolved(self, seen: Tensor, segments: Segments | None) -> Tensor:
         """The convolution at the samples after the first kernel_size - 1."""
+        if segments is not None:
+            lags = range(-self.lookahead, self.kernel_size - self.lookahead)
+            if self.depthwise:
+                return segmented_filter(seen, self.weight.unsqueeze(0), lags, segments)
+            return mix_groups([earlier(seen, lag, segments) for lag in lags], self.weight.to(seen.dtype))
         seen = F.pad(seen, (0, 0, 0, self.lookahead))[:, self.lookahead :]
         if self.depthwise:
             taps = self.weight.unsqueeze(0)

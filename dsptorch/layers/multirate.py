@@ -10,6 +10,7 @@ from dsptorch.functional.design import firwin
 from dsptorch.functional.multirate import multirate, multirate_step
 from dsptorch.functional.pattern import Pattern
 from dsptorch.functional.periodic_fir import PeriodicFIR
+from dsptorch.functional.segments import Segments
 from dsptorch.functional.stream import FIRState
 from dsptorch.functional.validate import check_int
 from dsptorch.hyperparams import (
@@ -145,7 +146,9 @@ class Multirate(FilterLayer):
             weights=next(iter(self._weights()), None),
         )
 
-    def process(self, x: Tensor, state: FIRState | None) -> tuple[Tensor, FIRState]:  # noqa: D102
+    def process(  # noqa: D102
+        self, x: Tensor, state: FIRState | None, segments: Segments | None = None
+    ) -> tuple[Tensor, FIRState]:
         run = multirate_step
         if torch.compiler.is_dynamo_compiling():
             from dsptorch.functional.opaque import multirate_step as run  # noqa: PLC0415
@@ -157,6 +160,7 @@ class Multirate(FilterLayer):
             self._factors,
             self._offset,
             self._weights(),
+            () if segments is None else tuple(segments),
         )
         return y, FIRState(*after)
 

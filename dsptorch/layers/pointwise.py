@@ -4,6 +4,7 @@ from abc import abstractmethod
 
 from torch import Tensor, nn
 
+from dsptorch.functional.segments import Segments
 from dsptorch.layers.base import Layer, PositionState
 
 
@@ -29,8 +30,10 @@ class MomentLayer(Layer):
         """1: every moment is treated by itself."""
         return 1
 
-    def process(self, x: Tensor, state: PositionState | None) -> tuple[Tensor, PositionState]:  # noqa: D102
-        return self.apply_moments(x), PositionState.after(x, state)
+    def process(  # noqa: D102
+        self, x: Tensor, state: PositionState | None, segments: Segments | None = None
+    ) -> tuple[Tensor, PositionState]:
+        return self.apply_moments(x), PositionState.after(x, state, segments)
 
 
 class Pointwise(MomentLayer):

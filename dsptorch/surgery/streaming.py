@@ -87,7 +87,7 @@ def streaming(model: nn.Module) -> Iterator[Stream]:
     try:
         for name, layer in layers.items():
             # On the instance, so that the class, and every other model, is as before.
-            layer.forward = _Forward(stream, name)  # type: ignore[method-assign]
+            layer.forward = _Forward(stream, name)  # type: ignore[assignment,method-assign]
         yield stream
     finally:
         for hook in hooks:

@@ -13,6 +13,7 @@ from dsptorch.testing.jacobian import influence_matrix, plot_influence
 from dsptorch.testing.layer import check_layer, contract_tests
 from dsptorch.testing.linear import assert_bounded, assert_linear
 from dsptorch.testing.mutation import assert_no_mutation
+from dsptorch.testing.packing import assert_packs
 from dsptorch.testing.reconstruction import (
     assert_energy_preserving,
     assert_identity,
@@ -36,6 +37,7 @@ __all__ = [
     "assert_length_invariant",
     "assert_linear",
     "assert_no_mutation",
+    "assert_packs",
     "assert_perfect_reconstruction",
     "assert_receptive_field",
     "assert_same",

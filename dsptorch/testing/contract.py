@@ -20,6 +20,7 @@ from dsptorch.testing.invariance import (
 )
 from dsptorch.testing.jitter import jittered
 from dsptorch.testing.mutation import assert_no_mutation
+from dsptorch.testing.packing import assert_packs
 from dsptorch.testing.serialization import assert_serializes
 from dsptorch.testing.streaming import assert_streaming_equals_batch
 from dsptorch.testing.tolerances import assert_close
@@ -175,6 +176,11 @@ def check_streaming(it: Subject) -> None:
     )
 
 
+def check_segments(it: Subject) -> None:
+    """Signals packed into one row do not see each other, and padding is seen by none."""
+    assert_packs(it.moved, it.x[:2, :_LONGEST])
+
+
 def check_state(it: Subject) -> None:
     """The state counts: position is int64, one a row."""
     if it.layer.lookahead:
@@ -240,6 +246,7 @@ CONTRACT: dict[str, Callable[[Subject], None]] = {
     "period": check_period,
     "length": check_length,
     "streaming": check_streaming,
+    "segments": check_segments,
     "state": check_state,
     "mutation": check_mutation,
     "gradients": check_gradients,

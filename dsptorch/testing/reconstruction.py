@@ -114,7 +114,7 @@ def assert_energy_preserving(
         >>> assert_energy_preserving(Delay(4, 3), torch.randn(2, 9, 4))
         >>> assert_energy_preserving(lambda x: 0.99 * x, torch.randn(2, 9, 4))
         Traceback (most recent call last):
-        AssertionError: energy is not kept: row 0 went in with ... and came out with ..., 0.9801 times as much ...
+        AssertionError: energy is not kept: row ... went in with ... and came out with ..., 0.9801 times as much ...
     """
     x = check_example(example)
     known = getattr(model, "receptive_field", None)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,6 +54,7 @@ def off_grid(*shape: int) -> st.SearchStrategy[Tensor]:
 
 SIGNAL = dst.signals((2, 7, 2))
 LAGS = (-1, 0, 2)
+IDS = st.lists(st.integers(-1, 1), min_size=14, max_size=14).map(lambda ids: torch.tensor(ids).reshape(2, 7))
 
 
 def lfilter(x: Tensor, taps: Tensor) -> np.ndarray:
@@ -64,6 +66,38 @@ def lfilter(x: Tensor, taps: Tensor) -> np.ndarray:
 
 def sampled_and_held(x: Tensor, factor: int) -> np.ndarray:
     return x.numpy()[:, np.arange(x.shape[1]) // factor * factor]
+
+
+def runs(ids: Tensor) -> list[tuple[int, int, int]]:
+    """The (row, start, stop) of each run of equal ids."""
+    found = []
+    for row, line in enumerate(ids.tolist()):
+        borders = [0, *(t for t in range(1, len(line)) if line[t] != line[t - 1]), len(line)]
+        found += [(row, start, stop) for start, stop in pairwise(borders)]
+    return found
+
+
+def segments_oracle(ids: Tensor) -> tuple[np.ndarray, ...]:
+    position, following = np.zeros(ids.shape, int), np.zeros(ids.shape, int)
+    for row, start, stop in runs(ids):
+        position[row, start:stop] = np.arange(stop - start)
+        following[row, start:stop] = np.arange(stop - start)[::-1]
+    return position, following, ids.numpy() < 0, position[:, -1] + 1, ids.numpy()[:, -1]
+
+
+def continued_segments(ids: Tensor, cut: int) -> Tensor:
+    """The positions, found in two pieces."""
+    first = f.find_segments(ids[:, :cut], None, ids[:, 0])
+    second = f.find_segments(ids[:, cut:], first.next_position, first.last)
+    return torch.cat([first.position, second.position], 1)
+
+
+def segmented_oracle(ids: Tensor, x: Tensor, weight: Tensor) -> np.ndarray:
+    """Each run by itself."""
+    y = np.zeros(x.shape)
+    for row, start, stop in runs(ids):
+        y[row, start:stop] = lptv_loop(x[row : row + 1, start:stop], weight, LAGS)[0]
+    return y
 
 
 def by_step(x: Tensor, taps: Tensor, cut: int) -> tuple[Tensor, ...]:
@@ -116,10 +150,23 @@ OPERATIONS: dict[str, Operation] = {
         lambda taps: scipy.signal.freqz(taps.numpy(), worN=16)[1].view(float).reshape(-1, 2),
         compiles=False,
     ),
+    "Segments": Operation(
+        lambda ids: tuple(f.Segments(*f.find_segments(ids))),
+        IDS.map(lambda ids: (ids,)),
+        segments_oracle,
+        differentiable=False,
+    ),
     "PeriodicFIR": Operation(
         lambda x, taps: f.PeriodicFIR.compose(f.PeriodicFIR.hold(3), f.PeriodicFIR.fir(taps))(x),
         st.tuples(SIGNAL, numbers(4, 2)),
         lambda x, taps: sampled_and_held(torch.from_numpy(lfilter(x, taps)), 3),
+    ),
+    "find_segments": Operation(
+        continued_segments,
+        st.tuples(IDS, st.integers(0, 7)),
+        lambda ids, _: segments_oracle(ids)[0],
+        differentiable=False,
+        compiles=False,  # on two pieces of any length
     ),
     "firwin": Operation(
         lambda cutoff: f.firwin(9, cutoff.item(), window="hann", dtype=F64),
@@ -180,6 +227,11 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "saw": Operation(
         f.saw, off_grid(6).map(lambda p: (p,)), lambda p: scipy.signal.sawtooth(2 * np.pi * (p.numpy() + 0.5))
+    ),
+    "segmented_filter": Operation(
+        lambda ids, x, weight: f.segmented_filter(x, weight, LAGS, f.find_segments(ids)),
+        st.tuples(IDS, SIGNAL, numbers(2, 3, 2)),
+        segmented_oracle,
     ),
     "sine": Operation(f.sine, off_grid(6).map(lambda p: (p,)), lambda p: np.sin(2 * np.pi * p.numpy())),
     "square": Operation(

@@ -77,6 +77,8 @@ def test_a_missing_derivative_is_caught():
 
 def check_dtype(operation: Operation, case, dtype) -> None:
     """As exact as the dtype of the inputs, and of the result, allow."""
+    if not any(isinstance(v, Tensor) and v.is_floating_point() for v in case):
+        return  # whole numbers are exact
     low = cast(case, dtype)
     for mine, exact in zip(
         as_tuple(operation.call(*low)), as_tuple(operation.call(*cast(low, torch.float64))), strict=True

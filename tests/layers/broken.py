@@ -23,13 +23,13 @@ class Broken(Layer):
         for name, value in declared.items():
             setattr(type(self), name, value)
 
-    def process(self, x, state):
+    def process(self, x, state, segments=None):
         y = (
             self.forward_of(x)
             if self.forward_of
             else sum(w * F.pad(x, (0, 0, k, 0))[:, : x.shape[1]] for k, w in enumerate(self.weight))
         )
-        return y, dsptorch.layers.PositionState.after(x, state)
+        return y, dsptorch.layers.PositionState.after(x, state, segments)
 
 
 def broken(forward_of=None, **declared):

@@ -47,7 +47,7 @@ def test_positions_taken_from_the_first_row_are_caught():
     process = type(layer).process
 
     class OneClock(dsptorch.LFORouting):
-        def process(self, x, state):
+        def process(self, x, state, segments=None):
             if state is not None:
                 state = state._replace(position=state.position[:1].expand_as(state.position))
             return process(self, x, state)

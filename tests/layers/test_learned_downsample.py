@@ -109,10 +109,11 @@ def test_factors_to_eight_stream():
     holds(lambda lengths: check_streams(learned(), lengths), chunk_lengths(50))
 
     class Forgets(Multirate):
-        def process(self, x, state):
+        def process(self, x, state, segments=None):
             return super().process(
                 x,
                 state and state._replace(position=torch.zeros_like(state.position) + state.history.shape[1]),
+                segments,
             )
 
     layer = learned()

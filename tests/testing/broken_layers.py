@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from dsptorch import FIR, Layer, LFORouting, Multirate, PeriodicFIR
 from dsptorch.functional import firwin
+from dsptorch.functional.stream import next_place
 from dsptorch.layers import PositionState
 
 WIDTH, TIME = 4, 24
@@ -24,35 +25,68 @@ def lowpass(**kwargs) -> FIR:
 class ForgetsShortChunks(FIR):
     """Its history is the last chunk, however short: right for chunks at least as long as the filter."""
 
-    def process(self, x, state):
-        y, after = super().process(x, state)
+    def process(self, x, state, segments=None):
+        y, after = super().process(x, state, segments)
         memory = self.receptive_field - 1
         return y, after._replace(history=F.pad(x, (0, 0, memory, 0))[:, -memory:])
 
 
 class PositionRestarts(Multirate):
-    def process(self, x, state):
-        y, after = super().process(x, state and state._replace(position=torch.zeros_like(state.position)))
+    def process(self, x, state, segments=None):
+        y, after = super().process(
+            x, state and state._replace(position=torch.zeros_like(state.position)), segments
+        )
         return y, after
 
 
 class PositionOfTheFirstRow(LFORouting):
-    def process(self, x, state):
+    def process(self, x, state, segments=None):
         if state is not None:
             state = state._replace(position=state.position[:1].expand_as(state.position))
-        return super().process(x, state)
+        return super().process(x, state, segments)
 
 
 class DetachedState(FIR):
-    def process(self, x, state):
-        return super().process(x, state and state._replace(history=state.history.detach()))
+    def process(self, x, state, segments=None):
+        return super().process(x, state and state._replace(history=state.history.detach()), segments)
+
+
+class ReachesIntoItsNeighbour(FIR):
+    def process(self, x, state, segments=None):
+        y, after = super().process(x, state)
+        return y, type(after)(after.history, *next_place(x, state, segments))
+
+
+class CountsOn(LFORouting):
+    """Gates by the time since the row began."""
+
+    def process(self, x, state, segments=None):
+        if segments is not None and state is None:
+            segments = segments._replace(position=torch.arange(x.shape[1]).expand(len(x), -1))
+        return super().process(x, state, segments)
+
+
+class KeepsHistory(FIR):
+    """Right on a whole row; in chunks it takes the samples before the chunk for those of its signal."""
+
+    def process(self, x, state, segments=None):
+        if segments is not None and state is not None:
+            far = segments.position + (segments.position <= torch.arange(x.shape[1])) * state.history.shape[1]
+            segments = segments._replace(position=far)
+        return super().process(x, state, segments)
+
+
+class MultipliesByAMask(nn.Linear):
+    def forward(self, x, segment_ids=None):
+        y = super().forward(x)
+        return y if segment_ids is None else torch.where((segment_ids < 0).unsqueeze(-1), x, y)
 
 
 class WritesIntoItsState(FIR):
     """Keeps the last inputs in one buffer, rolled in place."""
 
-    def process(self, x, state):
-        y, after = super().process(x, state)
+    def process(self, x, state, segments=None):
+        y, after = super().process(x, state, segments)
         if state is not None:
             state.history.copy_(after.history)
             after = after._replace(history=state.history)
@@ -65,17 +99,19 @@ class PositionIsANumber(Layer):
     def __init__(self):
         super().__init__(WIDTH)
 
-    def process(self, x, state):
-        return 2 * x, PositionState((0 if state is None else state.position) + x.shape[1])
+    def process(self, x, state, segments=None):
+        return 2 * x, PositionState(
+            (0 if state is None else state.position) + x.shape[1], x.new_zeros(len(x))
+        )
 
     def step(self, x, state=None):
         return self.process(x, state)
 
 
 class RefusesEmptyChunks(FIR):
-    def process(self, x, state):
+    def process(self, x, state, segments=None):
         x.max()
-        return super().process(x, state)
+        return super().process(x, state, segments)
 
 
 class WritesIntoItsInput(nn.Module):
@@ -171,9 +207,9 @@ class Registered(nn.Module):
 
 
 class GraphBreak(FIR):
-    def process(self, x, state):
+    def process(self, x, state, segments=None):
         torch._dynamo.graph_break()
-        return super().process(x, state)
+        return super().process(x, state, segments)
 
 
 class ReadsAValue(nn.Module):

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dsptorch import FIR, ChannelBottleneck, LFORouting
+from dsptorch import FIR, ChannelBottleneck, LFORouting, Pointwise
 from dsptorch.testing import (
     assert_bounded,
     assert_compiles,
@@ -19,6 +19,7 @@ from dsptorch.testing import (
     assert_length_invariant,
     assert_linear,
     assert_no_mutation,
+    assert_packs,
     assert_perfect_reconstruction,
     assert_receptive_field,
     assert_serializes,
@@ -30,18 +31,22 @@ from tests.testing.broken_layers import (
     TIME,
     WIDTH,
     BufferNotPersistent,
+    CountsOn,
     DetachedParameter,
     DetachedState,
     DrawnOutsideTheStateDict,
     ForgetsShortChunks,
     GraphBreak,
     KeepsALambda,
+    KeepsHistory,
     KeepsItsSignal,
+    MultipliesByAMask,
     OtherWhenCompiled,
     PositionInTheDtype,
     PositionIsANumber,
     PositionOfTheFirstRow,
     PositionRestarts,
+    ReachesIntoItsNeighbour,
     ReadsAValue,
     RefusesEmptyChunks,
     Registered,
@@ -123,6 +128,27 @@ BUGS: dict[str, Bug] = {
     ),
     "an empty chunk that fails": Bug(
         on(assert_streaming_equals_batch), lambda: RefusesEmptyChunks(WIDTH), lowpass, "0 samples long"
+    ),
+    "a filter that reaches into its neighbour": Bug(
+        on(assert_packs), lambda: ReachesIntoItsNeighbour(WIDTH, 4, init="lowpass"), lowpass, "reaches into"
+    ),
+    "a position that counts on in the next signal": Bug(
+        on(assert_packs),
+        lambda: CountsOn(WIDTH, 2).double(),
+        lambda: LFORouting(WIDTH, 2).double(),
+        "a position that goes on",
+    ),
+    "a history that outlives its signal": Bug(
+        on(assert_packs),
+        lambda: KeepsHistory(WIDTH, 4, init="lowpass", dtype=torch.float64),
+        lowpass,
+        "in chunks of",
+    ),
+    "padding that reaches a gradient": Bug(
+        on(assert_packs),
+        lambda: MultipliesByAMask(WIDTH, WIDTH).double(),
+        lambda: Pointwise(nn.Linear(WIDTH, WIDTH), WIDTH).double(),
+        "gradient in parameter",
     ),
     "a mutated argument": Bug(
         on(assert_no_mutation),

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from dsptorch import FIR, Blend, Delay, LFORouting, Multirate
+from dsptorch.functional.stream import next_place
 from dsptorch.testing import check_layer, contract_tests
 from dsptorch.testing.contract import CONTRACT
 from tests.layers.table import LAYERS, WIDTH
@@ -38,30 +39,36 @@ class SaysItIsCausal(FIR):
 
 
 class KnowsTheLength(FIR):
-    def forward(self, x):
-        return super().forward(x) / max(1, x.shape[1])
+    def forward(self, x, segment_ids=None):
+        return super().forward(x, segment_ids) / max(1, x.shape[1])
 
 
 class FailsOnNothing(FIR):
-    def process(self, x, state):
+    def process(self, x, state, segments=None):
         x.max()
-        return super().process(x, state)
+        return super().process(x, state, segments)
+
+
+class IgnoresSegments(FIR):
+    def process(self, x, state, segments=None):
+        y, after = super().process(x, state)
+        return y, type(after)(after.history, *next_place(x, state, segments))
 
 
 class GivesBackItsInput(Delay):
-    def process(self, x, state):
-        return x, super().process(x, state)[1]
+    def process(self, x, state, segments=None):
+        return x, super().process(x, state, segments)[1]
 
 
 class WrongDtype(FIR):
-    def process(self, x, state):
-        y, state = super().process(x, state)
+    def process(self, x, state, segments=None):
+        y, state = super().process(x, state, segments)
         return y.double(), state
 
 
 class WrongBackward(FIR):
-    def process(self, x, state):
-        y, state = super().process(x, state)
+    def process(self, x, state, segments=None):
+        y, state = super().process(x, state, segments)
         return y + (y - y.detach()) * x.detach(), state
 
 
@@ -70,8 +77,8 @@ class Plain(FIR):
 
 
 class BadlyNumbered(FIR):
-    def process(self, x, state):
-        y, state = super().process(x, state)
+    def process(self, x, state, segments=None):
+        y, state = super().process(x, state, segments)
         return y, state._replace(position=state.position.float())
 
 
@@ -87,8 +94,8 @@ def branch(x):
 
 
 class BranchesOnData(FIR):
-    def process(self, x, state):
-        return branch(x), super().process(x, state)[1]
+    def process(self, x, state, segments=None):
+        return branch(x), super().process(x, state, segments)[1]
 
 
 BROKEN = {
@@ -99,6 +106,7 @@ BROKEN = {
     "period": lambda: SaysNoPeriod(WIDTH),
     "length": lambda: KnowsTheLength(WIDTH),
     "streaming": lambda: ForgetsShortChunks(WIDTH, init="lowpass"),
+    "segments": lambda: IgnoresSegments(WIDTH, init="lowpass"),
     "state": lambda: BadlyNumbered(WIDTH),
     "mutation": lambda: GivesBackItsInput(WIDTH, 0),
     "gradients": lambda: WrongBackward(WIDTH),
@@ -111,7 +119,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("name", CONTRACT)
 def test_each_part_of_the_contract_is_checked(name):
-    with pytest.raises(AssertionError, match=rf"breaks \d+ of 14 promises:(\n|.)*- {name}: "):
+    with pytest.raises(AssertionError, match=rf"breaks \d+ of 15 promises:(\n|.)*- {name}: "):
         check_layer(BROKEN[name](), skip=CONTRACT.keys() - {name})
 
 
@@ -125,13 +133,13 @@ def test_each_part_of_the_contract_is_checked(name):
     ],
 )
 def test_bugs_of_streaming(layer):
-    with pytest.raises(AssertionError, match=r"breaks 1 of 14 promises:\n- streaming: "):
+    with pytest.raises(AssertionError, match=r"breaks \d of 15 promises:\n- streaming: "):
         check_layer(layer(), skip=SLOW | {"mutation"})
 
 
 def test_all_that_is_broken_is_said():
     with pytest.raises(
-        AssertionError, match=r"breaks 2 of 14 promises:\n- gradients: no grad.*\n- serializes: "
+        AssertionError, match=r"breaks 2 of 15 promises:\n- gradients: no grad.*\n- serializes: "
     ):
         check_layer(type("Both", (UnusedParameter, KeepsALambda), {})(WIDTH), skip=SLOW)
 

@@ -1,0 +1,149 @@
+"""Padding and packing: signals that share a row. That each layer keeps them apart is in the contract."""
+
+import pytest
+import torch
+from torch import nn
+
+from dsptorch import FIR, Chain, LFORouting, Multirate, PeriodicFIR, segmented
+from dsptorch.testing import assert_packs
+from tests.layers.table import CAUSAL, LAYERS, WIDTH, build, signal
+from tests.tolerances import assert_close, assert_same
+
+IDS = torch.tensor([[-1, -1, 0, 0, 0, 0, 0, 1, 1, 1, 1, -1], [3, 3, 3, 3, 3, 3, 3, 3, 3, -1, 3, 3]])
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_signals_in_a_row_do_not_see_each_other(name, seed):
+    assert_packs(build(name), signal(3, 45, seed=seed), seed=seed, gradients=False)
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_a_row_padded_on_the_left_equals_the_row_alone(name):
+    layer, x = build(name), signal(2, 12)
+    ids = torch.tensor([[-1] * 5 + [0] * 7, [0] * 12])
+    y = layer(x, ids)
+    assert_close(y[0, 5:], layer(x[:1, 5:])[0])
+    assert_close(y[1], layer(x[1:])[0])
+    assert_same(y[0, :5], x[0, :5])
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_one_signal_is_as_without_ids(name):
+    layer, x = build(name), signal(2, 12)
+    assert_close(layer(x, torch.zeros(2, 12, dtype=torch.int64)), layer(x))
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_steps_with_and_without_ids_alternate(name):
+    """A step without ids goes on with the present signal; one whose id is that of the last chunk too."""
+    layer, x = build(name), signal(2, 18)
+    y1, state = layer.step(x[:, :5], None, torch.tensor([[0, 0, 1, 1, 1], [2, 2, 2, 2, 2]]))
+    y2, state = layer.step(x[:, 5:9], state)
+    y3, state = layer.step(x[:, 9:9], state, torch.zeros(2, 0, dtype=torch.int64))
+    y4, state = layer.step(x[:, 9:], state, torch.tensor([[1] * 9, [0] * 9]))
+    whole = torch.tensor([[0] * 2 + [1] * 16, [2] * 9 + [0] * 9])
+    assert_close(torch.cat([y1, y2, y3, y4], 1), layer(x, whole))
+    assert state.position.tolist() == [16, 9]
+
+
+@pytest.mark.parametrize("make", [lambda: FIR(WIDTH, 5, init="lowpass"), lambda: LFORouting(WIDTH)])
+def test_the_infinite_stays_in_its_signal(make):
+    layer, x = make().double(), signal(2, 12)
+    expected = layer(x, IDS)[0, 7:11]
+    x[0, 3] = torch.inf
+    assert_same(layer(x, IDS)[0, 7:11], expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("name", ["Multirate", "LFORouting", "Chain", "ChannelBottleneck"])
+def test_half_precision(name, dtype):
+    layer, x = build(name, dtype), signal(2, 12, dtype)
+    y = layer(x, IDS)
+    assert y.dtype == dtype
+    assert_close(y[0, 2:7], layer(x[:1, 2:7])[0])
+
+
+@pytest.mark.parametrize("name", ["FIR delays", "Multirate", "Multirate levels", "LFORouting", "Chain"])
+def test_compiles_to_one_graph(name):
+    torch._dynamo.reset()
+    layer, x = build(name, torch.float32), signal(2, 12, torch.float32).requires_grad_()
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    y = compiled(x, IDS)
+    assert_close(y, layer(x, IDS))
+    ours = torch.autograd.grad(y.square().sum(), [x, *layer.parameters()])
+    expected = torch.autograd.grad(layer(x, IDS).square().sum(), [x, *layer.parameters()])
+    for mine, its in zip(ours, expected, strict=True):
+        assert_close(mine, its)
+
+
+class Model(nn.Module):
+    """A layer to which nobody hands ids."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(WIDTH, WIDTH), Chain(Multirate(WIDTH), LFORouting(WIDTH)))
+
+    def forward(self, x):
+        return self.body(x)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_context_reaches_the_layers_of_a_model(compiled):
+    torch._dynamo.reset()
+    model, x = Model(), signal(2, 12, torch.float32)
+    run = torch.compile(model, fullgraph=True, backend="aot_eager") if compiled else model
+    plain = run(x)
+    with segmented(IDS):
+        y = run(x)
+        with segmented(None):
+            assert_close(run(x), plain)
+        assert_close(run(x[:, -4:]), model.body[1](model.body[0](x[:, -4:]), IDS[:, -4:]))
+    assert_close(y[0, 2:7], model(x[:1, 2:7])[0])
+    assert not torch.allclose(y, plain)
+    assert_close(run(x), plain)  # it ends with its block
+
+
+def test_ids_that_are_given_win_over_the_context():
+    layer, x = build("Multirate"), signal(2, 12)
+    with segmented(IDS):
+        y = layer(x, torch.zeros_like(IDS))
+    assert_close(y, layer(x))
+
+
+def test_the_context_is_of_this_thread():
+    import threading
+
+    layer, x, found = build("Multirate"), signal(2, 12), []
+    with segmented(IDS):
+        thread = threading.Thread(target=lambda: found.append(layer(x)))
+        thread.start()
+        thread.join()
+    assert_same(found[0], layer(x))
+
+
+def test_a_filter_by_itself():
+    filter_, x = PeriodicFIR.hold(2) @ PeriodicFIR.fir(torch.ones(3) / 3), signal(2, 12, torch.float32)
+    y, state = filter_.step(x[:, :6], None, IDS[:, :6])
+    z, _ = filter_.step(x[:, 6:], state, IDS[:, 6:])
+    y = torch.cat([y, z], 1)
+    assert_close(y[0, 2:7], filter_(x[:1, 2:7])[0])
+    assert_close(y[1, 10:], filter_(x[1:, 10:])[0])
+
+
+@pytest.mark.parametrize(
+    ("ids", "error", "says"),
+    [
+        (torch.zeros(2, 12), TypeError, r"integers, one a sample, got a torch.float32 .* mask.long\(\) - 1"),
+        ([[0] * 12] * 2, TypeError, "must be a tensor of integers"),
+        (torch.ones(2, 12, dtype=torch.bool), TypeError, r"got torch.bool; .* mask.long\(\) - 1"),
+        (torch.zeros(12, dtype=torch.int64), ValueError, r"\(2, 12\), got \(12,\)"),
+        (torch.zeros(2, 11, dtype=torch.int64), ValueError, r"\(2, 12\), got \(2, 11\)"),
+    ],
+)
+def test_refuses(ids, error, says):
+    layer, x = build("Multirate"), signal(2, 12)
+    with pytest.raises(error, match=says):
+        layer(x, ids)
+    with pytest.raises(error, match=says):
+        layer.step(x, None, ids)
