@@ -38,7 +38,7 @@ def find_segments(
     Args:
         segment_ids: The id of each sample, any integers; negative ones are padding.
         position: The absolute time of each row's next sample; None is 0.
-        last: The id of the last sample of the chunk before; None begins a run with the chunk.
+        last: The id of the last sample of the chunk before; None if there was none.
 
     Shape:
         segment_ids: (batch, time). position, last: (batch,).
@@ -54,10 +54,9 @@ def find_segments(
         tensor([[2, 3, 0]])
     """
     batch, time = segment_ids.shape
-    if position is None:
-        position = segment_ids.new_zeros(batch)
-    before = segment_ids[:, :1] if last is None else last.unsqueeze(1)
-    ids = torch.cat([before, segment_ids], 1)
+    position = segment_ids.new_zeros(batch) if position is None else position
+    last = segment_ids.new_zeros(batch) if last is None else last  # any id will do: at position 0 a run begins
+    ids = torch.cat([last.unsqueeze(1), segment_ids], 1)
     begins = ids[:, 1:] != ids[:, :-1]
     times = torch.arange(time, device=segment_ids.device).expand(batch, -1)
     # The first run began `position` samples before the chunk.

@@ -166,7 +166,7 @@ class LFORouting(Layer):
         history = latest(seen, memory) if segments is None else latest_of_run(seen, memory, position)
         return y.to(x.dtype), LFORoutingState(history, position, segment)
 
-    def _convolved(self, seen: Tensor, segments: Segments | None) -> Tensor:
+    def _convolved(self, seen: Tensor, segments: Segments | None = None) -> Tensor:
         """The convolution at the samples after the first kernel_size - 1."""
         if segments is not None:
             lags = range(-self.lookahead, self.kernel_size - self.lookahead)
