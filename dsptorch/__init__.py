@@ -21,7 +21,7 @@ from dsptorch.layers import (
     segmented,
 )
 from dsptorch.meta import MetaController
-from dsptorch.surgery import bind, find, insert, remove, streaming, unbind
+from dsptorch.surgery import bind, find, fold, insert, remove, streaming, unbind
 
 __version__ = "0.1.0"
 
@@ -42,6 +42,7 @@ __all__ = [
     "Residual",
     "bind",
     "find",
+    "fold",
     "insert",
     "named_hyperparams",
     "param_groups",

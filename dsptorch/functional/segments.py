@@ -55,7 +55,9 @@ def find_segments(
     """
     batch, time = segment_ids.shape
     position = segment_ids.new_zeros(batch) if position is None else position
-    last = segment_ids.new_zeros(batch) if last is None else last  # any id will do: at position 0 a run begins
+    last = (
+        segment_ids.new_zeros(batch) if last is None else last
+    )  # any id will do: at position 0 a run begins
     ids = torch.cat([last.unsqueeze(1), segment_ids], 1)
     begins = ids[:, 1:] != ids[:, :-1]
     times = torch.arange(time, device=segment_ids.device).expand(batch, -1)

@@ -6,6 +6,8 @@ from dsptorch.layers.channel_bottleneck import ChannelBottleneck
 from dsptorch.layers.combine import Chain, CombinedState, Parallel, Residual
 from dsptorch.layers.context import segmented
 from dsptorch.layers.fir import FIR, Delay
+from dsptorch.layers.fixed import FixedFilter
+from dsptorch.layers.fold import fold_layer
 from dsptorch.layers.lfo_routing import LFORouting, LFORoutingState
 from dsptorch.layers.multirate import Multirate
 from dsptorch.layers.pointwise import Pointwise
@@ -18,6 +20,7 @@ __all__ = [
     "CombinedState",
     "Delay",
     "FilterLayer",
+    "FixedFilter",
     "LFORouting",
     "LFORoutingState",
     "Layer",
@@ -26,5 +29,6 @@ __all__ = [
     "Pointwise",
     "PositionState",
     "Residual",
+    "fold_layer",
     "segmented",
 ]

@@ -97,30 +97,32 @@ class ChannelBottleneck(MomentLayer):
         return torch.addcmul(x, self.up(hidden).to(x.dtype), gain.to(x.dtype))
 
     @torch.no_grad()
-    def compact(self) -> "ChannelBottleneck":
-        """Return a layer cut to the nearest whole width, at least 1, with `bottleneck_ratio` a number.
+    def compact(self, least: float = 0.5) -> "ChannelBottleneck":
+        """Return a layer cut to fewer hidden units, at least 1, with `bottleneck_ratio` a number.
 
-        The units that stay keep their place in the mask, as a gain of their output weights; those whose weight
-        in the mask is under 1/2 go. So the result differs by the tail of the mask, which is largest (half a
-        unit) for a width halfway between two numbers. A layer whose ratio is a number already is copied.
+        The units that stay keep their weight in the mask, as a gain of their output weights. So the result differs
+        by what is cut off: with the default, the nearest whole width, that is most (half a unit) for a width
+        halfway between two numbers. A layer whose ratio is a number already is copied.
+
+        Args:
+            least: Units whose weight in the mask is less go; in [0, 1]. A small one, 1e-7 say, leaves the result
+                equal to rounding, and the layer some units wider.
         """
-        ratio = self.bottleneck_ratio
-        learned = isinstance(ratio, BoundedHyperparam)
-        if isinstance(ratio, BoundedHyperparam):
-            ratio = max(1, round(ratio.value.item() * self.d_model)) / self.d_model
+        learned = isinstance(self.bottleneck_ratio, BoundedHyperparam)
         weight = self.down.weight
+        mask = self._mask() if learned else torch.ones_like(self.down.bias)
+        units = max(1, int((mask >= least).sum()))
         small = ChannelBottleneck(
             self.d_model,
-            bottleneck_ratio=ratio,
+            bottleneck_ratio=units / self.d_model,
             residual_mix=copy.deepcopy(self.residual_mix),
             device=weight.device,
             dtype=weight.dtype,
         )
-        units = small.down.out_features
         small.norm.load_state_dict(self.norm.state_dict())
         small.down.weight.copy_(weight[:units])
         small.down.bias.copy_(self.down.bias[:units])
-        small.up.weight.copy_(self.up.weight[:, :units] * (self._mask()[:units] if learned else 1.0))
+        small.up.weight.copy_(self.up.weight[:, :units] * mask[:units])
         small.up.bias.copy_(self.up.bias)
         small.residual_weight.copy_(self.residual_weight)
         return small.train(self.training)

@@ -47,13 +47,14 @@ class _Combined(Layer):
         self.layers = nn.ModuleList(layers)
 
     @property
-    def _members(self) -> list[Layer]:
+    def members(self) -> list[Layer]:
+        """The layers, first to last."""
         return [layer for layer in self.layers if isinstance(layer, Layer)]
 
     @property
     def period(self) -> int | None:
         """The least common multiple; None if any is None."""
-        periods = [layer.period for layer in self._members]
+        periods = [layer.period for layer in self.members]
         known = [period for period in periods if period is not None]
         return lcm(*known) if len(known) == len(periods) else None
 
@@ -84,17 +85,17 @@ class Chain(_Combined):
     @property
     def lookahead(self) -> int:
         """The sum."""
-        return sum(layer.lookahead for layer in self._members)
+        return sum(layer.lookahead for layer in self.members)
 
     @property
     def delay(self) -> int:
         """The sum."""
-        return sum(layer.delay for layer in self._members)
+        return sum(layer.delay for layer in self.members)
 
     @property
     def receptive_field(self) -> int | None:
         """The sum, less the samples counted twice; None if any is None."""
-        fields = [layer.receptive_field for layer in self._members]
+        fields = [layer.receptive_field for layer in self.members]
         known = [field for field in fields if field is not None]
         return sum(known) - len(known) + 1 if len(known) == len(fields) else None
 
@@ -102,7 +103,7 @@ class Chain(_Combined):
         self, x: Tensor, state: CombinedState | None, segments: Segments | None = None
     ) -> tuple[Tensor, CombinedState]:
         y, states = x, []
-        for layer, before in zip(self._members, self._states(state), strict=True):
+        for layer, before in zip(self.members, self._states(state), strict=True):
             y, after = layer.process(y, before, segments)
             states.append(after)
         return y, CombinedState(tuple(states), *next_place(x, state, segments))
@@ -143,7 +144,7 @@ class Parallel(_Combined):
     @property
     def lookahead(self) -> int:
         """The greatest; a branch that is delayed counts as if it were not."""
-        return max(layer.lookahead for layer in self._members)
+        return max(layer.lookahead for layer in self.members)
 
     @property
     def delay(self) -> int:
@@ -154,7 +155,7 @@ class Parallel(_Combined):
     def receptive_field(self) -> int | None:
         """From the furthest past to the furthest future of any branch; None if any is None."""
         past = 0
-        for layer in self._members:
+        for layer in self.members:
             if layer.receptive_field is None:
                 return None
             past = max(past, layer.receptive_field - layer.lookahead)
@@ -165,7 +166,7 @@ class Parallel(_Combined):
     ) -> tuple[Tensor, CombinedState]:
         results = [
             layer.process(x, before, segments)
-            for layer, before in zip(self._members, self._states(state), strict=True)
+            for layer, before in zip(self.members, self._states(state), strict=True)
         ]
         y = sum((y for y, _ in results[1:]), results[0][0])
         states = tuple(after for _, after in results)

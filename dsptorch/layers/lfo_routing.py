@@ -209,7 +209,8 @@ class _Gate(nn.Module):
         self.bias.zero_()
 
     def forward(self, moments: Tensor, temperature: float | Tensor) -> Tensor:
-        return lfo_gate(moments, self.freq(), self.phase, self.amplitude, self.bias, temperature)
+        freq = torch.as_tensor(current(self.freq), device=moments.device)
+        return lfo_gate(moments, freq, self.phase, self.amplitude, self.bias, temperature)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "_Gate":
         super()._apply(at_least_float32(fn), recurse)  # type: ignore[no-untyped-call]

@@ -2,7 +2,8 @@
 
 from dsptorch.surgery.bind import bind, unbind
 from dsptorch.surgery.find import find
+from dsptorch.surgery.fold import fold
 from dsptorch.surgery.insert import insert, remove
 from dsptorch.surgery.streaming import Stream, streaming
 
-__all__ = ["Stream", "bind", "find", "insert", "remove", "streaming", "unbind"]
+__all__ = ["Stream", "bind", "find", "fold", "insert", "remove", "streaming", "unbind"]

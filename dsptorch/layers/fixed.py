@@ -1,0 +1,70 @@
+"""Filters with constant taps: what other layers fold into for inference."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from dsptorch.functional.nodes import Fir, weights
+from dsptorch.functional.pattern import Pattern
+from dsptorch.functional.periodic_fir import PeriodicFIR
+from dsptorch.functional.taps import Taps
+from dsptorch.hyperparams import at_least_float32
+from dsptorch.layers.base import FilterLayer
+
+
+class FixedFilter(FilterLayer):
+    """A periodic filter with constant taps.
+
+        y[t, c] = sum_i  weight[t mod P, i, c] * x[t - lags[i], c]
+
+    Layers that are such filters fold into one: see `dsptorch.fold`.
+
+    Args:
+        filter_: The filter, with weights on one device; the taps are computed now, without a gradient.
+        d_model: The width.
+        delay: By how many samples the output is declared to be late.
+
+    Attributes:
+        weight: The taps, (period, lags, d_model or 1): a buffer that stays float32 at least.
+
+    Shape:
+        (batch, time, d_model) -> the same shape and dtype.
+
+    Example:
+        >>> low = PeriodicFIR.fir(torch.ones(4) / 4)
+        >>> FixedFilter(PeriodicFIR.hold(2) @ low, 8)
+        FixedFilter(8, period=2, taps=5, lookahead=0)
+    """
+
+    weight: Tensor
+
+    def __init__(self, filter_: PeriodicFIR, d_model: int, *, delay: int = 0) -> None:
+        super().__init__(d_model)
+        self._delay = delay
+        with torch.no_grad():
+            node = filter_.folded().node
+        (weight,) = weights(node)
+        self._pattern = node.pattern
+        self.register_buffer("weight", weight.clone())
+
+    @property
+    def delay(self) -> int:
+        """The declared delay in samples."""
+        return self._delay
+
+    @property
+    def pattern(self) -> Pattern:  # noqa: D102
+        return self._pattern
+
+    def filter(self) -> PeriodicFIR:
+        """The layer as a filter."""
+        return PeriodicFIR(Fir(Taps(self.weight, self._pattern)))
+
+    def extra_repr(self) -> str:  # noqa: D102
+        lags = len(self._pattern.lags)
+        return f"{self.d_model}, period={self.period}, taps={lags}, lookahead={self.lookahead}"
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "FixedFilter":
+        super()._apply(at_least_float32(fn), recurse)  # type: ignore[no-untyped-call]
+        return self

@@ -1,0 +1,185 @@
+"""Folded for inference, a layer or a model gives the same numbers with less."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from dsptorch import (
+    FIR,
+    Blend,
+    BoundedHyperparam,
+    Chain,
+    ChannelBottleneck,
+    Delay,
+    Layer,
+    LFORouting,
+    Multirate,
+    Parallel,
+    Residual,
+    find,
+    fold,
+    insert,
+    named_hyperparams,
+    remove,
+    streaming,
+)
+from dsptorch.layers import FixedFilter, fold_layer
+from dsptorch.testing import assert_causal, assert_streaming_equals_batch
+from tests.layers.table import CAUSAL, LAYERS, WIDTH, build, signal
+from tests.surgery.models import check_unchanged, model, snapshot
+from tests.tolerances import assert_close
+
+each = pytest.mark.parametrize("name", LAYERS)
+
+
+def check(layer, folded):
+    x = signal(2, 40)
+    assert_close(folded(x), layer(x))
+    assert folded.lookahead <= layer.lookahead
+    assert folded.delay == layer.delay
+    assert not any(parameter.requires_grad for parameter in folded.parameters())
+    assert all(hyperparam.integer for _, hyperparam in named_hyperparams(folded))
+
+
+@each
+def test_a_folded_layer_gives_the_same_numbers(name):
+    layer = build(name)
+    before = copy.deepcopy(layer.state_dict())
+    folded = fold(layer)
+    check(layer, folded)
+    assert all(torch.equal(value, before[key]) for key, value in layer.state_dict().items())
+    with torch.no_grad():  # they share nothing
+        for parameter in layer.parameters():
+            parameter.add_(1)
+    if list(layer.parameters()) and any(True for _ in folded.buffers()):
+        with pytest.raises(AssertionError):
+            check(layer, folded)
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_a_folded_layer_streams(name):
+    assert_streaming_equals_batch(fold(build(name)), signal(), gradients=False)
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_a_stream_goes_over_to_the_folded_layer(name):
+    layer, x = build(name), signal()
+    folded = fold_layer(layer, keep_states=True)
+    y, state = layer.step(x[:, :7])
+    z, state = folded.step(x[:, 7:13], state)
+    u, _ = layer.step(x[:, 13:], state)
+    assert_close(torch.cat([y, z, u], 1), layer(x))
+
+
+@pytest.mark.parametrize(
+    ("layer", "taps"),
+    [
+        (Chain(FIR(WIDTH, 3), Multirate(WIDTH)), 13),
+        (Chain(FIR(WIDTH, 3), FIR(WIDTH, 2), Delay(WIDTH, 4)), 4),
+        (Residual(FIR(WIDTH, 3)), 3),
+        (Parallel(FIR(WIDTH, 3), Delay(WIDTH, 5)), 3),
+        (Blend(Chain(FIR(WIDTH, 3), FIR(WIDTH, 2))), 4),
+        (Chain(Residual(FIR(WIDTH, 2)), Residual(FIR(WIDTH, 2))), 3),
+        (Parallel(FIR(WIDTH, 3, causal=False), FIR(WIDTH, 2)), 3),
+    ],
+)
+def test_neighbours_become_one_filter(layer, taps):
+    folded = fold(layer)
+    assert isinstance(folded, FixedFilter)
+    assert folded.weight.shape[1] == taps
+    assert_close(folded(signal(dtype=torch.float32)), layer(signal(dtype=torch.float32)))
+
+
+def test_what_looks_ahead_is_not_chained_into_one():
+    """Between its filters a chain drops what lies beyond the ends; the product does not."""
+    layer = Chain(FIR(WIDTH, 3, init="lowpass", causal=False), FIR(WIDTH, 3, init="lowpass", causal=False))
+    folded = fold(layer)
+    assert isinstance(folded, Chain)
+    assert_close(folded(signal(dtype=torch.float32)), layer(signal(dtype=torch.float32)))
+    product = FixedFilter(layer.layers[1].filter() @ layer.layers[0].filter(), WIDTH)
+    with pytest.raises(AssertionError):
+        assert_close(product(signal(dtype=torch.float32)), layer(signal(dtype=torch.float32)))
+
+
+def test_only_the_cheaper_form_is_taken():
+    assert isinstance(fold(Chain(Multirate(WIDTH, 2), Multirate(WIDTH, 4))), FixedFilter)
+    assert isinstance(fold(Chain(Multirate(WIDTH, 7), Multirate(WIDTH, 8))), Chain)  # together 56 phases
+    nested = Multirate(WIDTH, levels=4)
+    assert isinstance(fold(nested), Multirate)
+    assert isinstance(fold_layer(nested, keep_states=True), FixedFilter)
+
+
+def test_what_is_no_filter_stays_between():
+    folded = fold(Chain(FIR(WIDTH, 3), FIR(WIDTH, 3), LFORouting(WIDTH), FIR(WIDTH, 2), FIR(WIDTH, 2)))
+    assert [type(layer) for layer in folded.layers] == [FixedFilter, LFORouting, FixedFilter]
+
+
+@pytest.mark.parametrize("ratio", [0.16, 0.2511, 0.3, 0.34])
+def test_a_bottleneck_keeps_the_units_that_count(ratio):
+    torch.manual_seed(0)
+    layer = ChannelBottleneck(64, bottleneck_ratio=BoundedHyperparam(ratio, 0.15, 0.35))
+    folded, x = fold(layer), torch.randn(2, 9, 64)
+    assert_close(folded(x), layer(x))
+    assert folded.down.out_features <= layer.down.out_features
+    if ratio < 0.2:
+        assert folded.down.out_features < layer.down.out_features
+        with pytest.raises(AssertionError):
+            assert_close(layer.compact()(x), layer(x))
+
+
+def test_a_model_with_insertions():
+    m = model().double()
+    insert(m, "blocks.*", lambda _: Chain(FIR(WIDTH, 3, init="delays"), Multirate(WIDTH)))
+    insert(m, "recurrent", lambda _: LFORouting(WIDTH), position="after")
+    m.double()
+    before = snapshot(m.float())
+    folded = fold(m)
+    check_unchanged(m, before)
+    x = signal(dtype=torch.float32)
+    assert_close(folded(x), m(x))
+    assert set(find(folded, Layer)) == {*(f"blocks.{i}.dsp_before" for i in range(3)), "recurrent.dsp_after"}
+    assert not list(named_hyperparams(folded))
+    assert_causal(folded, x)
+    with torch.no_grad():  # the weights of the rest are copies
+        m.head.weight.zero_()
+    assert not torch.allclose(folded(x), m(x))
+    remove(folded)
+    assert_close(folded(x), model()(x))
+
+
+def test_a_folded_model_streams_trains_not_and_saves():
+    m = nn.Sequential(Chain(FIR(WIDTH, 3, init="delays"), Multirate(WIDTH)), nn.Linear(WIDTH, WIDTH))
+    folded, x = fold(m), signal(dtype=torch.float32)
+    with streaming(folded):
+        y = torch.cat([folded(chunk) for chunk in x.split(3, 1)], 1)
+    assert_close(y, m(x))
+    other = fold(nn.Sequential(Chain(FIR(WIDTH, 3), Multirate(WIDTH)), nn.Linear(WIDTH, WIDTH)))
+    other.load_state_dict(folded.state_dict())
+    assert_close(other(x), m(x))
+    assert_close(folded.bfloat16()(x.bfloat16()), m(x).bfloat16())
+    assert folded[0].weight.dtype == torch.float32
+
+
+def test_a_layer_in_two_places_stays_one():
+    layer = Multirate(WIDTH)
+    folded = fold(nn.Sequential(layer, nn.GELU(), layer))
+    assert folded[0] is folded[2]
+    assert isinstance(folded[0], FixedFilter)
+
+
+def test_a_layer_of_yours_folds_as_you_say():
+    class Mine(FIR):
+        pass
+
+    @fold_layer.register
+    def _(layer: Mine, *, keep_states=False):
+        return Delay(layer.d_model, 1)
+
+    assert isinstance(fold(nn.Sequential(Mine(WIDTH)))[0], Delay)
+
+
+def test_refuses_a_model_without_layers():
+    with pytest.raises(ValueError, match="Linear has no dsptorch layer to fold"):
+        fold(nn.Linear(2, 2))
