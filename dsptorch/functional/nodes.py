@@ -89,10 +89,10 @@ class Fir(Node):
 
     def __init__(self, taps: Taps) -> None:
         super().__init__(taps.pattern, taps.weight.shape[-1], taps.pattern.lookahead, float("inf"))
-        self._taps = taps
+        self.taps = taps
 
     def folded(self, run: Run) -> Taps:  # noqa: D102
-        weight = self._taps.weight
+        weight = self.taps.weight
         return Taps(weight.to(torch.promote_types(weight.dtype, torch.float32)), self.pattern)
 
     def cascaded(self, x: Tensor, run: Run) -> Tensor:  # noqa: D102
@@ -276,7 +276,7 @@ def evaluate(node: Node, x: Tensor, fold: bool | None = None, start: Tensor | No
     period = node.pattern.period
     before = (node.margin + period - 1) // period * period
     y = run.filter(node, F.pad(x.to(dtype), (0, 0, before, node.margin)))
-    return y[:, before : before + x.shape[1]].to(x.dtype)
+    return y[:, before : before + x.shape[1]].to(x.dtype).contiguous()
 
 
 def weights(node: Node) -> list[Tensor]:

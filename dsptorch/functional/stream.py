@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dsptorch.functional.hold_mix import runs_at_any_phase
-from dsptorch.functional.nodes import Node, Run, evaluate
+from dsptorch.functional.nodes import Fir, Node, Run, evaluate
 from dsptorch.functional.segmented import segmented_filter
 from dsptorch.functional.segments import Segments
 
@@ -42,7 +42,10 @@ def step(
     if state is None:
         return evaluate(node, x), FIRState(latest(x, memory), *place)
     seen = torch.cat([state.history, x], 1)
-    y = _evaluate_from(node, seen, state.position - memory)[:, memory:]
+    if x.shape[1] == 1 and isinstance(node, Fir):
+        y = _one_sample(node, seen, state.position)
+    else:
+        y = _evaluate_from(node, seen, state.position - memory)[:, memory:].contiguous()
     return y, FIRState(latest(seen, memory), *place)
 
 
@@ -79,6 +82,19 @@ def latest_of_run(seen: Tensor, memory: int, position: Tensor) -> Tensor:
     return torch.where(known, kept, torch.zeros((), dtype=kept.dtype, device=kept.device))
 
 
+def _one_sample(node: Fir, seen: Tensor, position: Tensor, known: Tensor | None = None) -> Tensor:
+    """The output for the last sample of each row, at its position, in a few operations whatever the taps."""
+    weight, memory = node.taps.weight, seen.shape[1] - 1
+    if not node.pattern.lags:
+        return torch.zeros_like(seen[:, memory:])
+    met = torch.stack([seen[:, memory - lag] for lag in node.pattern.lags], 1)
+    if known is not None:
+        met = torch.where(known.unsqueeze(-1), met, torch.zeros((), dtype=met.dtype, device=met.device))
+    dtype = torch.promote_types(torch.promote_types(weight.dtype, seen.dtype), torch.float32)
+    taps = weight[position.remainder(weight.shape[0])] if weight.shape[0] > 1 else weight
+    return (taps.to(dtype) * met.to(dtype)).sum(1, keepdim=True).to(seen.dtype)
+
+
 def _step_segments(
     node: Node, x: Tensor, state: FIRState | None, segments: Segments
 ) -> tuple[Tensor, FIRState]:
@@ -86,7 +102,12 @@ def _step_segments(
     dtype = torch.promote_types(x.dtype, torch.float32)
     taps = Run(x.new_empty((), dtype=dtype)).taps(node)
     seen = with_history(x, None if state is None else state.history, memory)
-    y = segmented_filter(seen, taps.weight, taps.pattern.lags, segments)
+    if x.shape[1] == 1 and taps.pattern.lags and not taps.pattern.lookahead:
+        # Of a run's samples before its first, none is known.
+        known = torch.stack([segments.position[:, 0] >= lag for lag in taps.pattern.lags], 1)
+        y = _one_sample(Fir(taps), seen, segments.position[:, 0], known)
+    else:
+        y = segmented_filter(seen, taps.weight, taps.pattern.lags, segments)
     position, segment = next_place(x, state, segments)
     return y, FIRState(latest_of_run(seen, memory, position), position, segment)
 

@@ -11,7 +11,7 @@ from dsptorch.functional.pattern import Pattern
 from dsptorch.functional.periodic_fir import PeriodicFIR
 from dsptorch.functional.segments import Segments, check_segment_ids, find_segments
 from dsptorch.functional.validate import check_int, check_signal
-from dsptorch.layers.context import present_segment_ids
+from dsptorch.layers.context import current_call
 
 
 class PositionState(NamedTuple):
@@ -96,6 +96,12 @@ class Layer(nn.Module, ABC):
             TypeError, ValueError: If x or segment_ids is not such a tensor.
         """
         self._check(x)
+        if current_call().continues and (self.receptive_field, self.period) != (1, 1):
+            raise ValueError(
+                f"{type(self).__name__} is in a model that was called with a cache of the tokens before these, whose "
+                "history it would lose; call the model within dsptorch.streaming(model), or with the whole sequence "
+                "and no cache (use_cache=False)"
+            )
         return self._run(x, None, segment_ids)[0]
 
     def step(self, x: Tensor, state: Any = None, segment_ids: Tensor | None = None) -> tuple[Tensor, Any]:
@@ -129,10 +135,12 @@ class Layer(nn.Module, ABC):
 
     def _run(self, x: Tensor, state: Any, segment_ids: Tensor | None) -> tuple[Tensor, Any]:
         if segment_ids is None:
-            segment_ids = present_segment_ids(x.shape[1])
+            segment_ids = current_call().segment_ids
         if segment_ids is None:
             return self.process(x, state)
         ids = check_segment_ids(segment_ids, x)
+        if _is_one_signal(ids, state):
+            return self.process(x, state)
         place = (None, None) if state is None else (state.position, state.segment)
         found = find_segments(ids, *place)
         padding = found.padding.unsqueeze(-1)
@@ -142,6 +150,13 @@ class Layer(nn.Module, ABC):
 
     def _check(self, x: Tensor) -> None:
         check_signal(x, self.d_model, type(self).__name__)
+
+
+def _is_one_signal(ids: Tensor, state: Any) -> bool:
+    """Whether the ids say what None says, as those of a mask of ones do; asked where the answer costs nothing."""
+    if ids.device.type != "cpu" or torch.compiler.is_compiling():
+        return False
+    return not ids.any() and (state is None or not state.segment.any())
 
 
 class FilterLayer(Layer):

@@ -1,21 +1,48 @@
-"""Segment ids for the layers within a model, which hands them nothing but its hidden states."""
+"""What layers within a model must know of a call, though the model hands them nothing but its hidden states."""
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
-__all__ = ["present_segment_ids", "segmented"]
+__all__ = ["Call", "current_call", "enter_call", "remember_in_backward", "segmented"]
 
 
-class _Present(threading.local):
-    """What applies in this thread. Dynamo traces it, as it does not a ContextVar."""
+class Call(NamedTuple):
+    """A call of a model.
+
+    Attributes:
+        segment_ids: Those of its input, (batch, time); None: each row is one signal.
+        given: Whether the user gave them, so that no mask may take their place.
+        continues: Whether the model goes on from a cache.
+    """
 
     segment_ids: Tensor | None = None
+    given: bool = False
+    continues: bool = False
 
 
-_present = _Present()
+_NONE = Call()
+
+
+class _Here(threading.local):
+    """The call of this thread. Dynamo traces it, as it does not a ContextVar."""
+
+    call = _NONE
+
+
+_here = _Here()
+
+
+class _Backward:
+    """The call whose backward pass runs. That may be in another thread; and there a checkpoint runs layers again."""
+
+    given: tuple[Call, ...] = ()  # by the open contexts
+    number, call = -1, _NONE  # of the latest pass
 
 
 @contextmanager
@@ -24,15 +51,13 @@ def segmented(segment_ids: Tensor | None) -> Iterator[None]:
 
     That is how documents are packed into the rows of a model's input. The rest of the model must keep them apart
     by itself: attention by its mask, say. Models with inserted layers read the padding from their own attention
-    mask; see `insert`.
+    mask; see `insert`. If the model has activation checkpoints, its backward pass belongs into the context too.
 
     Args:
         segment_ids: Which signal of its row each sample belongs to, (batch, time), integers; -1 is padding. None:
-            each row is one signal. Where they are longer than a layer's input, the last of them count, as for an
-            attention mask beside a cache.
+            each row is one signal, whatever a mask says.
 
     Example:
-        >>> import torch
         >>> from torch import nn
         >>> from dsptorch import FIR, segmented
         >>> model = nn.Sequential(nn.Linear(4, 4), FIR(4, 3, init="lowpass"))
@@ -42,15 +67,41 @@ def segmented(segment_ids: Tensor | None) -> Iterator[None]:
         >>> torch.allclose(y, torch.cat([model(first), model(second)], 1), atol=1e-6)
         True
     """
-    before = _present.segment_ids
-    _present.segment_ids = segment_ids
+    call = Call(segment_ids, given=True)
+    before, opened = enter_call(call), _Backward.given
+    _Backward.given = (*opened, call)
     try:
         yield
     finally:
-        _present.segment_ids = before
+        enter_call(before)
+        _Backward.given = opened
 
 
-def present_segment_ids(time: int) -> Tensor | None:
-    """The ids of the context for an input of this length."""
-    ids = _present.segment_ids
-    return ids if ids is None or ids.shape[1] <= time else ids[:, -time:] if time else ids[:, :0]
+def current_call() -> Call:
+    """The call in which a layer runs, for the first time or again in a backward pass."""
+    if torch.compiler.is_compiling() or _here.call is not _NONE:
+        return _here.call
+    number = torch._C._current_graph_task_id()
+    if number == -1:
+        return _NONE
+    if number == _Backward.number:
+        return _Backward.call
+    return _Backward.given[-1] if _Backward.given else _NONE
+
+
+def enter_call(call: Call) -> Call:
+    """Make this the call of this thread, and return what was."""
+    before = _here.call
+    _here.call = call
+    return before
+
+
+def remember_in_backward(output: Any, call: Call) -> None:
+    """Make a call the current one again in the backward pass from its output, before anything is computed there."""
+
+    def begin(_: Any) -> None:
+        _Backward.number, _Backward.call = torch._C._current_graph_task_id(), call
+
+    for leaf in tree_leaves(output):
+        if isinstance(leaf, Tensor) and leaf.grad_fn is not None:
+            leaf.grad_fn.register_prehook(begin)

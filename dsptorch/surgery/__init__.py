@@ -4,6 +4,7 @@ from dsptorch.surgery.bind import bind, unbind
 from dsptorch.surgery.find import find
 from dsptorch.surgery.fold import fold
 from dsptorch.surgery.insert import insert, remove
-from dsptorch.surgery.streaming import Stream, streaming
+from dsptorch.surgery.stream import Stream
+from dsptorch.surgery.streaming import streaming
 
 __all__ = ["Stream", "bind", "find", "fold", "insert", "remove", "streaming", "unbind"]

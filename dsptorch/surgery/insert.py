@@ -8,8 +8,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from dsptorch.layers import Blend, Layer
+from dsptorch.surgery.calls import attach_readers, detach_readers
 from dsptorch.surgery.find import Where, find
-from dsptorch.surgery.streaming import Stream
+from dsptorch.surgery.streaming import StreamedForward
 
 _NAMES = {"before": "dsp_before", "after": "dsp_after"}
 
@@ -76,6 +77,7 @@ def insert(
         target.add_module(child, layers[name].train(target.training))
         _attach(target, child, position, arguments[name])
         names.append(f"{name}.{child}")
+    attach_readers(model, targets)
     return names
 
 
@@ -117,6 +119,7 @@ def remove(model: nn.Module, where: Where | None = None) -> list[str]:
     for name in chosen:
         parent, child = name.rpartition(".")[::2]
         _detach(model.get_submodule(parent), child)
+    detach_readers(model, [name.rpartition(".")[0] for name in inserted if name not in chosen])
     return list(chosen)
 
 
@@ -235,7 +238,7 @@ def _check_places(model: nn.Module, targets: dict[str, nn.Module]) -> None:
                 f"{name} is a {type(module).__name__}, which runs its children itself, and would "
                 f"run an inserted one as one of them; insert at a member of it, '{name}.0' say"
             )
-        if type(vars(module).get("forward")).__module__ == Stream.__module__:
+        if isinstance(vars(module).get("forward"), StreamedForward):
             raise ValueError(f"{name} is streaming; leave that context before inserting")
         for end in range(len(name)):
             above = model.get_submodule(name[:end]) if name[end] == "." or end == 0 else None

@@ -98,7 +98,6 @@ def test_the_context_reaches_the_layers_of_a_model(compiled):
         y = run(x)
         with segmented(None):
             assert_close(run(x), plain)
-        assert_close(run(x[:, -4:]), model.body[1](model.body[0](x[:, -4:]), IDS[:, -4:]))
     assert_close(y[0, 2:7], model(x[:1, 2:7])[0])
     assert not torch.allclose(y, plain)
     assert_close(run(x), plain)  # it ends with its block
