@@ -1,0 +1,53 @@
+"""Two processes under DistributedDataParallel move the hyperparameters as one with all their data does."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = "tests.integrations.processes"
+ROOT = Path(__file__).parents[2]
+
+
+def run(folder, trainer, processes, *rest):
+    """The history of each process."""
+    folder.mkdir()
+    launch = (
+        ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"] if processes == 2 else []
+    )
+    done = subprocess.run(
+        [sys.executable, *launch, "-m", SCRIPT, trainer, str(folder), *rest],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    if done.returncode:  # not an AssertionError, which the planted bug must raise
+        raise RuntimeError(done.stderr[-3000:])
+    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(processes)]
+
+
+def check_processes(folder, trainer, *rest):
+    first, second = run(folder / "two", trainer, 2, *rest)
+    assert [record["value"] for record in first] == [record["value"] for record in second]
+    (alone,) = run(folder / "one", trainer, 1)
+    assert len(alone) == 4
+    for one, expected in zip(first, alone, strict=True):
+        assert one["value"] == pytest.approx(expected["value"], rel=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trainer", ["huggingface", "lightning"])
+def test_two_processes_are_as_one(tmp_path, trainer):
+    check_processes(tmp_path, trainer)
+
+
+@pytest.mark.slow
+def test_controllers_that_do_not_agree_are_seen(tmp_path):
+    with pytest.raises(AssertionError):
+        check_processes(tmp_path, "lightning", "alone")
