@@ -6,7 +6,7 @@ import json
 import pytest
 import torch
 
-from dsptorch import BoundedHyperparam, MetaController, named_hyperparams
+from dsptorch import BoundedHyperparam, MetaController, Multirate, named_hyperparams
 from dsptorch.integrations import huggingface
 from dsptorch.integrations.driver import Driver
 from dsptorch.integrations.huggingface import HyperparamLogger, MetaControllerCallback
@@ -243,3 +243,29 @@ def test_a_sink_is_learned(tmp_path):
 def test_settings_that_would_lose_the_callback_are_refused(tmp_path):
     with pytest.raises(ValueError, match="restore_callback_states_from_checkpoint=False, got True"):
         trainer(tmp_path, [MetaControllerCallback()], restore_callback_states_from_checkpoint=True)
+
+
+class Predictor(torch.nn.Module):
+    """A filter and a linear layer that predict the next sample; the model returns its loss."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer, self.head = Multirate(4), torch.nn.Linear(4, 4)
+
+    def forward(self, x):
+        return {"loss": (self.head(self.layer(x))[:, :-1] - x[:, 1:]).square().mean()}
+
+
+@pytest.mark.slow
+def test_a_compiled_model_is_watched_too(tmp_path):
+    signals = torch.randn(64, 12, 4, generator=torch.Generator().manual_seed(0))
+    histories = []
+    for backend in (None, "aot_eager"):
+        callback = MetaControllerCallback(**CONTROLLER)
+        made = trainer(tmp_path, [callback], model=Predictor(), torch_compile_backend=backend)
+        made.train_dataset = [{"x": signal} for signal in signals]
+        made.train()
+        histories.append(callback.controller.history)
+    assert type(made.model_wrapped).__name__ == "OptimizedModule"
+    check_alike(*histories)
