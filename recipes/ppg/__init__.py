@@ -1,0 +1,1 @@
+"""The PPG recipe's parts; start reading at data.py, model.py and arms.py."""
