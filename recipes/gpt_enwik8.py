@@ -3,6 +3,7 @@
     python recipes/gpt_enwik8.py                    the quick start: plain and DSP side by side, some minutes
     python recipes/gpt_enwik8.py prepare --data enwik8
     python recipes/gpt_enwik8.py train --config recipes/configs/rope.yaml --config recipes/configs/fir.yaml
+    torchrun --nproc_per_node 2 recipes/gpt_enwik8.py train --strategy fsdp
     python recipes/gpt_enwik8.py generate --checkpoint runs/gpt/checkpoint.pt --prompt "The "
     python recipes/gpt_enwik8.py study --data text.xml.bz2
 

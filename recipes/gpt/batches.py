@@ -1,4 +1,7 @@
-"""Batches as pure functions of (seed, step, rank): there is no position to save, lose or repeat."""
+"""Batches as pure functions of (seed, step): there is no position to save, lose or repeat.
+
+The processes share out one global batch, so that a run sees the same bytes whatever their number.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,15 @@ IGNORED = -1  # the target of padding, which no loss counts
 
 
 def sample_batch(
-    data: Tensor, *, context: int, batch_size: int, seed: int, step: int, rank: int
+    data: Tensor, *, context: int, batch_size: int, seed: int, step: int, rank: int = 0, ranks: int = 1
 ) -> tuple[Tensor, Tensor]:
-    """Draw windows of `data`: uint8 (N,) -> ids and next bytes, both int64 (batch_size, context)."""
-    rng = np.random.default_rng((seed, step, rank))
-    starts = torch.from_numpy(rng.integers(len(data) - context, size=batch_size))
+    """Draw windows of `data`, and keep this rank's, every ranks-th of them.
+
+    Shape:
+        uint8 (N,) -> ids and next bytes, both int64 (batch_size / ranks, context).
+    """
+    rng = np.random.default_rng((seed, step, 0))
+    starts = torch.from_numpy(rng.integers(len(data) - context, size=batch_size))[rank::ranks]
     windows = data[starts[:, None] + torch.arange(context + 1)].long()  # (B, T + 1)
     return windows[:, :-1], windows[:, 1:]
 

@@ -1,4 +1,7 @@
-"""Checkpoints: written whole or not at all, read without running code, and refused when they do not fit."""
+"""Checkpoints: written whole or not at all, read without running code, and refused when they do not fit.
+
+They hold whole tensors by the names of the parameters, so that any number of processes can continue them.
+"""
 
 from __future__ import annotations
 
@@ -9,24 +12,52 @@ from typing import Any
 
 import torch
 from lightning.fabric import Fabric
+from torch import nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
+from torch.optim import Optimizer
 
-FORMAT = "dsptorch gpt_enwik8, 1"
+FORMAT = "dsptorch gpt_enwik8, 2"
 
-# A run may be continued in another folder, or with checkpoints at other steps: its numbers stay the same.
-FREE = frozenset({"out", "root", "resume", "checkpoint_every"})
+# A run may be continued in another folder, with checkpoints at other steps, or with its batch shared out in another
+# way: its numbers stay the same.
+FREE = frozenset({"out", "root", "resume", "checkpoint_every", "accumulate", "devices", "strategy"})
 
 
 class CheckpointError(RuntimeError):
     """A checkpoint that cannot be read, or is of another run."""
 
 
-def save_checkpoint(fabric: Fabric, path: Path, state: Mapping[str, Any]) -> None:
-    """Write `state` to `path`; whenever the power fails, `path` is the old file or the new one."""
+def save_checkpoint(
+    fabric: Fabric, path: Path, model: nn.Module, optimizer: Optimizer, state: Mapping[str, Any]
+) -> None:
+    """Write a model, its optimizer and `state` to `path`; whenever the power fails, it is the old file or the new.
+
+    Args:
+        fabric: of the run; every process must call this, and the first one writes.
+        path: of the file.
+        model: the model, as it was before Fabric wrapped it.
+        optimizer: that of torch.
+        state: tensors and plain values.
+    """
     temporary = path.with_suffix(".tmp")
-    fabric.save(temporary, {"format": FORMAT, **state})
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    weights, moments = get_state_dict(model, optimizer, options=options)  # of all processes, to the first
     if fabric.is_global_zero:
+        torch.save({"format": FORMAT, "model": weights, "optimizer": moments, **state}, temporary)
         replace_file(temporary, path)
     fabric.barrier()
+
+
+def load_states(model: nn.Module, optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
+    """Give a model and its optimizer what `read_checkpoint` read; of a sharded model, each process its shard."""
+    options = StateDictOptions(full_state_dict=True)
+    set_state_dict(
+        model,
+        optimizer,
+        model_state_dict=saved["model"],
+        optim_state_dict=saved["optimizer"],
+        options=options,
+    )
 
 
 def replace_file(temporary: Path, path: Path) -> None:

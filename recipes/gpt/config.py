@@ -27,8 +27,8 @@ class TrainConfig:
         resume: continue the run that is in `out` (from its start where it has no checkpoint yet).
         seed: of weights, batches and dropout.
         steps: number of updates.
-        batch_size: sequences of model.context bytes, an update and a device.
-        accumulate: forward and backward passes that share the batch of one update.
+        batch_size: sequences of model.context bytes an update, of all processes together.
+        accumulate: forward and backward passes that share a process's part of the batch.
         lr: peak learning rate, after the warm-up.
         knob_lr: peak learning rate of the knobs (adaptive_dsp.learnable_params) where no controller moves them:
             null is that of the weights, 0 holds them fixed.
@@ -42,8 +42,8 @@ class TrainConfig:
         log_every: steps between two lines of training metrics.
         compile: whether to run the model through torch.compile.
         accelerator: of Lightning Fabric: "cpu", "cuda", "mps", "auto".
-        devices: number of devices, a process each.
-        strategy: of Lightning Fabric: "auto", "ddp", "fsdp".
+        devices: number of devices, a process each; where torchrun starts the processes, their number counts.
+        strategy: "auto", "ddp", or "fsdp" (FSDP2), which shards the model over the processes.
         precision: of Lightning Fabric: "32-true", "bf16-mixed", "bf16-true".
         model: the plain model.
         arm: what is put into it.

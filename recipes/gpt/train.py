@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 from lightning.fabric import Fabric
-from lightning.fabric.strategies.fsdp import FSDPStrategy
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from tqdm import tqdm
 
 from dsptorch import BoundedHyperparam, MetaController
@@ -21,13 +21,14 @@ from dsptorch.analysis import plot_history
 from .adaptive import find_knobs, make_controller, optimizer_groups
 from .arms import build
 from .batches import sample_batch, seed_step
-from .checkpoint import CheckpointError, check_same_run, read_checkpoint, save_checkpoint
+from .checkpoint import CheckpointError, check_same_run, load_states, read_checkpoint, save_checkpoint
 from .config import TrainConfig
 from .data import Splits, load_splits
 from .evaluate import all_reduced, evaluate, next_byte_loss
 from .leak_gate import leak_gate
 from .metrics import LOG, Metrics, bits, flat
 from .model import GPT
+from .parallel import launch
 from .result import Result, fingerprint, plain, sum_up
 
 CHECKPOINT, KNOBS = "checkpoint.pt", "knobs.png"
@@ -36,18 +37,19 @@ CHECKPOINT, KNOBS = "checkpoint.pt", "knobs.png"
 def train(config: TrainConfig, splits: Splits | None = None) -> Result:
     """Train one arm and return its result; `splits` takes the place of config.data where it is at hand.
 
-    Everything random in step i is a pure function of (seed, i, rank), so a run that is killed and resumed
-    makes the same numbers, bit for bit on a CPU, as one that is not.
+    Everything random in step i is a pure function of (seed, i), and dropout of the rank too, so a run that is
+    killed and resumed makes the same numbers, bit for bit on a CPU, as one that is not. Without dropout the number
+    of processes, which may change at a resume, changes them by rounding alone.
 
     Raises:
         LeakError: The model looks ahead.
         CheckpointError: `out` holds a run already, or a checkpoint that does not fit.
     """
-    fabric = _launch(config)
+    fabric = launch(config)
     with fabric.rank_zero_first():
         splits = splits or load_splits(config.data, config.root)
     data = fingerprint(splits)
-    identity = {**plain(config), "data (read)": data}
+    identity = _identity(config, data)
     if min(len(splits.train), len(splits.val)) <= config.model.context:
         raise ValueError(
             f"expected parts longer than model.context={config.model.context} bytes, got {data}, "
@@ -65,9 +67,10 @@ def train(config: TrainConfig, splits: Splits | None = None) -> Result:
         knob_lr=0.0 if controller else config.knob_lr,
         weight_decay=config.weight_decay,
     )
-    optimizer = fabric.setup_optimizers(torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, config.beta2)))
+    adamw = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, config.beta2))
+    optimizer = fabric.setup_optimizers(adamw)
 
-    start = _start(fabric, config, identity, model, optimizer, controller)
+    start = _start(fabric, config, identity, gpt, adamw, controller)
     row = splits.val[: config.model.context].long()[None]  # (1, T)
     gate = partial(leak_gate, fabric, model, row, vocab_size=config.model.vocab_size)
     gate(step=start)
@@ -76,7 +79,7 @@ def train(config: TrainConfig, splits: Splits | None = None) -> Result:
         fabric,
         model,
         context=config.model.context,
-        batch_size=config.batch_size // config.accumulate,
+        batch_size=config.batch_size // (config.accumulate * fabric.world_size),
     )
     model.train()
     first = fabric.is_global_zero
@@ -100,10 +103,15 @@ def train(config: TrainConfig, splits: Splits | None = None) -> Result:
             )
             # Of many steps, since every logged one may be one with an update of the knobs.
             seconds = sum(spent) / len(spent)
-            rate = config.batch_size * config.model.context * fabric.world_size / seconds
+            rate = config.batch_size * config.model.context / seconds
             if log:
-                lr = learning_rate(step, config)
-                metrics.write(done, train_loss=loss, lr=lr, tokens_per_s=rate, step_ms=1e3 * seconds)
+                metrics.write(
+                    done,
+                    train_loss=loss,
+                    lr=learning_rate(step, config),
+                    tokens_per_s=rate,
+                    step_ms=1e3 * seconds,
+                )
             if save:
                 gate(step=done)  # before this step's validation goes on record
             if check:
@@ -111,9 +119,9 @@ def train(config: TrainConfig, splits: Splits | None = None) -> Result:
                 metrics.write(done, val_loss=val_loss, bpc=bits(val_loss))
             if save:
                 metrics.sync()  # a checkpoint is never ahead of its log
-                state = {"step": done, "config": identity, "model": model, "optimizer": optimizer}
-                state |= {"controller": controller.state_dict()} if controller else {}
-                save_checkpoint(fabric, config.out / CHECKPOINT, state)
+                moved = {"controller": controller.state_dict()} if controller else {}
+                state = {"step": done, "config": identity, **moved}
+                save_checkpoint(fabric, config.out / CHECKPOINT, gpt, adamw, state)
             bar.set_postfix_str(f"loss {loss:.3f}, {rate:,.0f} tokens/s", refresh=False)
             bar.update()
     if controller and controller.history and first:
@@ -134,7 +142,9 @@ def _update(
 ) -> float:
     """Make one update and return its loss in nats, the mean over all ranks."""
     place = {"seed": config.seed, "step": step, "rank": fabric.global_rank}
-    ids, targets = sample_batch(data, context=config.model.context, batch_size=config.batch_size, **place)
+    ids, targets = sample_batch(
+        data, context=config.model.context, batch_size=config.batch_size, ranks=fabric.world_size, **place
+    )
     ids, targets = ids.to(fabric.device), targets.to(fabric.device)
     seed_step(**place)
     for group in optimizer.param_groups:
@@ -172,9 +182,15 @@ def _update_knobs(
         return None
 
     def val_loss(view: nn.Module) -> Tensor:
-        size = config.batch_size // config.accumulate  # what fits into memory
-        place = {"seed": config.seed, "step": step, "rank": fabric.global_rank}
-        ids, targets = sample_batch(data, context=config.model.context, batch_size=size, **place)
+        ids, targets = sample_batch(
+            data,
+            context=config.model.context,
+            batch_size=config.batch_size // config.accumulate,  # what fits into memory, over all ranks
+            seed=config.seed,
+            step=step,
+            rank=fabric.global_rank,
+            ranks=fabric.world_size,
+        )
         with fabric.autocast():
             return next_byte_loss(view, ids.to(fabric.device), targets.to(fabric.device))
 
@@ -196,25 +212,20 @@ def _model(config: TrainConfig) -> tuple[GPT, dict[str, BoundedHyperparam], Meta
     return gpt, knobs, None
 
 
-def _launch(config: TrainConfig) -> Fabric:
-    """Start Fabric's processes."""
-    strategy = FSDPStrategy(state_dict_type="full") if config.strategy == "fsdp" else config.strategy
-    fabric = Fabric(
-        accelerator=config.accelerator,
-        strategy=strategy,
-        devices=config.devices,
-        precision=config.precision,  # type: ignore[arg-type]  # Fabric itself checks the name
-    )
-    fabric.launch()
-    return fabric
+def _identity(config: TrainConfig, data: str) -> dict[str, Any]:
+    """Return what decides a run's numbers, which a checkpoint keeps and `check_same_run` compares."""
+    identity = {**plain(config), "data (read)": data}
+    if config.adaptive_dsp.enabled:  # then `accumulate`, which is free otherwise, decides it
+        identity["batch to judge the knobs by"] = config.batch_size // config.accumulate
+    return identity
 
 
 def _start(
     fabric: Fabric,
     config: TrainConfig,
     identity: dict[str, Any],
-    model: Any,
-    optimizer: Any,
+    model: GPT,
+    optimizer: Optimizer,
     controller: MetaController | None,
 ) -> int:
     """Return the step to go on from, after loading the checkpoint of that step where there is one."""
@@ -231,7 +242,7 @@ def _start(
         return 0
     saved = read_checkpoint(checkpoint)
     check_same_run(saved["config"], identity)
-    fabric.load(checkpoint, {"model": model, "optimizer": optimizer}, weights_only=True)
+    load_states(model, optimizer, saved)
     if controller:
         controller.load_state_dict(saved["controller"])
     return int(saved["step"])

@@ -8,7 +8,7 @@ import pytest
 import torch
 from gpt.adaptive import AdaptiveDSP, RandomSign, find_knobs, make_controller, optimizer_groups
 from gpt.arms import Arm, build
-from gpt.checkpoint import read_checkpoint
+from gpt.checkpoint import CheckpointError, read_checkpoint
 from gpt.config import CONFIGS, TrainConfig, load_config
 from gpt.data import Splits
 from gpt.evaluate import next_byte_loss
@@ -105,6 +105,15 @@ def test_a_killed_run_continues_bit_for_bit(
     assert all(torch.equal(a, b) for a, b in zip(weights(cut).values(), weights(whole).values(), strict=True))
     saved = [read_checkpoint(config.out / "checkpoint.pt")["controller"] for config in (whole, cut)]
     assert saved[0]["progress"]["history"] == saved[1]["progress"]["history"]
+
+
+def test_resume_refuses_another_batch_to_judge_the_knobs_by(
+    tiny: Tiny, splits: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny(arm=BLOCKS, adaptive_dsp=OFTEN)
+    killed(config, splits, 6, monkeypatch)
+    with pytest.raises(CheckpointError, match="judge the knobs by: 4 in the checkpoint, 2 now"):
+        train(replace(config, accumulate=2, resume=True), splits)
 
 
 def test_who_steps_the_knobs(shape: GPTConfig) -> None:

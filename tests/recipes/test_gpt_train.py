@@ -94,6 +94,29 @@ def test_randomness_that_is_not_of_the_step_breaks_resume(
     assert curve(cut) != curve(whole)
 
 
+def test_moments_that_are_not_loaded_break_resume(
+    tiny: Tiny, splits: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, cut = tiny("whole"), tiny("cut")
+    train(whole, splits)
+    killed(cut, splits, 6, monkeypatch)
+    monkeypatch.setattr(
+        gpt.train, "load_states", lambda model, _, saved: model.load_state_dict(saved["model"])
+    )
+    train(replace(cut, resume=True), splits)
+    assert curve(cut) != curve(whole)
+
+
+def test_a_run_goes_on_with_its_batch_in_more_parts(
+    tiny: Tiny, splits: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = replace(tiny().model, dropout=0.0)
+    whole, cut = tiny("whole", model=plain), tiny("cut", model=plain)
+    killed(cut, splits, 6, monkeypatch)
+    again = train(replace(cut, resume=True, accumulate=2), splits)
+    assert again.val_loss == pytest.approx(train(whole, splits).val_loss, rel=1e-4)
+
+
 def test_a_finished_run_resumes_to_its_result(tiny: Tiny, splits: Splits) -> None:
     config = tiny()
     assert train(config, splits) == replace(
@@ -158,12 +181,12 @@ def test_a_checkpoint_cannot_run_code(tmp_path: Path) -> None:
 def test_a_save_that_fails_leaves_the_old_checkpoint(
     tiny: Tiny, splits: Splits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full_disk(_self: Fabric, path: Path, _state: dict[str, Any]) -> None:
+    def full_disk(_state: dict[str, Any], path: Path) -> None:
         path.write_bytes(b"half a checkp")
         raise OSError("No space left on device")
 
     killed(tiny(), splits, 6, monkeypatch)
-    monkeypatch.setattr(Fabric, "save", full_disk)
+    monkeypatch.setattr(torch, "save", full_disk)
     with pytest.raises(OSError, match="No space"):
         train(tiny(resume=True), splits)
     assert read_checkpoint(tiny().out / "checkpoint.pt")["step"] == 4
@@ -200,19 +223,28 @@ def test_ranks_share_the_sweep(splits: Splits, ranks: int) -> None:
     assert torch.equal(targets[targets != IGNORED], splits.val[1:].long())
 
 
-def test_batches_are_functions_of_seed_step_and_rank(splits: Splits) -> None:
+def test_batches_are_functions_of_seed_and_step(splits: Splits) -> None:
     def batch(**place: int) -> torch.Tensor:
-        place = {"seed": 0, "step": 0, "rank": 0, **place}
+        place = {"seed": 0, "step": 0, **place}
         ids, targets = sample_batch(splits.train, context=16, batch_size=4, **place)
         assert torch.equal(ids[:, 1:], targets[:, :-1])
         return ids
 
     assert torch.equal(batch(), batch())
-    assert not any(torch.equal(batch(), batch(**{name: 1})) for name in ("seed", "step", "rank"))
+    assert not any(torch.equal(batch(), batch(**{name: 1})) for name in ("seed", "step"))
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+def test_ranks_share_the_batch(splits: Splits, ranks: int) -> None:
+    shape = {"context": 16, "batch_size": 6, "seed": 3, "step": 5}
+    whole, _ = sample_batch(splits.train, **shape)
+    parts = [sample_batch(splits.train, rank=r, ranks=ranks, **shape)[0] for r in range(ranks)]
+    assert {len(part) for part in parts} == {6 // ranks}
+    assert torch.equal(torch.stack(parts, dim=1).flatten(0, 1), whole)
 
 
 def test_the_last_window_is_drawn(splits: Splits) -> None:
-    ids, targets = sample_batch(splits.train[:17], context=16, batch_size=2, seed=0, step=0, rank=0)
+    ids, targets = sample_batch(splits.train[:17], context=16, batch_size=2, seed=0, step=0)
     assert torch.equal(ids[0], splits.train[:16].long())
     assert targets[0, -1] == splits.train[16]
 
