@@ -19,6 +19,10 @@ class Segments(NamedTuple):
         padding: Whether it is padding: bool, (batch, time).
         next_position: The position of the next sample of each row, if its run goes on: int64, (batch,).
         last: The id of the last sample of each row: int64, (batch,).
+
+    Example:
+        >>> find_segments(torch.tensor([[-1, 0, 0]])).padding
+        tensor([[ True, False, False]])
     """
 
     position: Tensor
