@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from dsptorch.hyperparams import BoundedHyperparam
 from dsptorch.layers import Layer
 from dsptorch.surgery.bound_value import BoundValue, RefusedError, Use, plain, refusal
-from dsptorch.surgery.insert import _Forward as _Inserted
-from dsptorch.surgery.insert import _free_name
+from dsptorch.surgery.forward import InsertedForward
 from dsptorch.surgery.probe import probe
 
 
@@ -202,7 +201,7 @@ class _Forward:
 
 def _bound(module: nn.Module) -> _Forward | None:
     forward = vars(module).get("forward")
-    if isinstance(forward, _Inserted):
+    if isinstance(forward, InsertedForward):
         forward = forward.own  # within the insertions, so that `remove` finds them, and leaves this one
     return forward if isinstance(forward, _Forward) else None
 
@@ -210,7 +209,7 @@ def _bound(module: nn.Module) -> _Forward | None:
 def _set_own(module: nn.Module, own: Callable[..., Any] | None) -> None:
     """Make this the forward of the instance, within what was inserted; None is that of its class."""
     forward = vars(module).get("forward")
-    if isinstance(forward, _Inserted):
+    if isinstance(forward, InsertedForward):
         forward.own = own
     elif own is None:
         del module.forward
@@ -222,7 +221,7 @@ def _attach(module: nn.Module, name: str, child: str) -> _Forward:
     forward = _bound(module)
     if forward is None:
         own = vars(module).get("forward")
-        forward = _Forward(module, own.own if isinstance(own, _Inserted) else own)
+        forward = _Forward(module, own.own if isinstance(own, InsertedForward) else own)
         _set_own(module, forward)
     number = getattr(module, name)
     setattr(module, name, number)  # on the instance, if it was the class's
@@ -275,3 +274,11 @@ def _check(module: nn.Module, name: str, hyperparam: BoundedHyperparam) -> None:
     if isinstance(number, bool) or not isinstance(number, (int, float)):
         learns = ", which learns without it" if isinstance(number, nn.Parameter) else ""
         raise TypeError(f"{name} of {kind} must be a float or an int, got a {type(number).__name__}{learns}")
+
+
+def _free_name(module: nn.Module, stem: str) -> str:
+    name, count = stem, 1
+    while hasattr(module, name):
+        count += 1
+        name = f"{stem}_{count}"
+    return name

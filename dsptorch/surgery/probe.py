@@ -1,8 +1,5 @@
 """Trying a module once, to see what depends on a hyperparameter, without a trace."""
 
-import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -11,6 +8,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from dsptorch.hyperparams import BoundedHyperparam
 from dsptorch.surgery.bound_value import RefusedError, cure
+from dsptorch.surgery.unchanged import attributes_kept
 
 
 def probe(module: nn.Module, name: str, hyperparam: BoundedHyperparam, args: tuple[Any, ...]) -> None:
@@ -19,7 +17,7 @@ def probe(module: nn.Module, name: str, hyperparam: BoundedHyperparam, args: tup
     tensors = [*module.parameters(), *module.buffers(), *tree_leaves(args)]
     devices = {t.device for t in tensors if isinstance(t, Tensor) and t.device.type not in ("cpu", "meta")}
     kind = next(iter(devices)).type if devices else "cuda"
-    with torch.random.fork_rng(devices, device_type=kind), torch.enable_grad(), _unchanged(module):
+    with torch.random.fork_rng(devices, device_type=kind), torch.enable_grad(), attributes_kept(module):
         # Copies: what forward writes to its buffers and its arguments is written there.
         buffers = {key: buffer.clone() for key, buffer in module.named_buffers()}
         args = tree_map_only(Tensor, Tensor.clone, args)
@@ -54,24 +52,3 @@ def _gradient(output: Any, raw: Tensor) -> Tensor | None:
     # Any weights but equal ones: the sum of a softmax has no gradient.
     weights = [torch.randn_like(leaf) for leaf in reached]
     return torch.autograd.grad(reached, raw, weights, allow_unused=True)[0]
-
-
-@contextmanager
-def _unchanged(module: nn.Module) -> Iterator[None]:
-    """Put the attributes of a module and of those in it back, and what its dicts, lists and sets held."""
-    saved = []
-    for part in module.modules():
-        held = {
-            key: copy.copy(value) for key, value in vars(part).items() if isinstance(value, (dict, list, set))
-        }
-        saved.append((vars(part), dict(vars(part)), held))
-        vars(part).update({k: value.clone() for k, value in vars(part).items() if isinstance(value, Tensor)})
-    try:
-        yield
-    finally:
-        for live, attributes, held in saved:
-            live.clear()
-            live.update(attributes)
-            for key, before in held.items():
-                live[key].clear()
-                (live[key].extend if isinstance(before, list) else live[key].update)(before)

@@ -34,7 +34,7 @@ def check(plain, treat, undo):
     treat(treated, "a", FIR(4, 3, init="lowpass"))
     compiled_treated = compiled(treated)
     torch.testing.assert_close(compiled_treated(x), treated(x))
-    treat(treated, "a", Multirate(4))  # after the first compiled call
+    treat(treated, "b", Multirate(4))  # after the first compiled call
     torch.testing.assert_close(compiled_treated(x), treated(x))
     torch.testing.assert_close(compiled_plain(x), plain(x))
     undo(treated)
@@ -51,5 +51,9 @@ def test_hooks_would_not():
     def treat(model, where, layer):
         model.get_submodule(where).register_forward_hook(lambda module, args, output: layer(output))
 
+    def undo(model):
+        model.a._forward_hooks.clear()
+        model.b._forward_hooks.clear()
+
     with pytest.raises(AssertionError):
-        check(Two(), treat, lambda model: model.a._forward_hooks.clear())
+        check(Two(), treat, undo)

@@ -1,12 +1,15 @@
 """Layers go into a model that knows nothing of them."""
 
 import copy
+import dataclasses
+import inspect
+from typing import NamedTuple
 
 import pytest
 import torch
 from torch import nn
 
-from dsptorch import FIR, ChannelBottleneck, LFORouting, Multirate, insert, remove
+from dsptorch import FIR, ChannelBottleneck, LFORouting, Multirate, insert
 from tests.surgery.models import WIDTH, Sublayer, check_unchanged, model, snapshot
 from tests.tolerances import assert_same
 
@@ -40,18 +43,16 @@ def test_after_acts_on_the_output():
 
 
 @pytest.mark.parametrize("position", ["before", "after"])
-def test_several_at_one_place_in_the_order_in_which_they_came(position):
-    m, x = model(), signal()
-    block, first, second = copy.deepcopy(m.blocks[1]), lag(seed=1), Nonlinear()
-    for layer in (first, second):
-        insert(m, "blocks.1", lambda _, layer=layer: layer, position=position)
-    if position == "before":
-        assert_same(m.blocks[1](x), block(second(first(x))))
-        assert not torch.equal(m.blocks[1](x), block(first(second(x))))
-    else:
-        assert_same(m.blocks[1](x), second(first(block(x))))
-    assert remove(m, f"blocks.1.dsp_{position}") == [f"blocks.1.dsp_{position}"]
-    assert_same(m.blocks[1](x), block(second(x)) if position == "before" else second(block(x)))
+def test_a_place_that_is_taken_is_refused(position):
+    m = model()
+    insert(m, "blocks.1", lag, position=position)
+    before = snapshot(m)
+    with pytest.raises(
+        ValueError, match=rf"a layer {position} it already, blocks.1.dsp_{position}.*Chain of both"
+    ):
+        insert(m, "blocks.*", lag, position=position)
+    check_unchanged(m, before)
+    insert(m, "blocks.1", lag, position="after" if position == "before" else "before")
 
 
 class Nonlinear(nn.Module):
@@ -102,8 +103,58 @@ def test_lists_and_other_outputs():
     assert isinstance(y, list)
     assert_same(y[0], lag()(signal()))
     assert y[1] == 3
-    with pytest.raises(TypeError, match=r"dsp_after.*after Mapped.*a tensor or a tuple.*got dict"):
-        m["mapped"](signal())
+    assert_same(m["mapped"](signal())["x"], lag()(signal()))
+
+
+class Pair(NamedTuple):
+    name: str
+    x: torch.Tensor
+
+
+@dataclasses.dataclass
+class Record:
+    name: str
+    x: torch.Tensor
+
+
+@pytest.mark.parametrize("kind", [Pair, Record])
+def test_named_tuples_and_dataclasses(kind):
+    class Named(nn.Module):
+        def forward(self, x):
+            self.made = kind("name", x)
+            return self.made
+
+    m = nn.ModuleDict({"named": Named()})
+    insert(m, "*", lag, position="after")
+    y = m["named"](signal())
+    assert type(y) is kind
+    assert y.name == "name"
+    assert_same(y.x, lag()(signal()))
+    assert_same(m["named"].made.x, signal())  # what the module made is as it was
+
+
+def test_outputs_without_a_signal_are_refused():
+    class Text(nn.Module):
+        def forward(self, x):
+            return "text"
+
+    class Packed(nn.Module):
+        def forward(self, x):
+            return nn.utils.rnn.pack_sequence([x[0]])
+
+    m = nn.ModuleDict({"text": Text(), "packed": Packed()})
+    insert(m, "*", lag, position="after")
+    with pytest.raises(TypeError, match=r"after Text, whose output must be a tensor, or hold one.*got str"):
+        m["text"](signal())
+    with pytest.raises(TypeError, match=r"dsp_after.*PackedSequence; give the model a padded batch"):
+        m["packed"](signal())
+
+
+def test_signatures_stay():
+    m = model()
+    before = inspect.signature(m.blocks[1].mlp.forward)
+    insert(m, "blocks.1.mlp", lag)
+    assert inspect.signature(m.blocks[1].mlp.forward) == before
 
 
 def test_keyword_calls():

@@ -27,7 +27,7 @@ def test_removal_restores_exactly():
     names = [
         *insert(m, "blocks.*", lag),
         *insert(m, "blocks.*", lag, position="after", identity=True),
-        *insert(m, "blocks.1", lag),
+        *insert(m, "blocks.1.mlp", lag),
         *insert(m, "recurrent.gru", lag, position="after"),
     ]
     assert len(names) == 8
@@ -70,9 +70,11 @@ def test_removal_refuses_what_was_not_inserted():
 def test_inserted_layers_are_no_place():
     m = model()
     insert(m, "head", lambda _: nn.Sequential(nn.Linear(WIDTH, WIDTH)))
+    remove(m)
+    insert(m, "blocks.0", lambda _: nn.Sequential(nn.Linear(WIDTH, WIDTH)))
     assert len(insert(m, nn.Linear, lag)) == 7
     with pytest.raises(ValueError, match="matches nothing but layers that were inserted before"):
-        insert(m, "head.dsp_before", lag)
+        insert(m, "blocks.0.dsp_before", lag)
 
 
 # The model stays itself

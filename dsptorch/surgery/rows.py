@@ -1,0 +1,174 @@
+"""Proof, on an example, that inserted layers do not mix the rows of a batch."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map
+
+from dsptorch.functional.validate import check_int
+from dsptorch.meta.untouched import untouched
+from dsptorch.surgery.unchanged import attributes_kept
+
+__all__ = ["Probe", "check_rows"]
+
+Probe = Tensor | tuple[Any, ...] | Mapping[str, Any]
+"""What a model is called with: a tensor, positional arguments, or keyword arguments."""
+
+
+class _Seen(NamedTuple):
+    """What a run of the model showed.
+
+    Attributes:
+        inputs: What each layer was called with, each time: (rows, time, channels).
+        output: The tensors of the model's output.
+    """
+
+    inputs: dict[str, list[Tensor]]
+    output: list[Tensor]
+
+
+class _Call(NamedTuple):
+    """What the model is called with."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+def check_rows(model: nn.Module, layers: list[str], probe: Probe, batch_dim: int) -> None:
+    """Raise if some layer, or the model with them, sees more of the batch than the row that was changed.
+
+    The model runs in eval mode, without a trace: on the probe, and with its first row replaced by its second.
+
+    Args:
+        model: With the layers in it.
+        layers: Their names.
+        probe: The example, with two different rows at least. The first tensor says how many; tensors of another size
+            in `batch_dim` belong to all rows.
+        batch_dim: Where its tensors have the batch.
+
+    Raises:
+        TypeError, ValueError: If rows mix, if a layer is not called, or if the probe is no such example.
+    """
+    call = _as_call(probe)
+    changed, rows = _with_first_row_replaced(call, check_int("batch_dim", batch_dim, least=0))
+    first, second = _run(model, layers, call), _run(model, layers, changed)
+    problem = _problem(first, second, rows)
+    if problem is None:
+        return
+    without = [_run(model, layers, each, bypass=True) for each in (call, changed)]
+    mixed = _mixed(without[0].output, without[1].output, rows)
+    if mixed:
+        raise ValueError(
+            f"without any inserted layer {mixed}: the model mixes rows itself, or its batch is not in dimension "
+            f"{batch_dim} of the probe, which batch_dim says; insert without a probe if it is meant to"
+        )
+    raise ValueError(problem)
+
+
+def _problem(first: _Seen, second: _Seen, rows: int) -> str | None:
+    for name, calls in first.inputs.items():
+        if not calls:
+            return f"{name} was not called on the probe; give a probe that reaches it, or narrow where"
+        for before, after in zip(calls, second.inputs[name], strict=True):
+            if not _only_first_changed(before, after, 0, rows):
+                return (
+                    f"{name} would mix the rows of a batch: it is given {tuple(before.shape)} for (batch, time, "
+                    f"channels), which changes elsewhere than in the first of {rows} rows when that row alone is "
+                    "changed; give the layout of its place: 'tbd' if time comes first, 'btd' if the batch does"
+                )
+    mixed = _mixed(first.output, second.output, rows)
+    return mixed and f"with {', '.join(first.inputs)} {mixed}; build layers that treat each row by itself"
+
+
+def _run(model: nn.Module, layers: list[str], call: _Call, *, bypass: bool = False) -> _Seen:
+    """Run the model on a copy of a call; with `bypass` the layers return their input."""
+    inputs: dict[str, list[Tensor]] = {name: [] for name in layers}
+
+    def note(name: str) -> Any:
+        return lambda _, args: inputs[name].append(args[0].detach().clone())
+
+    with (
+        untouched(model, seed=0),
+        attributes_kept(model),
+        torch.no_grad(),
+    ):  # the hooks go with the attributes
+        model.eval()
+        for name in layers:
+            layer = model.get_submodule(name)
+            layer.register_forward_pre_hook(note(name))
+            if bypass:
+                layer.register_forward_hook(lambda _, args, output: args[0])
+        args, kwargs = tree_map(_copy, tuple(call))
+        output = model(*args, **kwargs)
+        return _Seen(inputs, [leaf.detach().clone() for leaf in _tensors(output)])
+
+
+def _as_call(probe: Probe) -> _Call:
+    if isinstance(probe, Mapping):
+        return _Call((), dict(probe))
+    if isinstance(probe, tuple):
+        return _Call(probe, {})
+    if isinstance(probe, Tensor):
+        return _Call((probe,), {})
+    raise TypeError(
+        f"probe must be a tensor, a tuple of arguments or a dict of keywords, got {type(probe).__name__}"
+    )
+
+
+def _with_first_row_replaced(call: _Call, batch_dim: int) -> tuple[_Call, int]:
+    """The call with its second row for its first, and how many rows there are."""
+    rows = next((leaf.shape[batch_dim] for leaf in _tensors(call) if leaf.dim() > batch_dim), 0)
+    if rows < 2:
+        raise ValueError(
+            f"probe must hold at least 2 rows in dimension {batch_dim} (batch_dim), got {rows}; give it two that differ"
+        )
+
+    def replaced(leaf: Any) -> Any:
+        if not isinstance(leaf, Tensor) or leaf.dim() <= batch_dim or leaf.shape[batch_dim] != rows:
+            return leaf
+        order = torch.arange(rows, device=leaf.device)
+        order[0] = 1
+        return leaf.index_select(batch_dim, order)
+
+    changed = _Call(*tree_map(replaced, tuple(call)))
+    if all(torch.equal(a, b) for a, b in zip(_tensors(call), _tensors(changed), strict=True)):
+        raise ValueError("probe must hold a second row that differs from the first, got two equal ones")
+    return changed, rows
+
+
+def _mixed(first: list[Tensor], second: list[Tensor], rows: int) -> str | None:
+    """How other rows of the output changed; a tensor without a dimension of that many rows says nothing."""
+    for before, after in zip(first, second, strict=True):
+        # A state may have its batch elsewhere than the output: one dimension in which the change keeps to its row.
+        dims = [dim for dim, size in enumerate(before.shape) if size == rows]
+        if dims and not any(_only_first_changed(before, after, dim, rows) for dim in dims):
+            return (
+                f"an output of shape {tuple(before.shape)} changes in other rows than the first of {rows}, when that "
+                f"row alone is changed, by up to {_largest(before, after):.3g}"
+            )
+    return None
+
+
+def _only_first_changed(before: Tensor, after: Tensor, dim: int, rows: int) -> bool:
+    """Whether all items but the first `size / rows` along a dimension are equal; an image has several rows an item."""
+    if before.shape != after.shape:
+        return False
+    same = (before == after) | (before.isnan() & after.isnan())
+    each, rest = divmod(before.shape[dim], rows)
+    # What no row changes, position embeddings say, cannot mix them.
+    return bool(same.all()) or (not rest and bool(same.narrow(dim, each, before.shape[dim] - each).all()))
+
+
+def _largest(before: Tensor, after: Tensor) -> float:
+    return (after.double() - before.double()).abs().nan_to_num().max().item()
+
+
+def _tensors(tree: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
+
+
+def _copy(leaf: Any) -> Any:
+    return leaf.detach().clone() if isinstance(leaf, Tensor) else copy.deepcopy(leaf)
