@@ -22,7 +22,7 @@ PLANTED = Path(__file__).with_name("planted.py")
 TINY = """
 data: text
 model: {n_layer: 2, n_head: 2, d_model: 32, context: 32}
-arm: {multirate: {}, lfo_routing: {}, bottleneck: {}, fir: {init: delays}, token_shift: true}
+arm: {multirate: {}, lfo_routing: {}, bottleneck: {}}
 steps: 20
 batch_size: 8
 warmup: 5
@@ -31,14 +31,16 @@ checkpoint_every: 10
 log_every: 1
 accelerator: cpu
 """
-KNOBS = {
-    "ddp": ["--adaptive_dsp.enabled=true", "--adaptive_dsp.meta_update_every=2"],
-    "fsdp": ["--knob_lr=3e-2"],  # a shard of one number: the other process holds none of it
+CASES = {
+    # A controller moves the knobs.
+    "ddp": ["--arm.fir={init: delays}", "--adaptive_dsp.enabled=true", "--adaptive_dsp.meta_update_every=2"],
+    # Parameters that are frozen, and knobs of one number, of which the second process holds nothing.
+    "fsdp": ["--arm.token_shift=true", "--knob_lr=3e-2"],
 }
-"""Who moves the knobs with each strategy."""
+"""What each strategy is tried on."""
 
 ROUNDING = 1e-5  # nats, of losses of about 5: float32 sums in another order, over 20 updates
-each = pytest.mark.parametrize("strategy", KNOBS)
+each = pytest.mark.parametrize("strategy", CASES)
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +52,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def one(strategy: str, out: str) -> TrainConfig:
     """Return the run of one process that `two` must equal."""
-    return load_config([Path("tiny.yaml")], [*KNOBS[strategy], f"--out={out}"])
+    return load_config([Path("tiny.yaml")], [*CASES[strategy], f"--out={out}"])
 
 
 def two(
@@ -58,7 +60,7 @@ def two(
 ) -> subprocess.CompletedProcess[str]:
     """Run two processes, and return when they have ended."""
     launcher = ["-m", "torch.distributed.run", "--nproc_per_node=2"] if torchrun else []
-    options = ["--config=tiny.yaml", f"--strategy={strategy}", f"--out={out}", *KNOBS[strategy], *more]
+    options = ["--config=tiny.yaml", f"--strategy={strategy}", f"--out={out}", *CASES[strategy], *more]
     command = [sys.executable, *launcher, *program, "train", *options]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
