@@ -18,12 +18,12 @@ class Call(NamedTuple):
     Attributes:
         segment_ids: Those of its input, (batch, time); None: each row is one signal.
         given: Whether the user gave them, so that no mask may take their place.
-        continues: Whether the model goes on from a cache.
+        continues: Whether the model goes on from a cache; None if nothing in it takes one.
     """
 
     segment_ids: Tensor | None = None
     given: bool = False
-    continues: bool = False
+    continues: bool | None = None
 
 
 _NONE = Call()
@@ -32,7 +32,8 @@ _NONE = Call()
 class _Here(threading.local):
     """The call of this thread. Dynamo traces it, as it does not a ContextVar."""
 
-    call = _NONE
+    def __init__(self) -> None:  # for Dynamo, which guards that the attribute is there
+        self.call = _NONE
 
 
 _here = _Here()

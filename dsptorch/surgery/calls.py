@@ -1,12 +1,11 @@
 """What the modules around an inserted layer are called with: padding masks, and caches of what came before.
 
-The layer itself is handed hidden states alone. So the modules above it that take a mask or a cache get two hooks, which
-tell it for the duration of their call.
+The layer itself is handed hidden states alone. So the modules around it that take a mask or a cache tell what they are
+called with, for the duration of the call.
 """
 
 import inspect
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -48,61 +47,26 @@ _MASKS: dict[str, Callable[[Tensor, Tensor | None], Tensor | None]] = {
 CACHE = "past_key_values"
 
 
-class _Open(threading.local):
-    """The calls to go back to, of the modules that run now."""
-
-    before: tuple[Call, ...] = ()
-
-
-_open = _Open()
+def names_read(module: nn.Module) -> tuple[str, ...]:
+    """The names of a module's arguments, if a mask or a cache is among them."""
+    names = tuple(inspect.signature(module.forward).parameters)
+    return () if {CACHE, *_MASKS}.isdisjoint(names) else names
 
 
-def attach_readers(model: nn.Module, targets: Iterable[str]) -> None:
-    """Let the modules around some places, and at them, tell what they are called with."""
-    for module in _around(model, targets):
-        names = tuple(inspect.signature(module.forward).parameters)
-        known = any(isinstance(hook, _Enter) for hook in module._forward_pre_hooks.values())
-        if not known and not {CACHE, *_MASKS}.isdisjoint(names):
-            module.register_forward_pre_hook(_Enter(names), with_kwargs=True)
-            module.register_forward_hook(_leave, always_call=True)
+def begin_call(names: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    """Enter the call of a module, for the layers within it, and return the call around it, to be entered again."""
+    outer = current_call()
+    arguments = {**dict(zip(names, args, strict=False)), **kwargs}
+    read = None if outer.given else _read(arguments)
+    continues = outer.continues
+    if continues is None and CACHE in names:  # the outermost knows; the inner ones see it being filled
+        continues = cached_tokens(arguments.get(CACHE)) > 0
+    return enter_call(Call(outer.segment_ids if read is None else read, outer.given, continues))
 
 
-def detach_readers(model: nn.Module, targets: Iterable[str]) -> None:
-    """Undo `attach_readers`, except around the places that are left."""
-    needed = {id(module) for module in _around(model, targets)}
-    for module in model.modules():
-        if id(module) not in needed:
-            before, after = module._forward_pre_hooks, module._forward_hooks
-            for key in [key for key, hook in before.items() if isinstance(hook, _Enter)]:
-                del before[key], module._forward_pre_hooks_with_kwargs[key]
-            for key in [key for key, hook in after.items() if hook is _leave]:
-                del after[key], module._forward_hooks_always_called[key]
-
-
-class _Enter:
-    """The hook before a call; it knows the names of the arguments, since Dynamo reads no signatures."""
-
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self.names = names
-
-    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        outer = current_call()
-        arguments = {**dict(zip(self.names, args, strict=False)), **kwargs}
-        read = None if outer.given else _read(arguments)
-        call = Call(
-            outer.segment_ids if read is None else read,
-            outer.given,
-            outer.continues or cached_tokens(arguments.get(CACHE)) > 0,
-        )
-        _open.before = (*_open.before, outer)
-        enter_call(call)
-
-
-def _leave(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+def end_call(output: Any) -> None:
+    """Let the backward pass from a module's output know of the call: checkpoints run layers again in it."""
     call = current_call()
-    *left, outer = _open.before
-    _open.before = tuple(left)
-    enter_call(outer)
     if call.segment_ids is not None and torch.is_grad_enabled() and not torch.compiler.is_compiling():
         remember_in_backward(output, call)
 
@@ -122,11 +86,3 @@ def _read(arguments: dict[str, Any]) -> Tensor | None:
                 return ids[:, max(0, ids.shape[1] - signal.shape[1]) :]
             return ids
     return None
-
-
-def _around(model: nn.Module, targets: Iterable[str]) -> list[nn.Module]:
-    names = set()
-    for target in targets:
-        parts = target.split(".")
-        names |= {".".join(parts[:count]) for count in range(len(parts) + 1)}  # the model itself is ""
-    return [model.get_submodule(name) for name in sorted(names)]

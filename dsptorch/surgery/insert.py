@@ -6,9 +6,8 @@ from torch import nn
 
 from dsptorch.layers import Blend, Layer
 from dsptorch.surgery.arguments import signal_argument
-from dsptorch.surgery.calls import attach_readers, detach_readers
 from dsptorch.surgery.find import Where, find
-from dsptorch.surgery.forward import NAMES, attach, detach, positions_taken
+from dsptorch.surgery.forward import NAMES, attach, detach, positions_taken, tell_calls
 from dsptorch.surgery.layout import LAYOUTS
 from dsptorch.surgery.places import check_places, is_inserted
 from dsptorch.surgery.rows import Probe, check_rows
@@ -91,7 +90,7 @@ def insert(
     try:
         for name, target in targets.items():
             attach(target, position, layers[name].train(target.training), layout or "btd", signals[name])
-        attach_readers(model, targets)
+        tell_calls(model, [name.rpartition(".")[0] for name in _inserted(model)])
         if probe is not None:
             check_rows(model, names, probe, batch_dim)
     except BaseException:
@@ -143,7 +142,7 @@ def _take_out(model: nn.Module, names: list[str]) -> None:
     inserted = _inserted(model)
     for name in names:
         detach(*inserted.pop(name))
-    detach_readers(model, [name.rpartition(".")[0] for name in inserted])
+    tell_calls(model, [name.rpartition(".")[0] for name in inserted])
 
 
 def _inserted(model: nn.Module) -> dict[str, tuple[nn.Module, str]]:

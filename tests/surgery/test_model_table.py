@@ -1,0 +1,66 @@
+"""docs/models_table.md says what is so."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from tests.surgery.model_table import CHECKS, HEAD, PLACES, Place, check_causal, check_padding, verdict
+
+TABLE = Path(__file__).parents[2] / "docs" / "models_table.md"
+REASONS = {
+    "looks ahead",
+    "takes no mask",
+    *(p.no_stream for p in PLACES.values()),
+    *(p.alone for p in PLACES.values()),
+    *(p.no_export for p in PLACES.values()),
+}
+
+
+def rows():
+    """The cells of the committed table, by model."""
+    lines = [
+        line.strip("| ").split(" | ") for line in TABLE.read_text().splitlines() if line.startswith("| ")
+    ]
+    head, *body = lines
+    assert head[1:] == list(CHECKS)
+    return {name: dict(zip(CHECKS, cells, strict=True)) for name, *cells in body}
+
+
+def test_the_table_is_complete_and_green():
+    table = rows()
+    assert list(table) == list(PLACES)
+    assert TABLE.read_text().startswith(HEAD)
+    assert {cell for cells in table.values() for cell in cells.values()} <= REASONS - {""} | {"ok"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PLACES)
+def test_the_table_is_true(name):
+    if "torchaudio" in name:
+        pytest.importorskip("torchaudio", exc_type=OSError)
+    found = {check: verdict(name, check) for check in CHECKS}
+    assert found == rows()[name]
+
+
+def test_a_place_that_leaks_or_mixes_is_caught():
+    class Leaks(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Linear(16, 16)
+
+        def forward(self, x, src_key_padding_mask=None):
+            return self.inner(x) + x.flip(1)
+
+    place = Place(
+        Leaks,
+        "inner",
+        lambda rows, time, seed: torch.randn(rows, time, 16, dtype=torch.float64),
+        causal=True,
+        padded=lambda model, x, real: model(x),  # the mask does not arrive
+    )
+    with pytest.raises(AssertionError, match="not causal"):
+        check_causal(place)
+    with pytest.raises(AssertionError, match="not close"):
+        check_padding(place)
