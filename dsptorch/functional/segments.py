@@ -76,8 +76,8 @@ def find_segments(
         since,
         following,
         segment_ids < 0,
-        torch.cat([position.unsqueeze(1), since + 1], 1)[:, time],
-        ids[:, time],
+        torch.cat([position.unsqueeze(1), since + 1], 1)[:, -1],
+        ids[:, -1],
     )
 
 
