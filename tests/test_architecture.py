@@ -9,6 +9,8 @@ import pytest
 import dsptorch
 import dsptorch.analysis
 import dsptorch.functional
+import dsptorch.integrations.huggingface
+import dsptorch.integrations.lightning
 import dsptorch.layers
 import dsptorch.meta
 import dsptorch.surgery
@@ -109,6 +111,8 @@ PUBLIC = {
         dsptorch.analysis,
         dsptorch.testing,
         dsptorch.testing.strategies,
+        dsptorch.integrations.huggingface,
+        dsptorch.integrations.lightning,
     )
     for name in module.__all__
     if callable(getattr(module, name))  # tables of numbers have no docstring
