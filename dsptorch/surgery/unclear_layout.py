@@ -59,12 +59,10 @@ def _time_first(model: nn.Module, name: str, module: nn.Module) -> str | None:
     if part is not None:
         return f"holds a {type(part).__name__}"
     parts = name.split(".")
-    for count in range(len(parts)):
-        for neighbour in _members(model.get_submodule(".".join(parts[:count]))):
-            if isinstance(neighbour, (*_DECIDES, *_DECIDES_BY_PARTS)):
-                part = _part_with_time_first(neighbour)
-                if part is not None:
-                    return f"stands beside a {type(neighbour).__name__}"
+    around = [model.get_submodule(".".join(parts[:count])) for count in range(len(parts))]
+    for neighbour in (member for outer in around for member in _members(outer) if member not in around):
+        if isinstance(neighbour, (*_DECIDES, *_DECIDES_BY_PARTS)) and _part_with_time_first(neighbour):
+            return f"stands beside a {type(neighbour).__name__}"
     return None
 
 
