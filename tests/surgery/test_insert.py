@@ -1,9 +1,7 @@
 """Layers go into a model that knows nothing of them."""
 
 import copy
-import dataclasses
 import inspect
-from typing import NamedTuple
 
 import pytest
 import torch
@@ -76,78 +74,6 @@ def test_build_gets_each_submodule_found():
 def test_by_type_and_by_predicate():
     assert len(insert(model(), Sublayer, lag)) == 6
     assert insert(model(), lambda name, module: name == "head", lag) == ["head.dsp_before"]
-
-
-def test_tuple_outputs():
-    m, x = model(), signal()
-    gru, f = copy.deepcopy(m.recurrent.gru), lag()
-    insert(m, "recurrent.gru", lambda _: f, position="after")
-    outputs, hidden = m.recurrent.gru(x)
-    expected, expected_hidden = gru(x)
-    assert_same(outputs, f(expected))
-    assert_same(hidden, expected_hidden)
-
-
-def test_lists_and_other_outputs():
-    class Listed(nn.Module):
-        def forward(self, x):
-            return [x, 3]
-
-    class Mapped(nn.Module):
-        def forward(self, x):
-            return {"x": x}
-
-    m = nn.ModuleDict({"listed": Listed(), "mapped": Mapped()})
-    insert(m, "*", lag, position="after")
-    y = m["listed"](signal())
-    assert isinstance(y, list)
-    assert_same(y[0], lag()(signal()))
-    assert y[1] == 3
-    assert_same(m["mapped"](signal())["x"], lag()(signal()))
-
-
-class Pair(NamedTuple):
-    name: str
-    x: torch.Tensor
-
-
-@dataclasses.dataclass
-class Record:
-    name: str
-    x: torch.Tensor
-
-
-@pytest.mark.parametrize("kind", [Pair, Record])
-def test_named_tuples_and_dataclasses(kind):
-    class Named(nn.Module):
-        def forward(self, x):
-            self.made = kind("name", x)
-            return self.made
-
-    m = nn.ModuleDict({"named": Named()})
-    insert(m, "*", lag, position="after")
-    y = m["named"](signal())
-    assert type(y) is kind
-    assert y.name == "name"
-    assert_same(y.x, lag()(signal()))
-    assert_same(m["named"].made.x, signal())  # what the module made is as it was
-
-
-def test_outputs_without_a_signal_are_refused():
-    class Text(nn.Module):
-        def forward(self, x):
-            return "text"
-
-    class Packed(nn.Module):
-        def forward(self, x):
-            return nn.utils.rnn.pack_sequence([x[0]])
-
-    m = nn.ModuleDict({"text": Text(), "packed": Packed()})
-    insert(m, "*", lag, position="after")
-    with pytest.raises(TypeError, match=r"after Text, whose output must be a tensor, or hold one.*got str"):
-        m["text"](signal())
-    with pytest.raises(TypeError, match=r"dsp_after.*PackedSequence; give the model a padded batch"):
-        m["packed"](signal())
 
 
 def test_signatures_stay():

@@ -1,0 +1,186 @@
+"""The signal is found among whatever a module returns, and what it returned stays as it was."""
+
+import copy
+import dataclasses
+from collections import OrderedDict
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch import nn
+
+from dsptorch import FIR, insert
+from dsptorch.surgery.outputs import with_signal
+from tests.surgery.models import WIDTH, model
+from tests.tolerances import assert_close, assert_same
+
+outputs = pytest.importorskip("transformers.modeling_outputs")
+
+SIGNAL = torch.randn(2, 9, WIDTH, generator=torch.Generator().manual_seed(1))
+
+
+def lag(_=None):
+    return FIR(WIDTH, 3, init="delays")
+
+
+class Pair(NamedTuple):
+    name: str
+    x: torch.Tensor
+
+
+@dataclasses.dataclass
+class Record:
+    name: str
+    x: torch.Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen:
+    x: torch.Tensor
+    made: int = dataclasses.field(init=False, default=0)
+
+
+@dataclasses.dataclass
+class Scaled:
+    """Whose constructor must not run twice."""
+
+    x: torch.Tensor
+
+    def __post_init__(self):
+        self.x = 2 * self.x
+
+
+@dataclasses.dataclass(slots=True)
+class Slots:
+    x: torch.Tensor
+
+
+def model_output(x):
+    return outputs.BaseModelOutput(last_hidden_state=x, hidden_states=(x, x))
+
+
+KINDS = {
+    "tensor": lambda x: x,
+    "tuple": lambda x: (x, 3),
+    "later in a tuple": lambda x: (None, "name", x),
+    "list": lambda x: [x, 3],
+    "named tuple": lambda x: Pair("name", x),
+    "dict": lambda x: {"loss": None, "x": x},
+    "OrderedDict": lambda x: OrderedDict(x=x, n=3),
+    "dataclass": lambda x: Record("name", x),
+    "frozen dataclass": Frozen,
+    "dataclass with a constructor": Scaled,
+    "dataclass with slots": Slots,
+    "ModelOutput": model_output,
+}
+
+
+class Named(nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        self.kind, self.made = kind, None
+
+    def forward(self, x):
+        self.made = self.kind(x)
+        return self.made
+
+
+def signal_of(output):
+    if isinstance(output, torch.Tensor):
+        return output
+    if hasattr(output, "last_hidden_state"):
+        return output.last_hidden_state
+    if isinstance(output, dict):
+        return output["x"]
+    if isinstance(output, (tuple, list)):
+        return next(value for value in output if isinstance(value, torch.Tensor))
+    return output.x
+
+
+def check_output(output, made):
+    """The signal is filtered in a copy; all else is the same thing."""
+    before = signal_of(made)
+    assert type(output) is type(made)
+    assert_same(signal_of(output), lag()(before))
+    assert not torch.equal(signal_of(output), before)
+    if isinstance(output, dict):
+        assert list(output) == list(made)
+        assert all(output[key] is made[key] for key in output if output[key] is not signal_of(output))
+    if hasattr(output, "last_hidden_state"):
+        assert output[0] is output["last_hidden_state"] is output.last_hidden_state  # kept twice
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_first_tensor_is_the_signal(kind):
+    m = nn.Sequential(Named(KINDS[kind]))
+    insert(m, "0", lag, position="after")
+    check_output(m(SIGNAL), m[0].made)
+
+
+def test_a_change_in_place_is_caught():
+    made = Record("name", SIGNAL)
+    made.x = lag()(SIGNAL)
+    with pytest.raises(AssertionError):
+        check_output(made, made)
+
+
+def test_a_constructor_that_runs_twice_is_caught():
+    made = Scaled(SIGNAL)
+    with pytest.raises(AssertionError):
+        check_output(dataclasses.replace(made, x=lag()(made.x)), made)
+
+
+def test_states_of_an_rnn_stay():
+    m = model()
+    gru = copy.deepcopy(m.recurrent.gru)
+    insert(m, "recurrent.gru", lag, position="after")
+    y, hidden = m.recurrent.gru(SIGNAL)
+    expected, expected_hidden = gru(SIGNAL)
+    assert_same(y, lag()(expected))
+    assert_same(hidden, expected_hidden)
+
+
+def test_the_first_of_several_tensors_is_the_signal():
+    y = with_signal((1, SIGNAL, SIGNAL), lambda x: x + 1, "layer", "Module")
+    assert torch.equal(y[1], SIGNAL + 1)
+    assert y[2] is SIGNAL
+    values, places = with_signal(torch.max(SIGNAL, 1), lambda x: x + 1, "layer", "Module")
+    assert torch.equal(values, SIGNAL.max(1).values + 1)
+    assert torch.equal(places, SIGNAL.max(1).indices)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["tuple", "list", "named tuple", "dict", "dataclass", "ModelOutput"])
+def test_compiles_to_one_graph(kind):
+    class Around(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = Named(KINDS[kind])
+
+        def forward(self, x):
+            return signal_of(self.inner(x))
+
+    torch.compiler.reset()
+    m = Around()
+    insert(m, "inner", lag, position="after")
+    assert_close(torch.compile(m, fullgraph=True, backend="aot_eager")(SIGNAL), m(SIGNAL))
+
+
+def test_outputs_without_a_signal_are_refused():
+    class Text(nn.Module):
+        def forward(self, x):
+            return "text"
+
+    class Packed(nn.Module):
+        def forward(self, x):
+            return nn.utils.rnn.pack_sequence([x[0]])
+
+    m = nn.ModuleDict({"text": Text(), "packed": Packed()})
+    insert(m, "*", lag, position="after")
+    with pytest.raises(TypeError, match=r"after Text, whose output must be a tensor, or hold one.*got str"):
+        m["text"](SIGNAL)
+    with pytest.raises(TypeError, match=r"dsp_after.*PackedSequence; give the model a padded batch"):
+        m["packed"](SIGNAL)
+    for empty in ({}, (), [3], Frozen(None)):
+        with pytest.raises(TypeError, match=rf"got {type(empty).__name__}; insert it before"):
+            with_signal(empty, lag(), "dsp_after", "Module")
