@@ -72,7 +72,13 @@ def _problem(first: _Seen, second: _Seen, rows: int) -> str | None:
     for name, calls in first.inputs.items():
         if not calls:
             return f"{name} was not called on the probe; give a probe that reaches it, or narrow where"
-        for before, after in zip(calls, second.inputs[name], strict=True):
+        again = second.inputs[name]
+        if len(calls) != len(again):
+            return (
+                f"{name} was called {len(calls)} times on the probe and {len(again)} with another first row, so its "
+                "rows cannot be compared; insert without a probe"
+            )
+        for before, after in zip(calls, again, strict=True):
             if not _only_first_changed(before, after, 0, rows):
                 return (
                     f"{name} would mix the rows of a batch: it is given {tuple(before.shape)} for (batch, time, "
@@ -90,13 +96,9 @@ def _run(model: nn.Module, layers: list[str], call: _Call, *, bypass: bool = Fal
     def note(name: str) -> Any:
         return lambda _, args: inputs[name].append(args[0].detach().clone())
 
-    with (
-        untouched(model, seed=0),
-        attributes_kept(model),
-        torch.no_grad(),
-    ):  # the hooks go with the attributes
+    with untouched(model, seed=0), attributes_kept(model), torch.no_grad():
         model.eval()
-        for name in layers:
+        for name in layers:  # these hooks go with the attributes
             layer = model.get_submodule(name)
             layer.register_forward_pre_hook(note(name))
             if bypass:
@@ -127,8 +129,11 @@ def _with_first_row_replaced(call: _Call, batch_dim: int) -> tuple[_Call, int]:
         )
 
     def replaced(leaf: Any) -> Any:
-        if not isinstance(leaf, Tensor) or leaf.dim() <= batch_dim or leaf.shape[batch_dim] != rows:
+        if not isinstance(leaf, Tensor) or leaf.dim() <= batch_dim or leaf.size(batch_dim) != rows:
             return leaf
+        if leaf.is_nested:  # its batch comes first
+            _, *others = leaf.unbind()
+            return torch.nested.as_nested_tensor([others[0], *others], layout=leaf.layout)
         order = torch.arange(rows, device=leaf.device)
         order[0] = 1
         return leaf.index_select(batch_dim, order)
@@ -154,8 +159,11 @@ def _mixed(first: list[Tensor], second: list[Tensor], rows: int) -> str | None:
 
 def _only_first_changed(before: Tensor, after: Tensor, dim: int, rows: int) -> bool:
     """Whether all items but the first `size / rows` along a dimension are equal; an image has several rows an item."""
-    if before.shape != after.shape:
+    if before.dim() != after.dim() or before.shape[dim] != after.shape[dim]:
         return False
+    # The first row may have been the longest of a padded batch.
+    common = tuple(slice(min(sizes)) for sizes in zip(before.shape, after.shape, strict=True))
+    before, after = before[common], after[common]
     same = (before == after) | (before.isnan() & after.isnan())
     each, rest = divmod(before.shape[dim], rows)
     # What no row changes, position embeddings say, cannot mix them.
@@ -163,11 +171,14 @@ def _only_first_changed(before: Tensor, after: Tensor, dim: int, rows: int) -> b
 
 
 def _largest(before: Tensor, after: Tensor) -> float:
-    return (after.double() - before.double()).abs().nan_to_num().max().item()
+    common = tuple(slice(min(sizes)) for sizes in zip(before.shape, after.shape, strict=True))
+    return (after[common].double() - before[common].double()).abs().nan_to_num().max().item()
 
 
 def _tensors(tree: Any) -> list[Tensor]:
-    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
+    """The tensors of a tree, where rows differ in length with zeros after their ends."""
+    leaves = [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
+    return [torch.nested.to_padded_tensor(leaf, 0.0) if leaf.is_nested else leaf for leaf in leaves]
 
 
 def _copy(leaf: Any) -> Any:

@@ -176,6 +176,44 @@ def test_leaves_no_trace():
     assert not m.mix.dsp_before._forward_pre_hooks
 
 
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
+def test_a_probe_of_rows_that_differ_in_length(layout):
+    probe = torch.nested.as_nested_tensor([draw(6, WIDTH), draw(3, WIDTH), draw(4, WIDTH)], layout=layout)
+    m = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH))
+    insert(m, "1", lag, probe=probe)
+
+    class Mean(FIR):
+        def forward(self, x, segment_ids=None):
+            return x + x.mean((0, 1))
+
+    with pytest.raises(ValueError, match=r"with 0.dsp_after an output of shape"):
+        insert(m, "0", lambda _: Mean(WIDTH), position="after", probe=probe)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
+def test_a_probe_whose_first_row_is_the_longest():
+    """With another first row its batch is shorter within PyTorch's fast path."""
+    m = nn.TransformerEncoder(nn.TransformerEncoderLayer(WIDTH, 2, 8, batch_first=True), 2)
+    padding = torch.tensor([[False] * 6, [False] * 3 + [True] * 3, [False] * 4 + [True] * 2])
+    insert(m, "layers.*", lag, probe={"src": draw(3, TIME, WIDTH), "src_key_padding_mask": padding})
+
+
+def test_a_number_of_calls_that_depends_on_the_first_row():
+    class Loop(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Linear(WIDTH, WIDTH)
+
+        def forward(self, x):
+            for _ in range(int(x[0, 0, 0].item())):
+                self.inner(x)
+            return x
+
+    with pytest.raises(ValueError, match="was called 3 times on the probe and 1 with another first row"):
+        insert(Loop(), "inner", lag, probe=torch.tensor([[[3.0] * WIDTH], [[1.0] * WIDTH]]))
+
+
 def test_a_probe_of_keywords():
     m = TimeFirst()
     with pytest.raises(ValueError, match="would mix"):
