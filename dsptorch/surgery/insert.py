@@ -26,13 +26,13 @@ def insert(
 ) -> list[str]:
     """Insert a layer before or after submodules of any model, in place.
 
-    The layer becomes a child of the submodule, named `dsp_before` or `dsp_after`, and acts on its first
-    argument (but not on ids, masks, lengths or caches: then on `hidden_states`, `x`, `input`, ...), or on its output
-    (the first tensor, if it is a tuple, list, mapping or dataclass), inside the submodule's own hooks. Rows that differ
-    in length (a nested tensor) are each as if alone. Nothing else changes: classes, signatures and the names of parameters stay, so old checkpoints load with
-    `strict=False`, and `remove` restores the model exactly. deepcopy, pickle, `torch.compile` and
-    DistributedDataParallel go on working (`nn.DataParallel`, whose replicas share the instance's `forward`, does
-    not). Everything is checked before anything is changed.
+    The layer becomes a child of the submodule, named `dsp_before` or `dsp_after`, and acts on its first argument (where
+    that is ids, a mask, lengths or a cache by its name, on `hidden_states`, `x`, `input`, ...), or on its output (the
+    first tensor, if it is a tuple, list, mapping or dataclass), inside the submodule's own hooks. Rows that differ in
+    length (a nested tensor) are each as if alone. Nothing else changes: classes, signatures and the names of parameters
+    stay, so old checkpoints load with `strict=False`, and `remove` restores the model exactly. deepcopy, pickle,
+    `torch.compile` and DistributedDataParallel go on working (`nn.DataParallel`, whose replicas share the instance's
+    `forward`, does not). Everything is checked before anything is changed.
 
     Where a module around the layer is called with a padding mask (`attention_mask`, `src_key_padding_mask`,
     `lengths`, ...), padding is seen by nothing and each row begins at its first real sample. A mask whose numbers
@@ -50,8 +50,8 @@ def insert(
             (batch, channels, ..., time), whose dimensions between, an image's height, are rows of their own. None is
             "btd", unless the submodule is of a kind that may be otherwise, which is then refused.
         probe: An example of the model's input, a tensor, a tuple of arguments or a dict of keywords, with two
-            different rows at least: the model runs on it, without a trace, to prove that the layers are called and do not
-            mix rows.
+            different rows at least: the model runs on it, without a trace, to prove that the layers are called, and
+            do not mix rows.
         batch_dim: Where the tensors of the probe have the batch.
 
     Returns:
