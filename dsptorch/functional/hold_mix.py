@@ -41,11 +41,15 @@ class HoldMix(Node):
 
     def cascaded(self, x: Tensor, run: Run) -> Tensor:  # noqa: D102
         lags = self.pattern.lags
-        if run.start is None:  # a signal that is shorter than the period needs the first of its taps alone
+        if run.start is None and not torch.compiler.is_compiling():
+            # A signal that is shorter than the period needs the first of its taps alone.
             phases = min(self.pattern.period, max(x.shape[1], 1))
             taps = self._taps_at(torch.arange(phases, device=x.device))
             return lptv_filter(x, taps.unsqueeze(-1), lags)
-        taps = self._taps_at(run.start.unsqueeze(1) + torch.arange(x.shape[1], device=x.device)).to(x.dtype)
+        times = torch.arange(x.shape[1], device=x.device)
+        if run.start is not None:
+            times = run.start.unsqueeze(1) + times
+        taps = self._taps_at(times).to(x.dtype)
         padded = torch.nn.functional.pad(x, (0, 0, lags[-1], 0))
         seen = [padded[:, lags[-1] - lag : lags[-1] - lag + x.shape[1]] for lag in lags]
         return sum((seen[i] * taps[..., i, None] for i in range(1, len(lags))), seen[0] * taps[..., 0, None])

@@ -47,7 +47,44 @@ def lptv_filter(x: Tensor, weight: Tensor, lags: Sequence[int]) -> Tensor:
         weight = weight.expand(-1, -1, x.shape[-1])
     # Dynamo cannot trace a Function that defines `jvp`; forward-mode AD is for eager code alone.
     function = _Filter if torch.compiler.is_compiling() else _FilterWithJvp
-    y: Tensor = function.apply(x, weight, tuple(lags))  # type: ignore[no-untyped-call]
+    if weight.shape[0] == 1 or not torch.compiler.is_compiling():
+        return _applied(function, x, weight, lags)
+    return first_samples(_applied(function, in_blocks(x, weight.shape[0]), weight, lags), x.shape[1])
+
+
+def in_blocks(x: Tensor, size: int) -> Tensor:
+    """Add silence up to whole blocks, at least one, so that a compiler sees that there is no rest whatever the time."""
+    time = x.shape[1]
+    blocks = (time + size - 1) // size or 1
+    if _known(time, blocks * size):
+        return x
+    if torch.compiler.is_compiling():
+        blocks += 1  # or one graph would hold for a single block, and another for several
+    return F.pad(x, (0, 0, 0, blocks * size - time))
+
+
+def first_samples(y: Tensor, time: int) -> Tensor:
+    """The first samples of a signal that `in_blocks` may have made longer."""
+    if _known(time, y.shape[1]):
+        return y
+    if (
+        torch.compiler.is_compiling()
+    ):  # a slice has another layout where there is no rest, and so another graph
+        return F.pad(y, (0, 0, 0, time - y.shape[1]))
+    return y[:, :time]
+
+
+def _known(time: int, length: int) -> bool:
+    """Whether two lengths are equal; in a graph for many lengths, whether they always are."""
+    if not torch.compiler.is_compiling():
+        return time == length
+    from torch.fx.experimental.symbolic_shapes import statically_known_true  # noqa: PLC0415, brings sympy
+
+    return statically_known_true(time == length)
+
+
+def _applied(function: type[Function], x: Tensor, weight: Tensor, lags: Sequence[int]) -> Tensor:
+    y: Tensor = function.apply(x, weight, tuple(lags))
     return y
 
 
@@ -73,13 +110,17 @@ def _accumulation_dtype(*tensors: Tensor) -> torch.dtype:
 
 
 def _shifted(x: Tensor, period: int, lags: tuple[int, ...], dtype: torch.dtype) -> list[Tensor]:
-    """The views x[t - lag], each (batch, ceil(T / P), P, channels), of one zero-padded copy of x."""
+    """The views x[t - lag], each (batch, blocks, P, channels), of one zero-padded copy of x."""
     time = x.shape[1]
     blocks = (time + period - 1) // period
     before, after = max(0, *lags), max(0, *(-lag for lag in lags))
     padded = F.pad(x.to(dtype), (0, 0, before, after + blocks * period - time))
+    moved = [padded.narrow(1, before - lag, blocks * period) for lag in lags]
+    if torch.compiler.is_exporting() and period > 1:
+        # A view is only allowed where it is proved that the blocks divide the time.
+        return [view.unfold(1, period, period).transpose(2, 3) for view in moved]
     shape = (x.shape[0], blocks, period, x.shape[2])
-    return [padded.narrow(1, before - lag, blocks * period).view(shape) for lag in lags]
+    return [view.view(shape) for view in moved]
 
 
 def _summed(first: Tensor, second: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dsptorch.functional.lptv import lptv_filter
+from dsptorch.functional.lptv import first_samples, in_blocks, lptv_filter
 from dsptorch.functional.pattern import Pattern
 from dsptorch.functional.taps import Taps, add_taps, at_rate_taps, compose_taps, delay_taps, hold_taps
 
@@ -34,7 +34,7 @@ class Run:
         self.fold = fold
         self.start = start
         self._taps: dict[int, Taps] = {}
-        self._outputs: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+        self._outputs: dict[int, list[tuple[Tensor, Tensor]]] = {}
 
     def taps(self, node: "Node") -> Taps:
         """The node as one filter."""
@@ -44,10 +44,13 @@ class Run:
 
     def filter(self, node: "Node", x: Tensor) -> Tensor:
         """The node applied to a signal whose sample 0 is at phase 0."""
-        key = id(node), id(x)
-        if key not in self._outputs:  # the input is kept beside the output so that its id stays its own
-            self._outputs[key] = x, self._filter(node, x)
-        return self._outputs[key][1]
+        known = self._outputs.setdefault(id(node), [])
+        for met, y in known:
+            if met is x:  # not a key id(x): Dynamo would compile anew for every tensor
+                return y
+        y = self._filter(node, x)
+        known.append((x, y))
+        return y
 
     def folds(self, node: "Node") -> bool:
         """Whether the node runs folded: by cost, unless this evaluation was told."""
@@ -202,9 +205,9 @@ class LowerRate(Node):
         return compose_taps(held, run.taps(self.prefilter))
 
     def cascaded(self, x: Tensor, run: Run) -> Tensor:  # noqa: D102
-        kept = self._decimated(x, run)
+        kept = self._decimated(in_blocks(x, self.factor), run)
         held = run.filter(self.node, kept).unsqueeze(2).expand(-1, -1, self.factor, -1)
-        return held.flatten(1, 2)[:, : x.shape[1]]
+        return first_samples(held.flatten(1, 2), x.shape[1])
 
     def _decimated(self, x: Tensor, run: Run) -> Tensor:
         """The prefilter at every `factor`-th sample alone, where its phase there is always the same."""
@@ -229,13 +232,11 @@ class AtRate(Node):
         return at_rate_taps(run.taps(self.node), self.factor)
 
     def cascaded(self, x: Tensor, run: Run) -> Tensor:  # noqa: D102
-        batch, time = x.shape[:2]
-        blocks = (time + self.factor - 1) // self.factor
-        padded = F.pad(x, (0, 0, 0, blocks * self.factor - time))
-        streams = padded.unflatten(1, (blocks, self.factor)).transpose(1, 2).flatten(0, 1)
-        y = run.filter(self.node, streams).unflatten(0, (batch, self.factor)).transpose(1, 2)
-        merged: Tensor = y.flatten(1, 2)[:, :time]
-        return merged
+        # (batch, blocks, channels, factor)
+        blocks = in_blocks(x, self.factor).unfold(1, self.factor, self.factor)
+        streams = blocks.movedim(3, 1).flatten(0, 1)
+        y = run.filter(self.node, streams).unflatten(0, (x.shape[0], self.factor)).transpose(1, 2)
+        return first_samples(y.flatten(1, 2), x.shape[1])
 
 
 def _product_pattern(factors: tuple[Node, ...]) -> Pattern:

@@ -114,8 +114,7 @@ def _step_segments(
 
 def latest(x: Tensor, memory: int) -> Tensor:
     """The last `memory` samples, after zeros where there are fewer, in memory of their own."""
-    kept = x[:, -memory:] if memory else x[:, :0]
-    return F.pad(kept, (0, 0, memory - kept.shape[1], 0)).clone()
+    return F.pad(x, (0, 0, memory - x.shape[1], 0)).clone()  # where it is negative, the first samples are cut
 
 
 def check_history(history: Tensor, x: Tensor, memory: int) -> None:
