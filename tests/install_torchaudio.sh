@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Install torchaudio beside a CPU build of torch, for tests/functional/test_torchaudio.py.
+# Install torchaudio beside a CPU build of torch, for the tests of filters and of models that need it.
 #
 #     bash tests/install_torchaudio.sh [python]
 #

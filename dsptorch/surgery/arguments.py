@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-__all__ = ["Argument", "change_signal", "signal_argument"]
+__all__ = ["SIGNALS", "Argument", "change_signal", "signal_argument"]
 
 SIGNALS = ("hidden_states", "x", "input", "src", "tgt", "inputs_embeds", "input_features")
 """What modules call their signal, where it is not their first argument."""

@@ -12,9 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from dsptorch.layers.context import Call, current_call, enter_call, remember_in_backward
+from dsptorch.surgery.arguments import SIGNALS
 from dsptorch.surgery.cached import cached_tokens
-
-_SIGNALS = ("input_ids", "inputs_embeds", "hidden_states", "input_features", "src", "tgt", "input", "x")
 
 
 def _from_attention_mask(mask: Tensor, like: Tensor | None) -> Tensor | None:
@@ -33,7 +32,8 @@ def _from_lengths(lengths: Tensor, like: Tensor | None) -> Tensor | None:
     """How many samples of each row are real."""
     if lengths.dim() != 1 or like is None:
         return None
-    times = torch.arange(like.shape[1], device=lengths.device)
+    batch_first = like.shape[0] == len(lengths)
+    times = torch.arange(like.shape[1 if batch_first else 0], device=lengths.device)
     return -(times >= lengths.unsqueeze(1)).long()
 
 
@@ -74,7 +74,7 @@ def end_call(output: Any) -> None:
 def _read(arguments: dict[str, Any]) -> Tensor | None:
     """The segment ids of a module's input, by its mask."""
     signal = next(
-        (arguments[name] for name in _SIGNALS if isinstance(arguments.get(name), Tensor)),
+        (arguments[name] for name in ("input_ids", *SIGNALS) if isinstance(arguments.get(name), Tensor)),
         None,
     )
     for name, convert in _MASKS.items():

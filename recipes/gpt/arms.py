@@ -50,6 +50,8 @@ class Arm:
 
 def build(config: GPTConfig, arm: Arm) -> GPT:
     """Return the plain model of `config` with the layers of `arm` inserted."""
+    if arm.fir is not None and arm.token_shift:
+        raise ValueError("arm: expected fir or token_shift, got both, which have one place; leave one out")
     model = GPT(config)
     _insert(model, "multirate", arm.multirate, Multirate, "before", "blocks.*")
     _insert(model, "lfo_routing", arm.lfo_routing, LFORouting, "after", "blocks.*.attn")

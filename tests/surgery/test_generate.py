@@ -367,3 +367,25 @@ def test_a_call_that_fails_leaves_nothing_behind():
     fails.remove()
     x = inputs["input_ids"]
     assert_close(model(x, use_cache=False).logits, expected)
+
+
+@pytest.mark.parametrize("time_first", [False, True])
+def test_lengths_of_rows_are_read_in_either_layout(time_first):
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.block = torch.nn.Linear(WIDTH, WIDTH)
+
+        def forward(self, x, lengths):
+            return self.block(x)
+
+    model, x = Model().double(), torch.randn(3, 7, WIDTH, dtype=torch.float64)
+    insert(model, "block", lambda _: Multirate(WIDTH, causal=False), layout="tbd" if time_first else "btd")
+    model.double()
+
+    def run(x, lengths):
+        return model(x.transpose(0, 1), lengths).transpose(0, 1) if time_first else model(x, lengths)
+
+    y = run(x, torch.tensor([7, 4, 2]))
+    assert_close(y[1, :4], run(x[1:2, :4], torch.tensor([4]))[0])
+    assert not torch.allclose(y[1, :4], run(x[1:2], torch.tensor([7]))[0, :4])
