@@ -67,9 +67,8 @@ def first_samples(y: Tensor, time: int) -> Tensor:
     """The first samples of a signal that `in_blocks` may have made longer."""
     if _known(time, y.shape[1]):
         return y
-    if (
-        torch.compiler.is_compiling()
-    ):  # a slice has another layout where there is no rest, and so another graph
+    if torch.compiler.is_compiling():
+        # Not a slice: it has another layout where there is no rest, and so another graph.
         return F.pad(y, (0, 0, 0, time - y.shape[1]))
     return y[:, :time]
 

@@ -232,11 +232,11 @@ class AtRate(Node):
         return at_rate_taps(run.taps(self.node), self.factor)
 
     def cascaded(self, x: Tensor, run: Run) -> Tensor:  # noqa: D102
-        # (batch, blocks, channels, factor)
-        blocks = in_blocks(x, self.factor).unfold(1, self.factor, self.factor)
-        streams = blocks.movedim(3, 1).flatten(0, 1)
-        y = run.filter(self.node, streams).unflatten(0, (x.shape[0], self.factor)).transpose(1, 2)
-        return first_samples(y.flatten(1, 2), x.shape[1])
+        phases = range(self.factor)
+        blocks = in_blocks(x, self.factor)
+        streams = torch.cat([blocks[:, phase :: self.factor] for phase in phases], 0)
+        y = run.filter(self.node, streams).unflatten(0, (self.factor, x.shape[0]))
+        return first_samples(torch.stack([y[phase] for phase in phases], 2).flatten(1, 2), x.shape[1])
 
 
 def _product_pattern(factors: tuple[Node, ...]) -> Pattern:

@@ -4,6 +4,7 @@ from dsptorch.testing.causality import assert_causal, max_lookahead
 from dsptorch.testing.dtypes import assert_dtypes
 from dsptorch.testing.gradients import assert_gradients
 from dsptorch.testing.graphs import assert_compiles, assert_exports
+from dsptorch.testing.host_sync import assert_no_host_sync
 from dsptorch.testing.invariance import (
     assert_length_invariant,
     assert_receptive_field,
@@ -36,6 +37,7 @@ __all__ = [
     "assert_identity",
     "assert_length_invariant",
     "assert_linear",
+    "assert_no_host_sync",
     "assert_no_mutation",
     "assert_packs",
     "assert_perfect_reconstruction",

@@ -1,170 +1,149 @@
-"""Batch and time stay free: one program for every length, exported or compiled, and no look at a value on the way."""
+"""One graph for every batch and time; and none that waits for a number."""
 
 import pytest
 import torch
-from torch import nn
-from torch.export import Dim
-from torch.utils import _pytree as pytree
-from torch.utils._python_dispatch import TorchDispatchMode
+from gpt.arms import Arm, build
+from gpt.model import GPTConfig
+from torch._dynamo.testing import CompileCounterWithBackend
 
-from dsptorch import FIR, Chain, LFORouting, Multirate
-from tests.layers.table import CAUSAL, LAYERS, WIDTH, build, signal
+from dsptorch.functional import PeriodicFIR
+from dsptorch.testing import assert_compiles, assert_exports, assert_no_host_sync
+from tests.layers.dynamic_cases import EVERY, QUICK, build_any
+from tests.layers.table import signal
 from tests.tolerances import assert_close
 
-each = pytest.mark.parametrize("name", LAYERS)
-each_causal = pytest.mark.parametrize("name", CAUSAL)
-some = pytest.mark.parametrize("name", ["FIR delays", "Multirate 3", "LFORouting", "ChannelBottleneck"])
-SIZES = [(1, 1), (2, 7), (4, 40), (5, 3)]
+quick = pytest.mark.parametrize("name", QUICK)
+every = pytest.mark.parametrize("name", EVERY)
 
 
-class Step(nn.Module):
-    """`step` as a module: a state is a tuple of tensors, which programs take as they do any other."""
-
-    def __init__(self, layer):
-        super().__init__()
-        self.layer = layer
-
-    def forward(self, x, state):
-        return self.layer.step(x, state)
-
-
-def exported(layer):
-    x = signal(3, 11, torch.float32)
-    sizes = {0: Dim("batch"), 1: Dim("time")}
-    return torch.export.export(layer, (x,), dynamic_shapes=(sizes,)).module()
-
-
-def exported_step(layer):
-    x = signal(3, 11, torch.float32)
-    _, state = layer.step(x)
-    batch = Dim("batch")
-    sizes = {"x": {0: batch, 1: Dim("time")}, "state": pytree.tree_map(lambda _: {0: batch}, state)}
-    return torch.export.export(Step(layer), (x, state), dynamic_shapes=sizes).module()
-
-
-def check_forward(program, layer):
-    for batch, time in SIZES:
-        x = signal(batch, time, torch.float32)
-        assert_close(program(x), layer(x))
-
-
-def check_step(program, layer):
-    for batch, time in SIZES:
-        x = signal(batch, time + 9, torch.float32)
-        _, state = layer.step(x[:, :9])
-        y, after = program(x[:, 9:], state)
-        expected, expected_after = layer.step(x[:, 9:], state)
-        assert_close(y, expected)
-        for mine, its in zip(pytree.tree_leaves(after), pytree.tree_leaves(expected_after), strict=True):
-            assert_close(mine, its)
-
-
-@some
-def test_exports_for_every_batch_and_time(name):
-    layer = build(name, torch.float32).eval()
-    check_forward(exported(layer), layer)
-    check_step(exported_step(layer), layer)
+@quick
+def test_exports_for_any_batch_and_time(name):
+    assert_exports(build_any(name), signal(3, 11), dynamic=True)
 
 
 @pytest.mark.slow
-@each
-def test_every_layer_exports_for_every_batch_and_time(name):
-    layer = build(name, torch.float32).eval()
-    check_forward(exported(layer), layer)
+@every
+def test_every_layer_exports_for_any_batch_and_time(name):
+    assert_exports(build_any(name), signal(3, 11), dynamic=True)
+
+
+@pytest.mark.parametrize("name", ["Multirate"])
+def test_compiles_once_for_all_lengths(name):
+    assert_compiles(build_any(name), signal(2, 12), backend="aot_eager", dynamic=True)
 
 
 @pytest.mark.slow
-@each_causal
-def test_every_step_exports_for_every_batch_and_time(name):
-    layer = build(name, torch.float32).eval()
-    check_step(exported_step(layer), layer)
+@every
+def test_every_layer_compiles_once_for_all_lengths(name):
+    assert_compiles(build_any(name), signal(2, 12), backend="aot_eager", dynamic=True)
 
 
-def test_a_program_of_one_length_is_caught():
-    layer = build("Multirate", torch.float32)
-    x = signal(3, 11, torch.float32)
-    with pytest.raises((AssertionError, RuntimeError)):
-        check_forward(torch.export.export(layer, (x,)).module(), layer)
-
-
-# Compilation
-
-
-def graphs(module, inputs):
-    """How many graphs are compiled for these inputs; their numbers are those of eager code."""
+def check_steps_compile_once(layer):
+    """Chunks of many lengths, from one position to the next."""
     torch._dynamo.reset()
-    count = [0]
-
-    def backend(graph, _):
-        count[0] += 1
-        return graph
-
-    compiled = torch.compile(module, fullgraph=True, backend=backend)
-    with torch.no_grad():
-        for args in inputs:
-            assert_close(compiled(*args), module(*args))
-    return count[0]
+    graphs = CompileCounterWithBackend("aot_eager")
+    step = torch.compile(layer.step, fullgraph=True, backend=graphs)
+    x, outputs = signal(2, 80), []
+    y, state = layer.step(x[:, :5])
+    for chunk in x[:, 5:].split([12, 13, 16, 2, 7, 20, 5], 1):
+        y, state = step(chunk, state)
+        outputs.append(y)
+    assert_close(torch.cat(outputs, 1), layer(x)[:, 5:])
+    assert graphs.frame_count <= 2
 
 
-LENGTHS = (19, 18, 17, 5, 4, 30)
+@pytest.mark.parametrize("name", ["LFORouting"])
+def test_steps_compile_once_for_all_lengths(name):
+    check_steps_compile_once(build_any(name))
 
 
-@pytest.mark.parametrize("name", ["FIR delays", "Multirate", "Multirate levels", "LFORouting", "Chain"])
-def test_is_compiled_twice_at_most_whatever_the_lengths(name):
-    inputs = [(signal(2, time, torch.float32),) for time in LENGTHS]
-    assert graphs(build(name, torch.float32), inputs) <= 2
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in EVERY if not build_any(name).lookahead])
+def test_steps_of_every_layer_compile_once_for_all_lengths(name):
+    check_steps_compile_once(build_any(name))
 
 
-@pytest.mark.parametrize("name", ["FIR delays", "Multirate", "LFORouting"])
-def test_segment_ids_are_compiled_twice_at_most(name):
-    inputs = [
-        (signal(2, time, torch.float32), (torch.arange(time) // 3).expand(2, -1) - 1) for time in LENGTHS
-    ]
-    assert graphs(build(name, torch.float32), inputs) <= 2
+def check_segment_ids_compile_once(name):
+    torch._dynamo.reset()
+    graphs, layer = CompileCounterWithBackend("aot_eager"), build_any(name)
+    compiled = torch.compile(layer, fullgraph=True, backend=graphs)
+    for time in (12, 13, 5, 30, 2):
+        ids = (torch.arange(time) // 3).expand(2, -1) - 1
+        assert_close(compiled(signal(2, time), ids), layer(signal(2, time), ids))
+    assert graphs.frame_count <= 2
 
 
-def test_compiling_for_each_length_is_caught():
-    class ByLength(nn.Module):
-        def forward(self, x):
-            return x * dict.fromkeys(LENGTHS, 1.0)[x.shape[1]]
+def test_segment_ids_compile_once_for_all_lengths():
+    check_segment_ids_compile_once("FIR lowpass")
 
-    inputs = [(signal(2, time, torch.float32),) for time in LENGTHS]
-    assert graphs(ByLength(), inputs) > 2
+
+@pytest.mark.slow
+@every
+def test_segment_ids_of_every_layer_compile_once_for_all_lengths(name):
+    check_segment_ids_compile_once(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["Multirate", "Multirate unfolded", "LFORouting"])
+def test_one_graph_of_inductor_for_all_lengths(name):
+    assert_compiles(build_any(name, torch.float32), signal(2, 33, torch.float32), dynamic=True)
+
+
+def check_segment_ids_export(layer):
+    def ids(batch, time):
+        return (torch.arange(time) // 3).expand(batch, -1) - 1
+
+    sizes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("time")}
+    program = torch.export.export(layer, (signal(3, 11), ids(3, 11)), dynamic_shapes=(sizes, sizes)).module()
+    for batch, time in ((1, 1), (2, 7), (4, 40)):
+        x = signal(batch, time)
+        assert_close(program(x, ids(batch, time)), layer(x, ids(batch, time)))
+
+
+def test_segment_ids_export_for_any_batch_and_time():
+    check_segment_ids_export(build_any("Multirate"))
+
+
+@pytest.mark.slow
+@every
+def test_segment_ids_of_every_layer_export(name):
+    check_segment_ids_export(build_any(name))
+
+
+def test_every_way_of_a_filter_exports():
+    """A filter at a lower rate by itself, and a delay, which no layer has."""
+    at_rate = PeriodicFIR.fir(torch.rand(2, 3, 1, dtype=torch.float64)).at_rate(3)
+    for fold in (True, False):
+        assert_exports(lambda x, fold=fold: at_rate(x, fold=fold), signal(3, 11), dynamic=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+def test_a_gpt_with_inserted_layers_compiles_once_for_all_lengths(backend):
+    """The recipe's own, with all four kinds; the first length is a graph of its own, all others are one."""
+    torch._dynamo.reset()
+    torch.manual_seed(0)
+    arm = Arm(multirate={}, lfo_routing={}, bottleneck={}, fir={"kernel_size": 6, "init": "delays"})
+    model = build(GPTConfig(n_layer=1, n_head=2, d_model=16, context=32), arm).eval()
+    graphs = CompileCounterWithBackend(backend)
+    compiled = torch.compile(model, fullgraph=True, backend=graphs)
+    for time in (16, 12, 9, 32, 2):
+        ids = torch.randint(0, 256, (2, time))
+        logits, expected = compiled(ids), model(ids)
+        assert_close(logits, expected)
+        logits.square().mean().backward()
+    assert graphs.frame_count <= 2
 
 
 # Host syncs
 
-_READS = {"_local_scalar_dense", "item", "nonzero", "is_nonzero", "equal", "masked_select"}
 
-
-class NoReads(TorchDispatchMode):
-    """On a GPU each of these would wait for everything before it."""
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        name = func._schema.name.removeprefix("aten::")
-        assert name not in _READS, f"{name} reads a value"
-        return func(*args, **(kwargs or {}))
-
-
-def check_no_reads(layer):
-    x = signal(2, 12, torch.float32)
-    with NoReads():
-        layer(x)
-        if layer.lookahead == 0:
-            _, state = layer.step(x)
-            layer.step(x[:, :1], state)
-
-
-@each
-def test_no_value_is_read(name):
-    check_no_reads(build(name, torch.float32))
-
-
-def test_a_read_is_caught():
-    class Reads(FIR):
-        def process(self, x, state, segments=None):
-            y, state = super().process(x, state, segments)
-            return y * (1.0 if x.max().item() < 1e9 else 2.0), state
-
-    with pytest.raises(AssertionError, match="_local_scalar_dense reads a value"):
-        check_no_reads(Chain(Multirate(WIDTH), LFORouting(WIDTH), Reads(WIDTH)))
+@every
+def test_waits_for_no_number(name):
+    layer, x = build_any(name), signal()
+    assert_no_host_sync(layer, x)
+    if layer.lookahead == 0:
+        assert_no_host_sync(layer.step, x, None)
+        _, state = layer.step(x)
+        for time in (0, 1, 5):
+            assert_no_host_sync(layer.step, x[:, :time], state)

@@ -219,6 +219,20 @@ class ReadsAValue(nn.Module):
         return x if x.mean() > 0 else 2 * x
 
 
+class ReadsItsPosition(LFORouting):
+    def process(self, x, state, segments=None):
+        if state is not None and state.position.max().item() > 0:
+            x = x + 0
+        return super().process(x, state, segments)
+
+
+class WritesItsLengthDown(FIR):
+    """Right for the length that it was exported with."""
+
+    def process(self, x, state, segments=None):
+        return super().process(x.reshape(*map(int, x.shape)), state, segments)
+
+
 class OtherWhenCompiled(nn.Module):
     def forward(self, x):
         return x * (2 if torch.compiler.is_compiling() else 1)

@@ -18,6 +18,7 @@ from dsptorch.testing import (
     assert_identity,
     assert_length_invariant,
     assert_linear,
+    assert_no_host_sync,
     assert_no_mutation,
     assert_packs,
     assert_perfect_reconstruction,
@@ -48,6 +49,7 @@ from tests.testing.broken_layers import (
     PositionRestarts,
     ReachesIntoItsNeighbour,
     ReadsAValue,
+    ReadsItsPosition,
     RefusesEmptyChunks,
     Registered,
     RMSNorm,
@@ -56,6 +58,7 @@ from tests.testing.broken_layers import (
     Upcasts,
     WritesIntoItsInput,
     WritesIntoItsState,
+    WritesItsLengthDown,
     _OnceDifferentiable,
     _WrongBackward,
     haar,
@@ -311,7 +314,28 @@ BUGS: dict[str, Bug] = {
         lowpass,
         "the output is not that of eager",
     ),
+    "a graph for each length": Bug(
+        on(assert_compiles, backend="aot_eager", dynamic=True),
+        lambda: one_pole(0.5),  # a loop over the time is unrolled
+        lowpass,
+        "compiles anew",
+    ),
+    "a length that is written down": Bug(
+        on(assert_exports, dynamic=True),
+        lambda: WritesItsLengthDown(WIDTH, dtype=torch.float64),
+        lowpass,
+        "does not export",
+    ),
     "a branch on the data": Bug(on(assert_exports), ReadsAValue, lowpass, "does not export"),
+    "a position that is read back": Bug(
+        lambda layer: assert_no_host_sync(layer.step, example(), layer.step(example())[1]),
+        lambda: ReadsItsPosition(WIDTH, 2).double(),
+        lambda: LFORouting(WIDTH, 2).double(),
+        r"_local_scalar_dense, at .*broken_layers\.py",
+    ),
+    "an index by a mask": Bug(
+        on(assert_no_host_sync), lambda: lambda x: x[x > 0].sum(), lambda: torch.relu, "index"
+    ),
     "float16 that overflows": Bug(
         on(assert_dtypes),
         RMSNorm,

@@ -1,0 +1,28 @@
+"""The layers that graphs for any batch and time are made of: every kind, and each way in which a filter may run."""
+
+from collections.abc import Callable
+
+import torch
+
+import dsptorch as d
+from dsptorch.layers import FixedFilter
+from tests.layers.table import LAYERS, WIDTH, build
+
+OTHERS: dict[str, Callable[[], d.Layer]] = {
+    "FixedFilter": lambda: FixedFilter(d.Multirate(WIDTH, 3).filter(), WIDTH),
+    "Multirate unfolded": lambda: d.Multirate(WIDTH, levels=3),
+    "Multirate learned, long": lambda: d.Multirate(WIDTH, d.BoundedHyperparam(2.3, 1, 8, integer=True)),
+}
+"""Layers that are not in the table: folded, with true decimation, and with a period of 840."""
+
+EVERY = [*LAYERS, *OTHERS]
+
+QUICK = ["FIR lowpass", "Multirate", "Multirate learned, long", "LFORouting", "ChannelBottleneck"]
+"""What the default suite makes do with."""
+
+
+def build_any(name: str, dtype: torch.dtype = torch.float64) -> d.Layer:
+    if name in LAYERS:
+        return build(name, dtype)
+    torch.manual_seed(0)
+    return OTHERS[name]().to(dtype)
