@@ -17,6 +17,22 @@ OTHERS: dict[str, Callable[[], d.Layer]] = {
 
 EVERY = [*LAYERS, *OTHERS]
 
+OF_EACH_KIND = [
+    "FIR delays",
+    "Delay",
+    "Multirate",
+    "Multirate levels",
+    "LFORouting",
+    "LFORouting depthwise",
+    "ChannelBottleneck",
+    "Chain",
+    "Parallel",
+    "Blend",
+    "Multirate centred",
+    *OTHERS,
+]
+"""For what takes seconds each."""
+
 QUICK = ["FIR lowpass", "Multirate", "Multirate learned, long", "LFORouting", "ChannelBottleneck"]
 """What the default suite makes do with."""
 
