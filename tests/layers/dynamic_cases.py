@@ -17,21 +17,25 @@ OTHERS: dict[str, Callable[[], d.Layer]] = {
 
 EVERY = [*LAYERS, *OTHERS]
 
-OF_EACH_KIND = [
+KINDS = [
     "FIR delays",
+    "FIR centred",
     "Delay",
     "Multirate",
-    "Multirate levels",
+    "Multirate 3",
+    "Multirate learned",
+    "Multirate centred",
     "LFORouting",
     "LFORouting depthwise",
     "ChannelBottleneck",
+    "Pointwise",
     "Chain",
     "Parallel",
+    "Residual",
     "Blend",
-    "Multirate centred",
     *OTHERS,
 ]
-"""For what takes seconds each."""
+"""Every layer, but not all that differ in a number alone."""
 
 QUICK = ["FIR lowpass", "Multirate", "Multirate learned, long", "LFORouting", "ChannelBottleneck"]
 """What the default suite makes do with."""

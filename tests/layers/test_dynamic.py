@@ -8,12 +8,13 @@ from torch._dynamo.testing import CompileCounterWithBackend
 
 from dsptorch.functional import PeriodicFIR
 from dsptorch.testing import assert_compiles, assert_exports, assert_no_host_sync
-from tests.layers.dynamic_cases import EVERY, QUICK, build_any
+from tests.layers.dynamic_cases import EVERY, KINDS, QUICK, build_any
 from tests.layers.table import signal
 from tests.tolerances import assert_close
 
 quick = pytest.mark.parametrize("name", QUICK)
 every = pytest.mark.parametrize("name", EVERY)
+kinds = pytest.mark.parametrize("name", KINDS)
 
 
 @quick
@@ -33,7 +34,7 @@ def test_compiles_once_for_all_lengths(name):
 
 
 @pytest.mark.slow
-@every
+@kinds
 def test_every_layer_compiles_once_for_all_lengths(name):
     assert_compiles(build_any(name), signal(2, 12), backend="aot_eager", dynamic=True)
 
@@ -58,7 +59,7 @@ def test_steps_compile_once_for_all_lengths(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in EVERY if not build_any(name).lookahead])
+@pytest.mark.parametrize("name", [name for name in KINDS if not build_any(name).lookahead])
 def test_steps_of_every_layer_compile_once_for_all_lengths(name):
     check_steps_compile_once(build_any(name))
 
@@ -78,13 +79,13 @@ def test_segment_ids_compile_once_for_all_lengths():
 
 
 @pytest.mark.slow
-@every
+@kinds
 def test_segment_ids_of_every_layer_compile_once_for_all_lengths(name):
     check_segment_ids_compile_once(name)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["Multirate", "Multirate unfolded", "LFORouting"])
+@pytest.mark.parametrize("name", ["Multirate", "LFORouting"])
 def test_one_graph_of_inductor_for_all_lengths(name):
     assert_compiles(build_any(name, torch.float32), signal(2, 33, torch.float32), dynamic=True)
 
@@ -105,7 +106,7 @@ def test_segment_ids_export_for_any_batch_and_time():
 
 
 @pytest.mark.slow
-@every
+@kinds
 def test_segment_ids_of_every_layer_export(name):
     check_segment_ids_export(build_any(name))
 

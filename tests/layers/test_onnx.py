@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from tests.layers.dynamic_cases import OF_EACH_KIND, build_any
+from tests.layers.dynamic_cases import KINDS, build_any
 from tests.layers.table import signal
 from tests.tolerances import assert_close
 
@@ -83,13 +83,13 @@ def test_a_layer_in_onnx():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", OF_EACH_KIND)
+@pytest.mark.parametrize("name", KINDS)
 def test_every_layer_in_onnx(name):
     check_forward(build_any(name, torch.float32))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in OF_EACH_KIND if not build_any(name).lookahead])
+@pytest.mark.parametrize("name", [name for name in KINDS if not build_any(name).lookahead])
 def test_steps_of_every_layer_in_onnx(name):
     layer = build_any(name, torch.float32)
     gated = any(type(part).__name__ == "LFORouting" for part in layer.modules())
