@@ -5,20 +5,20 @@ from dsptorch.functional.channel_bottleneck import width_mask
 from dsptorch.functional.design import firwin, halfband, minimum_phase, unit_dc
 from dsptorch.functional.hat import hat_weights
 from dsptorch.functional.lfo_routing import grouped_conv, lfo_gate
-from dsptorch.functional.lptv import lptv_filter
+from dsptorch.functional.kernel import lptv_filter
 from dsptorch.functional.multirate import multirate
 from dsptorch.functional.oscillator import lfo_phase, saw, sine, square, triangle
 from dsptorch.functional.periodic_fir import PeriodicFIR
 from dsptorch.functional.response import FrequencyResponse
-from dsptorch.functional.segmented import segmented_filter
-from dsptorch.functional.segments import Segments, find_segments
-from dsptorch.functional.stream import FIRState
+from dsptorch.functional.state import State
+from dsptorch.functional.timeline import Segments, Timeline, find_segments
 
 __all__ = [
-    "FIRState",
     "FrequencyResponse",
     "PeriodicFIR",
     "Segments",
+    "State",
+    "Timeline",
     "find_segments",
     "firwin",
     "from_bounded",
@@ -31,7 +31,6 @@ __all__ = [
     "minimum_phase",
     "multirate",
     "saw",
-    "segmented_filter",
     "sine",
     "square",
     "to_bounded",

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from functools import reduce
 
+import torch
 from torch import Tensor
 
-from dsptorch.functional.hold_mix import HoldMix
 from dsptorch.functional.periodic_fir import PeriodicFIR
-from dsptorch.functional.segments import Segments
-from dsptorch.functional.stream import FIRState, step
+from dsptorch.functional.plan import IDENTITY, Literal, Plan, Slot, WeightedHold, hold
+from dsptorch.functional.support import Support
 
 
 def multirate(
@@ -38,7 +38,7 @@ def multirate(
         recon: The filter after the hold, of each level.
         detail: The filter of the detail band, of each level.
         downsample: The decimation factor of each level, at least 1; or several, for `weights` to mix.
-        mix_ratio: The share of the input, m in the seed's equations.
+        mix_ratio: The share of the input, m in the study's equations.
         detail_strength: The gain of the detail band, alpha.
         offset: How many taps of each filter look ahead; 0 is causal.
         weights: One weight for each of several factors; None for a single one.
@@ -62,89 +62,65 @@ def multirate(
         P. J. Burt and E. H. Adelson, The Laplacian Pyramid as a Compact Image Code, IEEE Trans. Commun.
         31(4), 1983, p. 532.
     """
-    if not isinstance(downsample, int):
-        if weights is None:
-            raise ValueError(
-                f"several factors need weights, got downsample={downsample} and none; give one for each"
-            )
-        return _mixed(low, recon, detail, tuple(downsample), weights, mix_ratio, detail_strength, offset)
-    if weights is not None:
+    learned = not isinstance(downsample, int)
+    if learned and weights is None:
+        raise ValueError(f"several factors need weights, got downsample={downsample} and none; give one for each")
+    if weights is not None and not learned:
         raise ValueError(f"weights mix several factors, got downsample={downsample}; leave them out")
-    identity = PeriodicFIR.identity()
-    band = identity
-    for low_taps, recon_taps, detail_taps in reversed(list(zip(low, recon, detail, strict=True))):
-        lowpass, smooth = PeriodicFIR.fir(low_taps, offset), PeriodicFIR.fir(recon_taps, offset)
-        coarse = smooth @ band.at_rate(downsample) @ PeriodicFIR.hold(downsample) @ lowpass
-        details = PeriodicFIR.fir(detail_taps, offset) @ (identity - coarse)
-        band = coarse + detail_strength * details
-    return mix_ratio * identity + (1 - mix_ratio) * band
+    if weights is not None and weights.shape != (len(downsample),):
+        raise ValueError(f"weights must be one a factor, ({len(downsample)},), got shape {tuple(weights.shape)}")
+    levels, kernel_size, channels = low.shape
+    knobs = [torch.as_tensor(value) for value in (mix_ratio, detail_strength)]
+    slots = multirate_weights(low, recon, detail, *knobs, weights)
+    plan = multirate_plan(levels, kernel_size, channels, downsample, offset)
+    return PeriodicFIR(plan, slots)
 
 
-def _mixed(
+def multirate_weights(
     low: Tensor,
     recon: Tensor,
     detail: Tensor,
-    factors: tuple[int, ...],
-    weights: Tensor,
     mix_ratio: float | Tensor,
     detail_strength: float | Tensor,
-    offset: int,
-) -> PeriodicFIR:
-    """The block with a mixture of holds, which is too long-winded to fold: its coarse band is written down once.
+    weights: Tensor | None = None,
+) -> tuple[float | Tensor, ...]:
+    """The weights of `multirate_plan`, in the order of its slots."""
+    shares = () if weights is None else tuple(weights.unbind())
+    mixed = () if weights is None else (weights,)
+    return mix_ratio, detail_strength, *low.unbind(), *recon.unbind(), *detail.unbind(), *mixed, *shares
 
-    band = coarse + alpha * detail @ (I - coarse) = alpha * detail + (I - alpha * detail) @ coarse
+
+def multirate_plan(
+    levels: int, kernel_size: int, channels: int, downsample: int | Sequence[int], offset: int = 0
+) -> Plan:
+    """The structure of `multirate`, with the slots of `multirate_weights`.
+
+    With several factors the coarse band, which does not fold, is written down once in each band:
+
+        coarse + alpha * detail @ (I - coarse)  =  alpha * detail + (I - alpha * detail) @ coarse
     """
-    identity, band = PeriodicFIR.identity(), None
-    for low_taps, recon_taps, detail_taps in reversed(list(zip(low, recon, detail, strict=True))):
-        if band is None:
-            held = PeriodicFIR(HoldMix(factors, weights))
+    support = Support.full(1, tuple(range(-offset, kernel_size - offset)))
+    learned = not isinstance(downsample, int)
+    mix, strength, first, *_ = range(3)
+    shares = first + 3 * levels
+
+    def taps(which: int, level: int) -> Plan:
+        return Literal(Slot(first + which * levels + level), support, channels)
+
+    band: Plan = IDENTITY
+    for level in reversed(range(levels)):
+        low, recon, detail = (taps(which, level) for which in range(3))
+        if not learned:
+            coarse = recon @ band.at_rate(downsample) @ hold(downsample) @ low
+            band = coarse + (detail @ (IDENTITY - coarse)).scaled(strength)
+            continue
+        if band is IDENTITY:
+            held: Plan = WeightedHold(tuple(downsample), Slot(shares))
         else:
-            at_rates = [
-                weight * (band.at_rate(s) @ PeriodicFIR.hold(s))
-                for s, weight in zip(factors, weights, strict=True)
-            ]
-            held = reduce(PeriodicFIR.__add__, at_rates)
-        coarse = PeriodicFIR.fir(recon_taps, offset) @ held @ PeriodicFIR.fir(low_taps, offset)
-        direct = detail_strength * PeriodicFIR.fir(detail_taps, offset)
-        others = identity - direct
-        band = direct + others @ coarse
-    return mix_ratio * identity + (1 - mix_ratio) * direct + (1 - mix_ratio) * others @ coarse
-
-
-def multirate_step(
-    x: Tensor,
-    state: tuple[Tensor, ...],
-    taps: tuple[Tensor, Tensor, Tensor],
-    knobs: tuple[float | Tensor, float | Tensor],
-    downsample: int | tuple[int, ...],
-    offset: int,
-    weights: tuple[Tensor, ...] = (),
-    segments: tuple[Tensor, ...] = (),
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Apply the block to the next chunk of a signal: `multirate` and its step, from plain values to tensors.
-
-    Args:
-        x: The next samples of every row, (batch, time, channels).
-        state: The FIRState that the last call returned; () is at rest, at position 0.
-        taps: low, recon and detail; see `multirate`.
-        knobs: mix_ratio and detail_strength.
-        downsample: The decimation factor, or several.
-        offset: How many taps of each filter look ahead.
-        weights: (the weights,) of several factors; () for one.
-        segments: The fields of the chunk's Segments; () if a row is one signal.
-
-    Returns:
-        The output, and the fields of the state.
-    """
-    block = multirate(
-        *taps,
-        mix_ratio=knobs[0],
-        detail_strength=knobs[1],
-        downsample=downsample,
-        offset=offset,
-        weights=next(iter(weights), None),
-    )
-    y, after = step(
-        block.node, x, FIRState(*state) if state else None, Segments(*segments) if segments else None
-    )
-    return y, *after
+            held = reduce(
+                Plan.__add__,
+                [(band.at_rate(s) @ hold(s)).scaled(shares + 1 + i) for i, s in enumerate(downsample)],
+            )
+        direct = detail.scaled(strength)
+        band = direct + (IDENTITY - direct) @ (recon @ held @ low)
+    return band + (IDENTITY - band).scaled(mix)

@@ -1,17 +1,17 @@
 """The algebra of periodically time-varying filters."""
 
+from collections.abc import Callable, Sequence
 from functools import reduce
 
 import torch
 from torch import Tensor
 
-from dsptorch.functional import nodes, stream
-from dsptorch.functional.compose import compose
-from dsptorch.functional.pattern import Pattern
+from dsptorch.functional.filtering import filter_chunk, filter_signal
+from dsptorch.functional.fold import Weight, fold
+from dsptorch.functional.plan import IDENTITY, Literal, Plan, Scaled, Shift, Slot, hold
 from dsptorch.functional.response import FrequencyResponse, frequency_response, impulse_response
-from dsptorch.functional.segments import check_segment_ids, find_segments
-from dsptorch.functional.stream import FIRState
-from dsptorch.functional.taps import Taps
+from dsptorch.functional.state import State, next_state, timeline_of
+from dsptorch.functional.support import Support
 from dsptorch.functional.validate import check_finite, check_int, check_signal, describe
 
 
@@ -46,20 +46,20 @@ class PeriodicFIR:
         31(4), 1983, p. 532.
     """
 
-    def __init__(self, node: nodes.Node) -> None:
-        self.node = node
+    def __init__(self, plan: Plan, weights: Sequence[Weight] = ()) -> None:
+        self.plan, self.weights = plan, tuple(weights)
 
     # Constructors
 
     @staticmethod
     def identity() -> "PeriodicFIR":
         """The filter y[t] = x[t]."""
-        return PeriodicFIR(nodes.Delay(0))
+        return PeriodicFIR(IDENTITY)
 
     @staticmethod
     def delay(delay: int) -> "PeriodicFIR":
         """The filter y[t] = x[t - delay]; a negative delay, in samples, looks ahead."""
-        return PeriodicFIR(nodes.Delay(check_int("delay", delay)))
+        return PeriodicFIR(Shift(check_int("delay", delay)))
 
     @staticmethod
     def fir(weight: Tensor, offset: int = 0) -> "PeriodicFIR":
@@ -88,14 +88,13 @@ class PeriodicFIR:
         weight = weight.unsqueeze(0) if weight.dim() == 2 else weight
         first = -check_int("offset", offset)
         lags = tuple(range(first, first + weight.shape[1]))
-        return PeriodicFIR(nodes.Fir(Taps(weight, Pattern.full(weight.shape[0], lags))))
+        support = Support.full(weight.shape[0], lags)
+        return PeriodicFIR(Literal(Slot(0), support, weight.shape[-1]), [weight])
 
     @staticmethod
     def hold(factor: int) -> "PeriodicFIR":
         """Decimate, then hold: y[t] = x[factor * floor(t / factor)]."""
-        check_int("factor", factor, least=1)
-        identity = nodes.Delay(0)
-        return PeriodicFIR(nodes.LowerRate(identity, factor, identity) if factor > 1 else identity)
+        return PeriodicFIR(hold(check_int("factor", factor, least=1)))
 
     # Algebra
 
@@ -122,18 +121,18 @@ class PeriodicFIR:
     def __matmul__(self, other: "PeriodicFIR") -> "PeriodicFIR":
         """First `other`, then `self`."""
         self._check_operand("@", other)
-        return PeriodicFIR(compose(self.node, other.node))
+        return self._joined(Plan.__matmul__, other)
 
     def __add__(self, other: "PeriodicFIR") -> "PeriodicFIR":
         self._check_operand("+", other)
-        return PeriodicFIR(nodes.Sum(self.node, other.node))
+        return self._joined(Plan.__add__, other)
 
     def __sub__(self, other: "PeriodicFIR") -> "PeriodicFIR":
         self._check_operand("-", other)
-        return PeriodicFIR(nodes.Sum(self.node, nodes.Scaled(other.node, -1.0)))
+        return self._joined(Plan.__sub__, other)
 
     def __neg__(self) -> "PeriodicFIR":
-        return PeriodicFIR(nodes.Scaled(self.node, -1.0))
+        return PeriodicFIR(Scaled(self.plan, -1.0, None), self.weights)
 
     def __mul__(self, gain: float | Tensor) -> "PeriodicFIR":
         """Scale by a number, a one-element tensor, or one gain a channel."""
@@ -141,50 +140,48 @@ class PeriodicFIR:
             if gain.dim() > 1 and gain.numel() > 1:
                 raise ValueError(f"gain must be a scalar or of shape (channels,), got {tuple(gain.shape)}")
             self._check_width("*", gain.numel())
-        elif isinstance(gain, PeriodicFIR):
+            slot = Slot(len(self.weights))
+            return PeriodicFIR(Scaled(self.plan, 1.0, slot, gain.numel()), (*self.weights, gain))
+        if isinstance(gain, PeriodicFIR):
             raise TypeError("* scales by a number or a tensor; compose two filters with @")
-        else:
-            check_finite("gain", gain)
-        return PeriodicFIR(nodes.Scaled(self.node, gain))
+        return PeriodicFIR(Scaled(self.plan, check_finite("gain", gain), None), self.weights)
 
     __rmul__ = __mul__
 
     def at_rate(self, factor: int) -> "PeriodicFIR":
         """The same filter for a signal held by `factor`.
 
-        w'[p, factor * k] = w[floor(p / factor) mod P, k], with period factor * P and offset factor * A, so
-        that `f.at_rate(s) @ hold(s)` filters the decimated signal and holds the result.
+        w'[p, factor * k] = w[floor(p / factor) mod P, k], with period factor * P (1 if P is 1) and offset
+        factor * A, so that `f.at_rate(s) @ hold(s)` filters the decimated signal and holds the result.
         """
-        check_int("factor", factor, least=1)
-        if isinstance(self.node, nodes.Delay):
-            return PeriodicFIR.delay(factor * self.node.delay)
-        return self if factor == 1 else PeriodicFIR(nodes.AtRate(self.node, factor))
+        return PeriodicFIR(self.plan.at_rate(check_int("factor", factor, least=1)), self.weights)
 
     def folded(self) -> "PeriodicFIR":
         """The same filter as one weight tensor, computed now: for inference with constant weights."""
-        return PeriodicFIR(nodes.Fir(self._taps()))
+        weight = self._weight()
+        return PeriodicFIR(Literal(Slot(0), self.plan.support, weight.shape[-1]), [weight])
 
     # What it is
 
     @property
     def period(self) -> int:
         """It commutes with time shifts by multiples of this many samples."""
-        return self.node.pattern.period
+        return self.plan.support.period
 
     @property
     def taps(self) -> int:
         """The number of taps of the folded filter."""
-        return len(self.node.pattern.lags)
+        return len(self.plan.support.lags)
 
     @property
     def lookahead(self) -> int:
         """The most future samples that an output may use; 0 if and only if causal by construction."""
-        return self.node.pattern.lookahead
+        return self.plan.support.lookahead
 
     @property
     def memory(self) -> int:
         """The most past samples that an output may use."""
-        return self.node.pattern.memory
+        return self.plan.support.memory
 
     @property
     def receptive_field(self) -> int:
@@ -194,15 +191,15 @@ class PeriodicFIR:
     @property
     def channels(self) -> int | None:
         """The width of its weights; None if it fits every width."""
-        return None if self.node.channels == 1 else self.node.channels
+        return None if self.plan.width == 1 else self.plan.width
 
     def impulse_response(self, phase: int = 0) -> Tensor:
         """The response to an impulse at a time of the given phase: see `response.impulse_response`."""
-        return impulse_response(self._taps(), phase)
+        return impulse_response(self._weight(), self.plan.support, phase)
 
     def frequency_response(self, freq: int | Tensor = 512) -> FrequencyResponse:
         """The gains at each frequency and at its aliases: see `response.frequency_response`."""
-        return frequency_response(self._taps(), freq)
+        return frequency_response(self._weight(), self.plan.support, freq)
 
     # What it does
 
@@ -218,11 +215,11 @@ class PeriodicFIR:
             (batch, time, channels) -> the same shape and dtype.
         """
         check_signal(x, self.channels, "PeriodicFIR")
-        return nodes.evaluate(self.node, x, fold)
+        return filter_signal(self.plan, self.weights, x, fold)
 
     def step(
-        self, x: Tensor, state: FIRState | None = None, segment_ids: Tensor | None = None
-    ) -> tuple[Tensor, FIRState]:
+        self, x: Tensor, state: State | None = None, segment_ids: Tensor | None = None
+    ) -> tuple[Tensor, State]:
         """Filter the next chunk of a signal; chunk by chunk the result equals the filter of the whole.
 
         Args:
@@ -244,11 +241,10 @@ class PeriodicFIR:
                 f"step needs a causal filter, but this one looks ahead by {self.lookahead} samples; "
                 f"compose it with PeriodicFIR.delay({self.lookahead}), or filter the whole signal"
             )
-        if segment_ids is None:
-            return stream.step(self.node, x, state)
-        ids = check_segment_ids(segment_ids, x)
-        place = () if state is None else (state.position, state.segment)
-        return stream.step(self.node, x, state, find_segments(ids, *place))
+        timeline = timeline_of(x, state, segment_ids)
+        history = None if state is None else state.memory
+        y, history = filter_chunk(self.plan, self.weights, x, history, timeline)
+        return y, next_state(x, state, timeline, history)
 
     def __repr__(self) -> str:
         return (
@@ -256,11 +252,22 @@ class PeriodicFIR:
             f"receptive_field={self.receptive_field})"
         )
 
-    def _taps(self) -> Taps:
-        parts = nodes.weights(self.node)
-        dtype = reduce(torch.promote_types, (w.dtype for w in parts), torch.float32)
-        like = torch.empty((), dtype=dtype, device=parts[0].device if parts else None)
-        return nodes.Run(like).taps(self.node)
+    def _weight(self) -> Tensor:
+        tensors = [weight for weight in self.weights if isinstance(weight, Tensor)]
+        dtype = reduce(torch.promote_types, (weight.dtype for weight in tensors), torch.float32)
+        like = torch.empty((), dtype=dtype, device=tensors[0].device if tensors else None)
+        return fold(self.plan, self.weights, like)
+
+    def _joined(self, how: Callable[[Plan, Plan], Plan], other: "PeriodicFIR") -> "PeriodicFIR":
+        """Join two plans, with one slot for a weight that both have."""
+        weights = list(self.weights)
+        slots = []
+        for weight in other.weights:
+            known = [slot for slot, mine in enumerate(weights) if mine is weight]
+            slots.append(known[0] if known else len(weights))
+            if not known:
+                weights.append(weight)
+        return PeriodicFIR(how(self.plan, other.plan.renumbered(slots)), weights)
 
     def _check_operand(self, symbol: str, other: object) -> None:
         if not isinstance(other, PeriodicFIR):
@@ -268,10 +275,10 @@ class PeriodicFIR:
                 f"{symbol} takes two PeriodicFIR, got {describe(other)}; make a filter of taps with "
                 "PeriodicFIR.fir(taps), and scale with *"
             )
-        self._check_width(symbol, other.node.channels)
+        self._check_width(symbol, other.plan.width)
 
     def _check_width(self, symbol: str, width: int) -> None:
-        if 1 not in (width, self.node.channels) and width != self.node.channels:
+        if 1 not in (width, self.plan.width) and width != self.plan.width:
             raise ValueError(
-                f"{symbol} takes operands of equal width (or 1), got {self.node.channels} and {width}"
+                f"{symbol} takes operands of equal width (or 1), got {self.plan.width} and {width}"
             )

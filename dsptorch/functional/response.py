@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dsptorch.functional.taps import Taps
+from dsptorch.functional.support import Support
 
 
 class FrequencyResponse(NamedTuple):
@@ -23,35 +23,36 @@ class FrequencyResponse(NamedTuple):
     response: Tensor
 
 
-def impulse_response(taps: Taps, phase: int = 0) -> Tensor:
+def impulse_response(weight: Tensor, support: Support, phase: int = 0) -> Tensor:
     """The output around an impulse at a time t0 that has the given phase.
 
         h[n] = y[t0 - lookahead + n],  x[t] = 1 if t = t0 else 0,  t0 mod P = phase
 
     Args:
-        taps: The filter.
+        weight: The taps, (period, lags, channels).
+        support: Where they are.
         phase: The phase of the impulse's time, any integer.
 
     Shape:
         (lookahead + 1 + memory, channels); the impulse's own time is at index `lookahead`.
     """
-    pattern, weight = taps.pattern, taps.weight
     rows = []
-    for lag in range(-pattern.lookahead, pattern.memory + 1):
-        if lag in pattern.lags:
-            rows.append(weight[(phase + lag) % pattern.period, pattern.lags.index(lag)])
+    for lag in range(-support.lookahead, support.memory + 1):
+        if lag in support.lags:
+            rows.append(weight[(phase + lag) % support.period, support.lags.index(lag)])
         else:
             rows.append(torch.zeros_like(weight[0, 0]))
     return torch.stack(rows)
 
 
-def frequency_response(taps: Taps, freq: int | Tensor = 512) -> FrequencyResponse:
+def frequency_response(weight: Tensor, support: Support, freq: int | Tensor = 512) -> FrequencyResponse:
     """The gain from a tone at f to tones at f and at its aliases.
 
         H[m](f) = 1/P sum_p exp(-2 pi i m p / P) sum_k w[p, k] exp(-2 pi i f lag_k)
 
     Args:
-        taps: The filter.
+        weight: The taps, (period, lags, channels).
+        support: Where they are.
         freq: The frequencies in cycles per sample, or how many to spread evenly over [0, 0.5).
 
     Returns:
@@ -63,10 +64,10 @@ def frequency_response(taps: Taps, freq: int | Tensor = 512) -> FrequencyRespons
     if isinstance(freq, int):
         if freq < 1:
             raise ValueError(f"freq must be at least 1 frequency, or a tensor of them, got {freq}")
-        freq = torch.arange(freq, dtype=taps.weight.dtype, device=taps.weight.device) * (0.5 / freq)
-    dtype = torch.promote_types(freq.dtype, taps.weight.dtype)
-    lags = torch.tensor(taps.pattern.lags, dtype=dtype, device=freq.device)
+        freq = torch.arange(freq, dtype=weight.dtype, device=weight.device) * (0.5 / freq)
+    dtype = torch.promote_types(freq.dtype, weight.dtype)
+    lags = torch.tensor(support.lags, dtype=dtype, device=freq.device)
     angle = -2 * math.pi * torch.outer(freq.to(dtype), lags)
     tones = torch.polar(torch.ones_like(angle), angle)  # (F, taps)
-    of_phase = torch.einsum("fk,pkc->pfc", tones, taps.weight.to(tones.dtype))
-    return FrequencyResponse(freq, torch.fft.fft(of_phase, dim=0) / taps.pattern.period)
+    of_phase = torch.einsum("fk,pkc->pfc", tones, weight.to(tones.dtype))
+    return FrequencyResponse(freq, torch.fft.fft(of_phase, dim=0) / support.period)

@@ -1,82 +1,94 @@
 """The contract that every layer keeps."""
 
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from dsptorch.functional import stream
-from dsptorch.functional.pattern import Pattern
+from dsptorch.functional.dynamo import without_none
+from dsptorch.functional.filtering import filter_chunk
+from dsptorch.functional.fold import Weight, fold
+from dsptorch.functional.memo import Memo
 from dsptorch.functional.periodic_fir import PeriodicFIR
-from dsptorch.functional.segments import Segments, check_segment_ids, find_segments
+from dsptorch.functional.plan import Literal, Plan, Shift
+from dsptorch.functional.state import State, next_state, timeline_of
+from dsptorch.functional.timeline import Timeline
 from dsptorch.functional.validate import check_int, check_signal
 from dsptorch.layers.context import current_call
 
+__all__ = ["FilterLayer", "Layer", "State"]
 
-class PositionState(NamedTuple):
-    """What a layer remembers that acts on each moment by itself.
-
-    Attributes:
-        position: The absolute time of the next sample of each row: int64, (batch,).
-        segment: The segment id of the last sample of each row, 0 if there were no ids: int64, (batch,).
-    """
-
-    position: Tensor
-    segment: Tensor
-
-    @staticmethod
-    def after(x: Tensor, state: "PositionState | None", segments: Segments | None = None) -> "PositionState":
-        """The state after a chunk."""
-        return PositionState(*stream.next_place(x, state, segments))
+_LARGEST = 2**12  # taps of all phases of a channel: the folded weights of a filter with more are not kept
 
 
 class Layer(nn.Module, ABC):
     """A layer on sequences, (batch, time, d_model), that knows what it sees and runs in chunks.
 
-    A subclass implements `process` and the four properties; `forward` and `step` are then one computation
-    with two entries.
+    A subclass implements `process` and three properties; `forward` and `step` are then one computation with two
+    entries.
 
         layer(x)                 the whole sequence
         layer.step(x, state)     the next chunk; chunk by chunk the result equals the whole
 
+    After t input samples ceil(t * rate) output samples are out, in `forward` and in `step`, for any chunks.
+
     Args:
-        d_model: The width: channels of the last dimension.
+        d_model: The width of the input: channels of the last dimension.
+        d_out: The width of the output; None: d_model.
+
+    Attributes:
+        rate: Output samples per input sample, a Fraction; 1 unless a layer says otherwise.
+        grid: Input samples after which every rate changer in the layer begins a new block; 1 if nothing in it changes
+            the rate. Rows of a batch agree in position modulo the grid, and packed segments begin at multiples of it.
+        streams: Whether it has `step`, apart from lookahead; False around a module that has none.
 
     Shape:
-        (batch, time, d_model) -> the same shape and dtype.
+        (batch, time, d_model) -> (batch, ceil(time * rate), d_out), in the same dtype.
     """
 
-    def __init__(self, d_model: int) -> None:
+    rate = Fraction(1)
+    grid = 1
+    streams = True
+
+    def __init__(self, d_model: int, d_out: int | None = None) -> None:
         super().__init__()
         self.d_model = check_int("d_model", d_model, least=1)
+        self.d_out = self.d_model if d_out is None else check_int("d_out", d_out, least=1)
 
     @property
     @abstractmethod
     def lookahead(self) -> int:
-        """The most future samples that y[t] may use; 0 means causal."""
+        """The input samples after floor(n / rate) that y[n] may use; 0 means causal."""
 
     @property
-    def delay(self) -> int:
-        """The samples by which the output is late: y[t] stands for x[t - delay]."""
+    def delay(self) -> int | Fraction:
+        """The input samples by which the output is late: y[n] stands for x at time n / rate - delay."""
         return 0
 
     @property
     @abstractmethod
     def period(self) -> int | None:
-        """The layer commutes with time shifts by multiples of this; None if with no shift."""
+        """A shift of the input by multiples of this shifts the output by period * rate; None if no shift does."""
 
     @property
     @abstractmethod
     def receptive_field(self) -> int | None:
-        """The length of the stretch of input that y[t] may use; None if unbounded."""
+        """The length of the stretch of input that y[n] may use; None if unbounded."""
 
     @abstractmethod
-    def process(self, x: Tensor, state: Any, segments: Segments | None = None) -> tuple[Tensor, Any]:
-        """Compute the next chunk from a state (None: at rest, at position 0), changing neither.
+    def process(self, x: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:
+        """Compute the next chunk, changing neither chunk nor memory.
 
-        With `segments` history and position begin anew where a segment does; the state's last two fields are then
-        `segments.next_position` and `segments.last`.
+        Args:
+            x: The chunk.
+            memory: What the last call returned; None: at rest.
+            timeline: When the samples are. Where a segment begins, the layer begins anew.
+
+        Returns:
+            The output, and what to remember: a tensor with one row a batch row, or a tuple of such; () for nothing.
         """
 
     def forward(self, x: Tensor, segment_ids: Tensor | None = None) -> Tensor:
@@ -86,25 +98,30 @@ class Layer(nn.Module, ABC):
             x: The sequences.
             segment_ids: Which signal of its row each sample belongs to, integers. The layer begins anew, at rest and
                 at position 0, wherever the id changes, so that several signals packed into one row do not see each
-                other. Negative ids, -1 by custom, are padding, which passes unchanged and is seen by nothing. None:
-                each row is one signal, unless `segmented` says otherwise.
+                other. Negative ids, -1 by custom, are padding, which passes unchanged (where rate or width change,
+                the output there is 0) and is seen by nothing. None: each row is one signal, unless `segmented` says
+                otherwise.
 
         Shape:
-            x: (batch, time, d_model) -> the same shape and dtype. segment_ids: (batch, time).
+            x: (batch, time, d_model) -> (batch, ceil(time * rate), d_out), in the same dtype. segment_ids:
+            (batch, time).
 
         Raises:
             TypeError, ValueError: If x or segment_ids is not such a tensor.
         """
-        self._check(x)
-        if current_call().continues and (self.receptive_field, self.period) != (1, 1):
+        call = current_call()
+        if call.continues and (self.receptive_field, self.period) != (1, 1):
             raise ValueError(
                 f"{type(self).__name__} is in a model that was called with a cache of the tokens before these, whose "
                 "history it would lose; call the model within dsptorch.streaming(model), or with the whole sequence "
                 "and no cache (use_cache=False)"
             )
-        return self._run(x, None, segment_ids)[0]
+        self._check(x)
+        return self._run(x, None, call.segment_ids if segment_ids is None else segment_ids)[0]
 
-    def step(self, x: Tensor, state: Any = None, segment_ids: Tensor | None = None) -> tuple[Tensor, Any]:
+    def step(
+        self, x: Tensor, state: State | None = None, segment_ids: Tensor | None = None
+    ) -> tuple[Tensor, State]:
         """Apply the layer to the next chunk of every row.
 
         Args:
@@ -114,11 +131,11 @@ class Layer(nn.Module, ABC):
                 with its signal. None goes on with the present one.
 
         Returns:
-            The output, and the state for the next call: a tuple of tensors with one row a batch row.
+            The output, and the state for the next call.
 
         Raises:
-            TypeError, ValueError: If the layer looks ahead, the state belongs to another number of rows, or
-                segment_ids is no such tensor.
+            TypeError, ValueError: If the layer looks ahead, the state belongs to another number of rows, the rows
+                are out of phase, or segment_ids is not such a tensor.
         """
         self._check(x)
         if self.lookahead:
@@ -126,64 +143,81 @@ class Layer(nn.Module, ABC):
                 f"{type(self).__name__} looks ahead by {self.lookahead} samples and cannot run in chunks; "
                 "build it with causal=True, or apply it to whole sequences"
             )
+        if not self.streams:
+            raise ValueError(
+                f"{type(self).__name__} holds a module without step(x, state) and cannot run in chunks; give that "
+                "module a step, or apply the layer to whole sequences"
+            )
         if state is not None and state.position.shape != x.shape[:1]:
             raise ValueError(
                 f"{type(self).__name__} got a chunk of {x.shape[0]} rows and a state of "
                 f"{tuple(state.position.shape)}; pass the state of these rows, or None to start anew"
             )
-        return self._run(x, state, segment_ids)
+        y, timeline, memory = self._run(x, state, current_call().segment_ids if segment_ids is None else segment_ids)
+        return y, next_state(x, state, timeline, memory, self.grid)
 
-    def _run(self, x: Tensor, state: Any, segment_ids: Tensor | None) -> tuple[Tensor, Any]:
-        if segment_ids is None:
-            segment_ids = current_call().segment_ids
-        if segment_ids is None:
-            return self.process(x, state)
-        ids = check_segment_ids(segment_ids, x)
-        if _is_one_signal(ids, state):
-            return self.process(x, state)
-        place = (None, None) if state is None else (state.position, state.segment)
-        found = find_segments(ids, *place)
-        padding = found.padding.unsqueeze(-1)
+    def _run(
+        self, x: Tensor, state: State | None, segment_ids: Tensor | None
+    ) -> tuple[Tensor, Timeline, Any]:
+        timeline = timeline_of(x, state, segment_ids, self.grid)
+        memory = None if state is None else state.memory
+        if timeline.segments is None:
+            y, memory = self.process(x, memory, timeline)
+            return y, timeline, memory
+        padding = timeline.segments.padding.unsqueeze(-1)
         # Padding may hold anything, NaN too, which no gradient of a weight must meet.
-        y, state = self.process(x.masked_fill(padding, 0), state, found)
-        return torch.where(padding, x, y), state
+        y, memory = self.process(x.masked_fill(padding, 0), memory, timeline)
+        if self.rate == 1 and self.d_out == self.d_model:
+            return torch.where(padding, x, y), timeline, memory
+        after = timeline.resampled(self.rate).segments
+        return y.masked_fill(after.padding.unsqueeze(-1), 0), timeline, memory
 
     def _check(self, x: Tensor) -> None:
         check_signal(x, self.d_model, type(self).__name__)
 
 
-def _is_one_signal(ids: Tensor, state: Any) -> bool:
-    """Whether the ids say what None says, as those of a mask of ones do; asked where the answer costs nothing."""
-    if ids.device.type != "cpu" or torch.compiler.is_compiling():
-        return False
-    return not ids.any() and (state is None or not state.segment.any())
-
-
 class FilterLayer(Layer):
-    """A layer that is one `PeriodicFIR`: a subclass says which in `filter`, all else follows."""
+    """A layer that is one `PeriodicFIR`: a plan, and a list of weights.
+
+    Args:
+        d_model: The width.
+        plan: The structure of the filter; a subclass says in `weights` what belongs in its slots.
+    """
+
+    def __init__(self, d_model: int, plan: Plan) -> None:
+        super().__init__(d_model)
+        self.plan = plan
+        support = plan.support
+        worth = not isinstance(plan, (Literal, Shift)) and support.period * len(support.lags) <= _LARGEST
+        self._folded = Memo() if worth else None
 
     @abstractmethod
-    def filter(self) -> PeriodicFIR:
-        """The filter with the present weights and hyperparameters."""
+    def weights(self) -> Sequence[Weight]:
+        """The present weights and hyperparameters, one for each slot of the plan."""
 
-    @property
-    def pattern(self) -> Pattern:
-        """The taps that the filter may have: its structure, which no weight changes."""
-        return self.filter().node.pattern
+    def filter(self) -> PeriodicFIR:
+        """The layer as a filter, with the present weights and hyperparameters."""
+        return PeriodicFIR(self.plan, self.weights())
 
     @property
     def lookahead(self) -> int:  # noqa: D102
-        return self.pattern.lookahead
+        return self.plan.support.lookahead
 
     @property
     def period(self) -> int:  # noqa: D102
-        return self.pattern.period
+        return self.plan.support.period
 
     @property
     def receptive_field(self) -> int:  # noqa: D102
-        return self.pattern.lookahead + 1 + self.pattern.memory
+        return self.plan.support.lookahead + 1 + self.plan.support.memory
 
-    def process(  # noqa: D102
-        self, x: Tensor, state: stream.FIRState | None, segments: Segments | None = None
-    ) -> tuple[Tensor, stream.FIRState]:
-        return stream.step(self.filter().node, x, state, segments)
+    def process(self, x: Tensor, memory: Tensor | None, timeline: Timeline) -> tuple[Tensor, Tensor]:  # noqa: D102
+        plan, weights = self.plan, tuple(self.weights())
+        if torch.compiler.is_dynamo_compiling():
+            from dsptorch.functional.dynamo import filter_chunk as untraced  # noqa: PLC0415
+
+            return untraced(plan, weights, x, without_none(memory), without_none(timeline))  # type: ignore[no-any-return]
+        folded = None
+        if self._folded is not None and memory is not None:
+            folded = self._folded(lambda: fold(plan, weights, x), weights)
+        return filter_chunk(plan, weights, x, memory, timeline, folded)

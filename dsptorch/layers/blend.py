@@ -1,12 +1,12 @@
 """Fading a layer in from the exact identity."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from dsptorch.functional.segments import Segments
-from dsptorch.functional.stream import next_place
+from dsptorch.functional.timeline import Timeline
 from dsptorch.layers.base import Layer
-from dsptorch.layers.combine import CombinedState
 
 
 class Blend(Layer):
@@ -18,7 +18,7 @@ class Blend(Layer):
     so training can open it. One factor is 0, not two: two zeros would never move.
 
     Args:
-        layer: f; its output must not be late (delay 0), or the input would not stand for the same moment.
+        layer: f; its output must not be late (delay 0), or the input would not stand for the same time.
         device: The device of the gain.
         dtype: Its dtype.
 
@@ -50,8 +50,14 @@ class Blend(Layer):
             raise ValueError(
                 f"Blend needs a layer without delay, got delay={layer.delay}; use Residual, which aligns"
             )
+        if layer.rate != 1 or layer.d_out != layer.d_model:
+            raise ValueError(
+                f"Blend needs a layer that keeps rate and width, got rate {layer.rate} and {layer.d_model} to "
+                f"{layer.d_out} channels; fade within a Chain that comes back to the rate of its input"
+            )
         super().__init__(layer.d_model)
         self.layer = layer
+        self.grid, self.streams = layer.grid, layer.streams
         self.gain = nn.Parameter(torch.empty(1, device=device, dtype=dtype))
         self.reset_parameters()
 
@@ -62,22 +68,19 @@ class Blend(Layer):
 
     @property
     def lookahead(self) -> int:
-        """The layer's."""
+        """Samples of lookahead: those of the layer."""
         return self.layer.lookahead
 
     @property
     def period(self) -> int | None:
-        """The layer's."""
+        """The period of the layer."""
         return self.layer.period
 
     @property
     def receptive_field(self) -> int | None:
-        """The layer's, with the present moment."""
+        """The receptive field of the layer."""
         return self.layer.receptive_field
 
-    def process(  # noqa: D102
-        self, x: Tensor, state: CombinedState | None, segments: Segments | None = None
-    ) -> tuple[Tensor, CombinedState]:
-        y, inner = self.layer.process(x, None if state is None else state.layers[0], segments)
-        after = CombinedState((inner,), *next_place(x, state, segments))
-        return torch.addcmul(x, self.gain.to(x.dtype), y - x), after
+    def process(self, x: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:  # noqa: D102
+        y, memory = self.layer.process(x, memory, timeline)
+        return torch.addcmul(x, self.gain.to(x.dtype), y - x), memory

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from dsptorch.functional.channel_bottleneck import width_mask
 from dsptorch.hyperparams import BoundedHyperparam, Hyperparam, check_hyperparam, current, fixed_repr
-from dsptorch.layers.pointwise import MomentLayer
+from dsptorch.layers.pointwise import PointwiseLayer
 
 
-class ChannelBottleneck(MomentLayer):
-    """Add what passes through a narrow layer, at every moment by itself.
+class ChannelBottleneck(PointwiseLayer):
+    """Add what passes through a narrow layer, at every time step by itself.
 
         D_b = floor(bottleneck_ratio * d_model)
         U   = residual_weight * (W_2 gelu(W_1 LayerNorm(x) + b_1) + b_2)
@@ -89,7 +89,7 @@ class ChannelBottleneck(MomentLayer):
             module.reset_parameters()
         self.residual_weight.fill_(1.0)
 
-    def apply_moments(self, x: Tensor) -> Tensor:  # noqa: D102
+    def apply_pointwise(self, x: Tensor) -> Tensor:  # noqa: D102
         hidden = F.gelu(self.down(self.norm(x)))
         if isinstance(self.bottleneck_ratio, BoundedHyperparam):
             hidden = hidden * self._mask().to(hidden.dtype)

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from dsptorch.functional.design import firwin
-from dsptorch.functional.periodic_fir import PeriodicFIR
+from dsptorch.functional.plan import Literal, Shift, Slot
+from dsptorch.functional.support import Support
 from dsptorch.functional.validate import check_finite, check_int
 from dsptorch.layers.base import FilterLayer
 
@@ -63,9 +64,10 @@ class FIR(FilterLayer):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__(d_model)
-        self.kernel_size = check_int("kernel_size", kernel_size, least=1)
-        self.causal = causal
+        first = 0 if causal else -(check_int("kernel_size", kernel_size, least=1) // 2)
+        lags = tuple(range(first, first + check_int("kernel_size", kernel_size, least=1)))
+        super().__init__(d_model, Literal(Slot(0), Support.full(1, lags), d_model))
+        self.kernel_size, self.causal = kernel_size, causal
         self._delay = check_int("delay", delay, least=0)
         self._init = init.detach().clone() if isinstance(init, Tensor) else init
         self._cutoff = check_finite("cutoff", cutoff)
@@ -110,9 +112,9 @@ class FIR(FilterLayer):
         """The declared delay in samples."""
         return self._delay
 
-    def filter(self) -> PeriodicFIR:
-        """The layer as a filter, with the present taps."""
-        return PeriodicFIR.fir(self.weight, self._offset)
+    def weights(self) -> tuple[Tensor]:
+        """The taps."""
+        return (self.weight,)
 
     def extra_repr(self) -> str:  # noqa: D102
         init = "taps" if isinstance(self._init, Tensor) else self._init
@@ -136,17 +138,17 @@ class Delay(FilterLayer):
     """
 
     def __init__(self, d_model: int, delay: int) -> None:
-        super().__init__(d_model)
-        self._delay = check_int("delay", delay, least=0)
+        super().__init__(d_model, Shift(check_int("delay", delay, least=0)))
+        self._delay = delay
 
     @property
     def delay(self) -> int:
         """The delay in samples."""
         return self._delay
 
-    def filter(self) -> PeriodicFIR:
-        """The delay as a filter."""
-        return PeriodicFIR.delay(self._delay)
+    def weights(self) -> tuple[()]:
+        """None."""
+        return ()
 
     def extra_repr(self) -> str:  # noqa: D102
         return f"{self.d_model}, delay={self._delay}"

@@ -6,16 +6,14 @@ from functools import reduce, singledispatch
 import torch
 from torch import nn
 
-from dsptorch.functional.nodes import Node
-from dsptorch.functional.nodes import Product as ProductNode
 from dsptorch.functional.periodic_fir import PeriodicFIR
 from dsptorch.hyperparams import BoundedHyperparam
 from dsptorch.layers.base import FilterLayer, Layer
 from dsptorch.layers.blend import Blend
 from dsptorch.layers.channel_bottleneck import ChannelBottleneck
-from dsptorch.layers.combine import Chain, Parallel
+from dsptorch.layers.combinators import Chain, Parallel
 from dsptorch.layers.fir import Delay
-from dsptorch.layers.fixed import FixedFilter
+from dsptorch.layers.fixed_filter import FixedFilter
 
 __all__ = ["fold_layer"]
 
@@ -49,9 +47,9 @@ def fold_layer(layer: Layer, *, keep_states: bool = False) -> Layer:
 def _fold_filter(layer: FilterLayer, *, keep_states: bool = False) -> Layer:
     with torch.no_grad():
         filter_ = layer.filter()
-    pattern = filter_.node.pattern
-    small = pattern.period * len(pattern.lags) <= _LARGEST
-    if small and (filter_.node.folds or keep_states) and not isinstance(layer, Delay):
+    support = layer.plan.support
+    small = support.period * len(support.lags) <= _LARGEST
+    if small and (layer.plan.folds or keep_states) and not isinstance(layer, Delay):
         return FixedFilter(filter_, layer.d_model, delay=layer.delay).train(layer.training)
     folded = copy.deepcopy(layer)
     _fix_hyperparams(folded)
@@ -112,28 +110,16 @@ def _merged(members: list[Layer]) -> list[Layer]:
 def _merged_run(run: list[FilterLayer]) -> list[Layer]:
     if len(run) < 2:
         return list(run)
-    nodes: tuple[Node, ...] = tuple(
-        layer.filter().node for layer in reversed(run)
-    )  # the last is applied first
-    product = ProductNode(nodes)
-    parts = (product,) if product.folds else product.parts
-    if any(part.pattern.period * len(part.pattern.lags) > _LARGEST for part in parts):
+    filters = [layer.filter() for layer in run]
+    product = PeriodicFIR.compose(*reversed(filters))  # the last is applied first
+    support = product.plan.support
+    if not product.plan.folds or support.period * len(support.lags) > _LARGEST:
         return list(run)
-    left = list(run)
-    merged: list[Layer] = []
-    for part in reversed(parts):
-        alone = any(part is node for node in nodes)
-        count = len(part.factors) if isinstance(part, ProductNode) and not alone else 1
-        taken, left = left[:count], left[count:]
-        delay = sum(layer.delay for layer in taken)
-        merged.append(
-            taken[0] if count == 1 else FixedFilter(PeriodicFIR(part), taken[0].d_model, delay=delay)
-        )
-    return merged
+    return [FixedFilter(product, run[0].d_model, delay=sum(layer.delay for layer in run))]
 
 
 def _if_cheaper(filter_: PeriodicFIR, layer: Layer) -> FixedFilter | None:
-    if not filter_.node.folds:
+    if not filter_.plan.folds:
         return None
     return FixedFilter(filter_, layer.d_model, delay=layer.delay).train(layer.training)
 

@@ -1,17 +1,15 @@
 """LFO routing."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dsptorch.functional.filtering import latest, with_history
+from dsptorch.functional.kernel import earlier, lptv_filter
 from dsptorch.functional.lfo_routing import grouped_conv, lfo_gate, mix_groups
-from dsptorch.functional.lptv import lptv_filter
-from dsptorch.functional.segmented import earlier, segmented_filter
-from dsptorch.functional.segments import Segments
-from dsptorch.functional.stream import check_history, latest, latest_of_run, next_place, with_history
+from dsptorch.functional.timeline import Segments, Timeline
 from dsptorch.functional.validate import check_finite, check_int
 from dsptorch.hyperparams import (
     BoundedHyperparam,
@@ -22,20 +20,6 @@ from dsptorch.hyperparams import (
     fixed_repr,
 )
 from dsptorch.layers.base import Layer
-
-
-class LFORoutingState(NamedTuple):
-    """What LFO routing remembers.
-
-    Attributes:
-        history: The last kernel_size - 1 inputs, oldest first: (batch, kernel_size - 1, d_model).
-        position: The absolute time of the next sample of each row: int64, (batch,).
-        segment: The segment id of the last sample of each row, 0 if there were no ids: int64, (batch,).
-    """
-
-    history: Tensor
-    position: Tensor
-    segment: Tensor
 
 
 class LFORouting(Layer):
@@ -145,39 +129,26 @@ class LFORouting(Layer):
         """The taps of the convolution."""
         return self.kernel_size
 
-    def process(  # noqa: D102
-        self, x: Tensor, state: LFORoutingState | None, segments: Segments | None = None
-    ) -> tuple[Tensor, LFORoutingState]:
-        memory = self.kernel_size - 1
-        if state is not None:
-            check_history(state.history, x, memory)
-        seen = with_history(x, None if state is None else state.history, memory)
-        moments = torch.arange(x.shape[1], device=x.device).unsqueeze(0)  # one gate for all rows
-        if segments is not None:
-            moments = segments.position
-        elif state is not None:
-            moments = state.position.unsqueeze(1) + moments
-        gate = self.gate(moments, current(self.gate_temperature))
+    def process(self, x: Tensor, memory: Tensor | None, timeline: Timeline) -> tuple[Tensor, Tensor]:  # noqa: D102
+        kept = self.kernel_size - 1
+        seen = with_history(x, memory, kept)
+        gate = self.gate(timeline.positions(x), current(self.gate_temperature))
         opened = (1 - current(self.residual_mix)) * gate.repeat_interleave(self.d_model // self.routes, -1)
         # residual_mix * x + (1 - residual_mix) * (gate * conv + (1 - gate) * x)
         dtype = torch.promote_types(x.dtype, opened.dtype)
-        y = torch.lerp(x.to(dtype), self._convolved(seen, segments).to(dtype), opened.to(dtype))
-        position, segment = next_place(x, state, segments)
-        history = latest(seen, memory) if segments is None else latest_of_run(seen, memory, position)
-        return y.to(x.dtype), LFORoutingState(history, position, segment)
+        y = torch.lerp(x.to(dtype), self._convolved(seen, timeline.segments).to(dtype), opened.to(dtype))
+        return y.to(x.dtype), latest(seen, kept, timeline.segments)
 
-    def _convolved(self, seen: Tensor, segments: Segments | None = None) -> Tensor:
+    def _convolved(self, seen: Tensor, segments: Segments | None) -> Tensor:
         """The convolution at the samples after the first kernel_size - 1."""
-        if segments is not None:
-            lags = range(-self.lookahead, self.kernel_size - self.lookahead)
-            if self.depthwise:
-                return segmented_filter(seen, self.weight.unsqueeze(0), lags, segments)
-            return mix_groups([earlier(seen, lag, segments) for lag in lags], self.weight.to(seen.dtype))
-        seen = F.pad(seen, (0, 0, 0, self.lookahead))[:, self.lookahead :]
+        kept = self.kernel_size - 1
+        lags = range(-self.lookahead, self.kernel_size - self.lookahead)
         if self.depthwise:
-            taps = self.weight.unsqueeze(0)
-            return lptv_filter(seen, taps, range(self.kernel_size))[:, self.kernel_size - 1 :]
-        return grouped_conv(seen, self.weight.to(seen.dtype))
+            return lptv_filter(seen, self.weight.unsqueeze(0), lags, history=kept, segments=segments)
+        weight = self.weight.to(seen.dtype)
+        if segments is not None:
+            return mix_groups([earlier(seen, lag, segments) for lag in lags], weight)
+        return grouped_conv(F.pad(seen, (0, 0, 0, self.lookahead))[:, self.lookahead :], weight)
 
     def extra_repr(self) -> str:  # noqa: D102
         return (
@@ -208,9 +179,9 @@ class _Gate(nn.Module):
         self.amplitude.fill_(1.0)
         self.bias.zero_()
 
-    def forward(self, moments: Tensor, temperature: float | Tensor) -> Tensor:
-        freq = torch.as_tensor(current(self.freq), device=moments.device)
-        return lfo_gate(moments, freq, self.phase, self.amplitude, self.bias, temperature)
+    def forward(self, position: Tensor, temperature: float | Tensor) -> Tensor:
+        freq = torch.as_tensor(current(self.freq), device=position.device)
+        return lfo_gate(position, freq, self.phase, self.amplitude, self.bias, temperature)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "_Gate":
         super()._apply(at_least_float32(fn), recurse)  # type: ignore[no-untyped-call]

@@ -7,11 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dsptorch.functional.design import firwin
-from dsptorch.functional.multirate import multirate, multirate_step
-from dsptorch.functional.pattern import Pattern
-from dsptorch.functional.periodic_fir import PeriodicFIR
-from dsptorch.functional.segments import Segments
-from dsptorch.functional.stream import FIRState
+from dsptorch.functional.multirate import multirate_plan, multirate_weights
 from dsptorch.functional.validate import check_int
 from dsptorch.hyperparams import (
     BoundedHyperparam,
@@ -94,13 +90,15 @@ class Multirate(FilterLayer):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__(d_model)
-        self.downsample = check_factor("downsample", downsample)
-        self.levels = check_int("levels", levels, least=1)
-        self._first_downsample = _present_factor(self.downsample)
-        self._factors = _factors(self.downsample, levels)
-        self.kernel_size = check_int("kernel_size", kernel_size, least=1)
+        check_int("d_model", d_model, least=1)
+        check_int("levels", levels, least=1)
+        check_int("kernel_size", kernel_size, least=1)
+        factors = _factors(check_factor("downsample", downsample), levels)
+        offset = 0 if causal else kernel_size // 2
+        super().__init__(d_model, multirate_plan(levels, kernel_size, d_model, factors, offset))
+        self.downsample, self.levels, self.kernel_size = downsample, levels, kernel_size
         self.causal = causal
+        self._first_downsample = _present_factor(self.downsample)
         if mix_ratio is None:
             mix_ratio = BoundedHyperparam(0.4, 0.2, 0.6, device=device)
         if detail_strength is None:
@@ -112,12 +110,11 @@ class Multirate(FilterLayer):
         self.recon = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
         self.detail = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
         self.reset_parameters()
-        self._pattern = self.filter().node.pattern  # here, for Dynamo does not trace how it comes about
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """Set the filters to their first values; hyperparameters stay."""
-        centre = 0 if self.causal else self._offset
+        centre = 0 if self.causal else self.kernel_size // 2
         delta = torch.zeros(self.kernel_size)
         delta[centre] = 1.0
         factor = self._first_downsample
@@ -125,44 +122,11 @@ class Multirate(FilterLayer):
         for weight, taps in ((self.low, low), (self.recon, low), (self.detail, delta)):
             weight.copy_(taps.unsqueeze(-1).expand_as(weight))
 
-    @property
-    def _offset(self) -> int:
-        return 0 if self.causal else self.kernel_size // 2
-
-    @property
-    def pattern(self) -> Pattern:  # noqa: D102
-        return self._pattern
-
-    def filter(self) -> PeriodicFIR:
-        """The block as one filter, with the present weights and hyperparameters."""
-        return multirate(
-            self.low,
-            self.recon,
-            self.detail,
-            downsample=self._factors,
-            mix_ratio=current(self.mix_ratio),
-            detail_strength=current(self.detail_strength),
-            offset=self._offset,
-            weights=next(iter(self._weights()), None),
-        )
-
-    def process(  # noqa: D102
-        self, x: Tensor, state: FIRState | None, segments: Segments | None = None
-    ) -> tuple[Tensor, FIRState]:
-        run = multirate_step
-        if torch.compiler.is_dynamo_compiling():
-            from dsptorch.functional.opaque import multirate_step as run  # noqa: PLC0415
-        y, *after = run(
-            x,
-            () if state is None else tuple(state),
-            (self.low, self.recon, self.detail),
-            (current(self.mix_ratio), current(self.detail_strength)),
-            self._factors,
-            self._offset,
-            self._weights(),
-            () if segments is None else tuple(segments),
-        )
-        return y, FIRState(*after)
+    def weights(self) -> tuple[float | Tensor, ...]:  # noqa: D102
+        downsample = self.downsample
+        shares = downsample.weights().reshape(-1) if isinstance(downsample, BoundedHyperparam) else None
+        mix_ratio, detail_strength = current(self.mix_ratio), current(self.detail_strength)
+        return multirate_weights(self.low, self.recon, self.detail, mix_ratio, detail_strength, shares)
 
     @torch.no_grad()
     def compact(self) -> "Multirate":
@@ -187,11 +151,6 @@ class Multirate(FilterLayer):
             copied.copy_(weight).requires_grad_(weight.requires_grad)
         return small.train(self.training)
 
-    def _weights(self) -> tuple[Tensor, ...]:
-        """The shares of the factors, (factors,), if the factor is learned; Dynamo passes no None."""
-        downsample = self.downsample
-        return (downsample.weights().reshape(-1),) if isinstance(downsample, BoundedHyperparam) else ()
-
     def extra_repr(self) -> str:  # noqa: D102
         factor = "" if isinstance(self.downsample, BoundedHyperparam) else f"downsample={self.downsample}, "
         return (
@@ -209,14 +168,16 @@ def _present_factor(downsample: int | BoundedHyperparam) -> int:
 
 
 def _factors(downsample: int | BoundedHyperparam, levels: int) -> int | tuple[int, ...]:
-    """The factor, or all that a learned one mixes; too many are refused."""
-    if not isinstance(downsample, BoundedHyperparam):
-        return downsample
-    factors = tuple(range(int(downsample.low), int(downsample.high) + 1))
+    """The factor, or all that a learned one mixes; a period that is too long is refused."""
+    if isinstance(downsample, BoundedHyperparam):
+        factors = tuple(range(int(downsample.low), int(downsample.high) + 1))
+    else:
+        factors = (downsample,)
     period = math.lcm(*factors) ** levels
     if period > _LONGEST:
+        named = f"{factors[0]} to {factors[-1]}" if len(factors) > 1 else str(downsample)
         raise ValueError(
-            f"the factors of downsample must repeat together within {_LONGEST} samples, got {factors[0]} to "
-            f"{factors[-1]} in {levels} levels, which do after {period}; narrow the bounds or take fewer levels"
+            f"the factors of downsample must repeat together within {_LONGEST} samples, got {named} in {levels} "
+            f"levels, which do after {period}; take fewer levels or smaller factors"
         )
-    return factors
+    return factors if isinstance(downsample, BoundedHyperparam) else downsample

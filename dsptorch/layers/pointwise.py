@@ -1,43 +1,31 @@
-"""Modules that treat every moment by itself, as layers."""
+"""Modules that treat every time step by itself, as layers."""
 
 from abc import abstractmethod
+from typing import Any
 
 from torch import Tensor, nn
 
-from dsptorch.functional.segments import Segments
-from dsptorch.layers.base import Layer, PositionState
+from dsptorch.functional.timeline import Timeline
+from dsptorch.layers.base import Layer
 
 
-class MomentLayer(Layer):
-    """A layer that treats every moment by itself: a subclass says how in `apply_moments`, all else follows."""
+class PointwiseLayer(Layer):
+    """A layer that treats every time step by itself: a subclass says how in `apply_pointwise`, all else follows."""
 
     @abstractmethod
-    def apply_moments(self, x: Tensor) -> Tensor:
-        """Map (batch, time, d_model) -> the same shape and dtype, each moment by itself."""
+    def apply_pointwise(self, x: Tensor) -> Tensor:
+        """Map (batch, time, d_model) -> the same shape and dtype, each time step by itself."""
 
-    @property
-    def lookahead(self) -> int:
-        """0."""
-        return 0
+    lookahead = 0
+    period = 1
+    receptive_field = 1
 
-    @property
-    def period(self) -> int:
-        """1: every moment is treated alike."""
-        return 1
-
-    @property
-    def receptive_field(self) -> int:
-        """1: every moment is treated by itself."""
-        return 1
-
-    def process(  # noqa: D102
-        self, x: Tensor, state: PositionState | None, segments: Segments | None = None
-    ) -> tuple[Tensor, PositionState]:
-        return self.apply_moments(x), PositionState.after(x, state, segments)
+    def process(self, x: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, tuple[()]]:  # noqa: D102
+        return self.apply_pointwise(x), ()
 
 
-class Pointwise(MomentLayer):
-    """Declare that a module treats every moment by itself, so that it can stand in a Chain.
+class Pointwise(PointwiseLayer):
+    """Declare that a module treats every time step by itself, so that it can stand in a Chain.
 
         y[t] = module(x[t])
 
@@ -62,14 +50,14 @@ class Pointwise(MomentLayer):
         super().__init__(d_model)
         if not isinstance(module, nn.Module):
             raise TypeError(f"module must be an nn.Module, got {type(module).__name__}")
-        if any(isinstance(part, Layer) and not isinstance(part, MomentLayer) for part in module.modules()):
+        if any(isinstance(part, Layer) and not isinstance(part, PointwiseLayer) for part in module.modules()):
             raise ValueError(
-                "Pointwise takes a module that treats every moment by itself, got one with a dsptorch layer in it; "
+                "Pointwise takes a module that treats every time step by itself, got one with a dsptorch layer in it; "
                 "put that one into a Chain"
             )
         self.module = module
 
-    def apply_moments(self, x: Tensor) -> Tensor:  # noqa: D102
+    def apply_pointwise(self, x: Tensor) -> Tensor:  # noqa: D102
         y: Tensor = self.module(x)
         if y.shape != x.shape:
             raise ValueError(

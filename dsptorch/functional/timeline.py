@@ -1,13 +1,19 @@
-"""Several signals in one row: where each begins, and where it is padding."""
+"""When the samples of a chunk are: the one clock of a stream.
 
-from typing import NamedTuple
+The outermost layer of a call makes one `Timeline` and hands it down; it changes rate where the signal does.
+"""
+
+from fractions import Fraction
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from dsptorch.functional.validate import describe
 
-__all__ = ["Segments", "check_segment_ids", "find_segments"]
+_Time = TypeVar("_Time", int, Tensor)
+
+__all__ = ["Segments", "Timeline", "check_segment_ids", "find_segments", "outputs_before"]
 
 
 class Segments(NamedTuple):
@@ -32,6 +38,67 @@ class Segments(NamedTuple):
     last: Tensor
 
 
+class Timeline(NamedTuple):
+    """When the samples of a chunk are.
+
+    Attributes:
+        start: The position of each row's first sample in its signal: int64, (batch,). None: every row is at rest, at
+            position 0.
+        phase: The position of the first sample modulo the grid of the layer that made the timeline, the same for all
+            rows, so that rate changers know which samples they keep without reading a tensor.
+        segments: Where each sample stands, if a row holds several signals; None: each row is one signal.
+    """
+
+    start: Tensor | None = None
+    phase: int = 0
+    segments: Segments | None = None
+
+    def positions(self, x: Tensor) -> Tensor:
+        """The position of each sample of the chunk x: (batch, time), or (1, time) if the rows agree."""
+        if self.segments is not None:
+            return self.segments.position
+        times = torch.arange(x.shape[1], device=x.device).unsqueeze(0)
+        return times if self.start is None else self.start.unsqueeze(1) + times
+
+    def next(self, x: Tensor) -> Tensor:
+        """The position of the sample after the chunk x, in each row: int64, (batch,)."""
+        if self.segments is not None:
+            return self.segments.next_position
+        if self.start is not None:
+            return self.start + x.shape[1]
+        return torch.full(x.shape[:1], x.shape[1], dtype=torch.int64, device=x.device)
+
+    def resampled(self, rate: Fraction) -> "Timeline":
+        """The timeline of the output of a layer of another rate."""
+        if rate == 1:
+            return self
+        start = None if self.start is None else outputs_before(self.start, rate)
+        segments = None if self.segments is None else self._resampled(self.segments, rate)
+        return Timeline(start, outputs_before(self.phase, rate), segments)
+
+    def _resampled(self, segments: Segments, rate: Fraction) -> Segments:
+        first = outputs_before(self.phase, rate)
+        end = outputs_before(self.phase + segments.position.shape[1], rate)
+        outputs = torch.arange(first, end, device=segments.position.device)
+        inputs = outputs * rate.denominator // rate.numerator  # where each output stands
+        repeat = outputs - outputs_before(inputs, rate)  # which of the outputs at that input it is
+        at = inputs - self.phase
+        position = outputs_before(segments.position[:, at], rate) + repeat
+        length = outputs_before(segments.position[:, at] + segments.following[:, at] + 1, rate)
+        return Segments(
+            position,
+            length - 1 - position,
+            segments.padding[:, at],
+            outputs_before(segments.next_position, rate),
+            segments.last,
+        )
+
+
+def outputs_before(time: _Time, rate: Fraction) -> _Time:
+    """The number of outputs of a layer after `time` inputs: ceil(time * rate)."""
+    return (time * rate.numerator + rate.denominator - 1) // rate.denominator
+
+
 def find_segments(
     segment_ids: Tensor, position: Tensor | None = None, last: Tensor | None = None
 ) -> Segments:
@@ -41,7 +108,7 @@ def find_segments(
 
     Args:
         segment_ids: The id of each sample, any integers; negative ones are padding.
-        position: The absolute time of each row's next sample; None is 0.
+        position: The position of each row's next sample; None is 0.
         last: The id of the last sample of the chunk before; None if there was none.
 
     Shape:
@@ -59,15 +126,14 @@ def find_segments(
     """
     batch, time = segment_ids.shape
     position = segment_ids.new_zeros(batch) if position is None else position
-    last = (
-        segment_ids.new_zeros(batch) if last is None else last
-    )  # any id will do: at position 0 a run begins
+    if last is None:
+        last = segment_ids.new_zeros(batch)  # any id will do: at position 0 a run begins
     ids = torch.cat([last.unsqueeze(1), segment_ids], 1)
     begins = ids[:, 1:] != ids[:, :-1]
     times = torch.arange(time, device=segment_ids.device).expand(batch, -1)
     # The first run began `position` samples before the chunk.
     start = torch.where(begins, times, -position.unsqueeze(1))
-    # One moment further than the chunk is where the last run ends, as far as is known.
+    # The last run ends, as far as is known, one sample after the chunk.
     end = torch.where(begins, times, time).roll(-1, 1)
     end = torch.where(times == time - 1, time, end)
     since = times - torch.cummax(start, 1).values if time else times

@@ -5,10 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from dsptorch.functional.nodes import Fir, weights
-from dsptorch.functional.pattern import Pattern
 from dsptorch.functional.periodic_fir import PeriodicFIR
-from dsptorch.functional.taps import Taps
 from dsptorch.hyperparams import at_least_float32
 from dsptorch.layers.base import FilterLayer
 
@@ -40,29 +37,23 @@ class FixedFilter(FilterLayer):
     weight: Tensor
 
     def __init__(self, filter_: PeriodicFIR, d_model: int, *, delay: int = 0) -> None:
-        super().__init__(d_model)
-        self._delay = delay
         with torch.no_grad():
-            node = filter_.folded().node
-        (weight,) = weights(node)
-        self._pattern = node.pattern
-        self.register_buffer("weight", weight.clone())
+            folded = filter_.folded()
+        super().__init__(d_model, folded.plan)
+        self._delay = delay
+        self.register_buffer("weight", folded.weights[0].clone())
 
     @property
     def delay(self) -> int:
         """The declared delay in samples."""
         return self._delay
 
-    @property
-    def pattern(self) -> Pattern:  # noqa: D102
-        return self._pattern
-
-    def filter(self) -> PeriodicFIR:
-        """The layer as a filter."""
-        return PeriodicFIR(Fir(Taps(self.weight, self._pattern)))
+    def weights(self) -> tuple[Tensor]:
+        """The taps."""
+        return (self.weight,)
 
     def extra_repr(self) -> str:  # noqa: D102
-        lags = len(self._pattern.lags)
+        lags = len(self.plan.support.lags)
         return f"{self.d_model}, period={self.period}, taps={lags}, lookahead={self.lookahead}"
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "FixedFilter":

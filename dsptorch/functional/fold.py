@@ -1,0 +1,304 @@
+"""Plan and weights -> all the taps as one filter.
+
+Everything here works on tensors of (phases, taps, channels), thousands of numbers where the signal has
+millions, and is plain differentiable tensor code: gradients flow through the folding to every weight.
+"""
+
+from collections.abc import Sequence
+from functools import singledispatch
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dsptorch.functional.plan import (
+    DecimateHold,
+    Dilated,
+    Literal,
+    Plan,
+    Product,
+    Scaled,
+    Shift,
+    Sum,
+    WeightedHold,
+    hold,
+)
+from dsptorch.functional.support import Support
+
+__all__ = ["Folding", "Taps", "fold", "fold_at", "gain"]
+
+Weight = Tensor | float
+
+_FEW_PHASES = 16  # so many are folded at once, and then chosen from
+
+
+class Taps(NamedTuple):
+    """The filter y[t] = sum over i of weight[t mod P, i] * x[t - support.lags[i]].
+
+    Shape:
+        weight: (support.period, len(support.lags), channels or 1).
+    """
+
+    weight: Tensor
+    support: Support
+
+
+class Folding:
+    """What is folded once for several uses: the weights of a plan, and the taps of its parts."""
+
+    def __init__(self, weights: Sequence[Weight], like: Tensor) -> None:
+        self.weights = weights
+        self.like = like.new_empty((), dtype=torch.promote_types(like.dtype, torch.float32))
+        self._taps: dict[Plan, Taps] = {}
+
+    def taps(self, plan: Plan) -> Taps:
+        """The plan as one filter."""
+        if plan not in self._taps:
+            self._taps[plan] = Taps(_weight(plan, self), plan.support)
+        return self._taps[plan]
+
+
+def fold(plan: Plan, weights: Sequence[Weight], like: Tensor) -> Tensor:
+    """Fold a plan into one weight tensor.
+
+    Args:
+        plan: The structure.
+        weights: One for each slot.
+        like: Has the device, and the dtype where no weight decides; float32 at least.
+
+    Shape:
+        Result: (plan.support.period, len(plan.support.lags), channels or 1).
+    """
+    return Folding(weights, like).taps(plan).weight
+
+
+def fold_at(plan: Plan, weights: Sequence[Weight], times: Tensor, like: Tensor) -> Tensor:
+    """Fold a plan at some times only: for periods that are longer than what is filtered.
+
+    Shape:
+        times: int64, (...). Result: (..., len(plan.support.lags), channels or 1).
+    """
+    return _at(plan, times, Folding(weights, like))
+
+
+def gain(plan: Scaled, weights: Sequence[Weight]) -> Weight:
+    """The number, or the one number a channel, that a filter is scaled by."""
+    if plan.slot is None:
+        return plan.factor
+    weight = weights[plan.slot]
+    weight = weight.reshape(-1) if isinstance(weight, Tensor) else weight
+    return weight if plan.factor == 1 else weight * plan.factor
+
+
+# All phases
+
+
+@singledispatch
+def _weight(plan: Plan, folding: Folding) -> Tensor:
+    raise TypeError(f"expected a part of a plan, got {type(plan).__name__}")
+
+
+@_weight.register
+def _(plan: Literal, folding: Folding) -> Tensor:
+    weight = torch.as_tensor(folding.weights[plan.slot])
+    weight = weight.reshape(plan.support.period, len(plan.support.lags), plan.width)
+    return weight.to(torch.promote_types(weight.dtype, torch.float32))
+
+
+@_weight.register
+def _(plan: Shift, folding: Folding) -> Tensor:
+    return folding.like.new_ones(1, 1, 1)
+
+
+@_weight.register
+def _(plan: Scaled, folding: Folding) -> Tensor:
+    return folding.taps(plan.inner).weight * gain(plan, folding.weights)
+
+
+@_weight.register
+def _(plan: Sum, folding: Folding) -> Tensor:
+    first, second = (_placed(folding.taps(part), plan.support) for part in (plan.first, plan.second))
+    return first + second
+
+
+@_weight.register
+def _(plan: Product, folding: Folding) -> Tensor:
+    taps = folding.taps(plan.factors[-1])
+    for factor in reversed(plan.factors[:-1]):
+        taps = compose_taps(folding.taps(factor), taps)
+    return taps.weight
+
+
+@_weight.register
+def _(plan: DecimateHold, folding: Folding) -> Tensor:
+    eye = torch.eye(plan.factor, dtype=folding.like.dtype, device=folding.like.device)
+    held = Taps(eye.unsqueeze(-1), Support.hold(plan.factor))
+    held = compose_taps(_dilated(folding.taps(plan.inner), plan.factor), held)
+    return compose_taps(held, folding.taps(plan.prefilter)).weight
+
+
+@_weight.register
+def _(plan: Dilated, folding: Folding) -> Tensor:
+    return _dilated(folding.taps(plan.inner), plan.factor).weight
+
+
+@_weight.register
+def _(plan: WeightedHold, folding: Folding) -> Tensor:
+    return _weight_at(plan, torch.arange(plan.support.period, device=folding.like.device), folding)
+
+
+def compose_taps(second: Taps, first: Taps) -> Taps:
+    """First `first`, then `second`: w[p, k + j] += second[p, k] * first[(p - lag_k) mod P, j]."""
+    support = second.support.after(first.support)
+    outer, inner = _repeated(second, support.period), _repeated(first, support.period)
+    products = outer.unsqueeze(2) * _delayed(inner, second.support.lags).transpose(0, 1)
+    return Taps(_collected(products, second.support.lags, first.support.lags, support.lags), support)
+
+
+def _delayed(weight: Tensor, lags: tuple[int, ...]) -> Tensor:
+    """Phase p - lag of the taps at phase p, for each lag: (P, taps, channels) -> (lags, P, taps, channels)."""
+    period = weight.shape[0]
+    if period == 1:
+        return weight.unsqueeze(0)
+    rolled = {lag % period: weight.roll(lag, 0) for lag in {lag % period: lag for lag in lags}.values()}
+    return torch.stack([rolled[lag % period] for lag in lags])
+
+
+def _collected(
+    products: Tensor, outer: tuple[int, ...], inner: tuple[int, ...], lags: tuple[int, ...]
+) -> Tensor:
+    """Add up the products of taps whose lags add up to each lag: (..., K, J, channels) -> (..., lags, channels)."""
+    count, width = len(outer), len(inner)
+    if not (count and width and lags):
+        return products.new_zeros(*products.shape[:-3], len(lags), products.shape[-1])
+    if _is_range(outer) and _is_range(inner):
+        # Each row of products one place further than the one before, by the padding of a flattened table.
+        length = count + width - 1
+        skewed = F.pad(products, (0, 0, 0, count)).flatten(-3, -2)
+        rows = skewed.narrow(-2, 0, count * length).unflatten(-2, (count, length))
+        return _chosen(rows.sum(-3), range(outer[0] + inner[0], outer[0] + inner[0] + length), lags)
+    terms = [
+        _moved(products.select(-3, k), tuple(lag + j for j in inner), lags) for k, lag in enumerate(outer)
+    ]
+    return sum(terms[1:], terms[0])
+
+
+def _chosen(weight: Tensor, lags: range, wanted: tuple[int, ...]) -> Tensor:
+    """Drop the taps, (..., lags, channels), at lags that are not wanted."""
+    if len(lags) == len(wanted):
+        return weight
+    runs = _runs([lags.index(lag) for lag in wanted])
+    return torch.cat([weight.narrow(-2, start, count) for _, start, count in runs], -2)
+
+
+def _moved(weight: Tensor, lags: tuple[int, ...], wanted: tuple[int, ...]) -> Tensor:
+    """Move the taps, (..., lags, channels), to their places among the wanted lags; drop those that have none."""
+    if lags == wanted:
+        return weight
+    where = {lag: place for place, lag in enumerate(wanted)}
+    moved = None
+    for source, start, count in _runs([where.get(lag) for lag in lags]):
+        taps = weight.narrow(-2, source, count)
+        taps = F.pad(taps, (0, 0, start, len(wanted) - start - count))
+        moved = taps if moved is None else moved + taps
+    return weight.new_zeros(*weight.shape[:-2], len(wanted), weight.shape[-1]) if moved is None else moved
+
+
+def _runs(places: Sequence[int | None]) -> list[tuple[int, int, int]]:
+    """Cut a list of places into runs of consecutive ones: (index in the list, first place, length)."""
+    runs: list[tuple[int, int, int]] = []
+    for index, place in enumerate(places):
+        if place is None:
+            continue
+        if runs and runs[-1][0] + runs[-1][2] == index and runs[-1][1] + runs[-1][2] == place:
+            runs[-1] = (*runs[-1][:2], runs[-1][2] + 1)
+        else:
+            runs.append((index, place, 1))
+    return runs
+
+
+def _is_range(lags: tuple[int, ...]) -> bool:
+    return lags[-1] - lags[0] == len(lags) - 1
+
+
+def _dilated(taps: Taps, factor: int) -> Taps:
+    weight = taps.weight if taps.support.period == 1 else taps.weight.repeat_interleave(factor, 0)
+    return Taps(weight, taps.support.at_rate(factor))
+
+
+def _placed(taps: Taps, support: Support) -> Tensor:
+    return _moved(_repeated(taps, support.period), taps.support.lags, support.lags)
+
+
+def _repeated(taps: Taps, period: int) -> Tensor:
+    copies = period // taps.support.period
+    return taps.weight if copies == 1 else taps.weight.repeat(copies, 1, 1)
+
+
+# Some times only
+
+
+def _at(plan: Plan, times: Tensor, folding: Folding) -> Tensor:
+    """The taps at given times: (...) -> (..., lags, channels)."""
+    period = plan.support.period
+    if period <= max(_FEW_PHASES, times.numel()) and not isinstance(plan, WeightedHold):
+        return folding.taps(plan).weight[times.remainder(period)]
+    return _weight_at(plan, times, folding)
+
+
+@singledispatch
+def _weight_at(plan: Plan, times: Tensor, folding: Folding) -> Tensor:
+    return folding.taps(plan).weight[times.remainder(plan.support.period)]
+
+
+@_weight_at.register
+def _(plan: Scaled, times: Tensor, folding: Folding) -> Tensor:
+    return _at(plan.inner, times, folding) * gain(plan, folding.weights)
+
+
+@_weight_at.register
+def _(plan: Sum, times: Tensor, folding: Folding) -> Tensor:
+    first, second = (
+        _moved(_at(part, times, folding), part.support.lags, plan.support.lags)
+        for part in (plan.first, plan.second)
+    )
+    return first + second
+
+
+@_weight_at.register
+def _(plan: Product, times: Tensor, folding: Folding) -> Tensor:
+    return _product_at(plan.factors, times, folding)
+
+
+@_weight_at.register
+def _(plan: DecimateHold, times: Tensor, folding: Folding) -> Tensor:
+    factors = plan.inner.at_rate(plan.factor), hold(plan.factor), plan.prefilter
+    return _product_at(factors, times, folding)
+
+
+@_weight_at.register
+def _(plan: Dilated, times: Tensor, folding: Folding) -> Tensor:
+    return _at(plan.inner, times.div(plan.factor, rounding_mode="floor"), folding)
+
+
+@_weight_at.register
+def _(plan: WeightedHold, times: Tensor, folding: Folding) -> Tensor:
+    weights = torch.as_tensor(folding.weights[plan.slot])
+    factors = torch.tensor(plan.factors, device=times.device)
+    lags = torch.tensor(plan.support.lags, device=times.device)
+    since = times.unsqueeze(-1).remainder(factors)  # the age of the sample that each hold shows
+    # At most two weights of a hat are not 0, so that the order of this sum does not matter.
+    taps = ((since.unsqueeze(-2) == lags.unsqueeze(-1)) * weights).sum(-1, keepdim=True)
+    return taps.to(torch.promote_types(taps.dtype, torch.float32))
+
+
+def _product_at(factors: tuple[Plan, ...], times: Tensor, folding: Folding) -> Tensor:
+    weight, support = _at(factors[0], times, folding), factors[0].support
+    for factor in factors[1:]:
+        lags = torch.tensor(support.lags, device=times.device)
+        products = weight.unsqueeze(-2) * _at(factor, times.unsqueeze(-1) - lags, folding)
+        product = support.after(factor.support)
+        weight = _collected(products, support.lags, factor.support.lags, product.lags)
+        support = product
+    return weight

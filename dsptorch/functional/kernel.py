@@ -1,0 +1,306 @@
+"""The one kernel: a depthwise, linear, periodically time-varying FIR filter as shift-and-add.
+
+The operation is one trilinear form,
+
+    S(x, w, v) = sum over b, t, i, c of  v[b, t, c] * w[t mod P, i, c] * x[b, t - lags[i], c],
+
+whose three partial derivatives are the filter (in v), the filter with the time-reversed weights (in x), and the
+correlation (in w). Each is the derivative of the others, so one `autograd.Function` is differentiable to any order
+and saves nothing but its own inputs. For rows that hold several signals the taps that reach across a border are left
+out, and t counts from the beginning of each.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import reduce
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import Function
+
+from dsptorch.functional.dynamo import first_samples, in_blocks, known_equal
+from dsptorch.functional.timeline import Segments
+
+__all__ = ["earlier", "lptv_filter"]
+
+_X, _W, _V = range(3)
+_REGISTERS = 64  # sums that a compiled loop keeps at once
+
+
+def lptv_filter(
+    x: Tensor, weight: Tensor, lags: Sequence[int], *, history: int = 0, segments: Segments | None = None
+) -> Tensor:
+    """Filter a signal with periodically time-varying taps, taking it as zero outside its ends.
+
+        y[t, c] = sum_i  weight[t mod P, i, c] * x[history + t - lags[i], c]
+
+    Args:
+        x: The signal, behind the `history` samples before it.
+        weight: The taps of each of the P phases, for every channel or (C = 1) shared by all; the first output is at
+            phase 0. With a batch dimension, each row has taps of its own.
+        lags: The delay of each tap in samples; negative ones look ahead.
+        history: How many samples come before that of the first output.
+        segments: Where the samples stand, if rows hold several signals: then each is filtered as if it were alone,
+            and phases count from its beginning.
+
+    Shape:
+        x: (batch, history + time, channels). weight: (P, len(lags), channels or 1), or with the batch in front.
+        Result: (batch, time, channels), in x's dtype. Half-precision input is accumulated in float32.
+
+    Example:
+        >>> x = torch.tensor([1.0, 2.0, 4.0, 8.0]).reshape(1, 4, 1)
+        >>> difference = torch.tensor([1.0, -1.0]).reshape(1, 2, 1)
+        >>> lptv_filter(x, difference, lags=(0, 1)).flatten()
+        tensor([1., 1., 2., 4.])
+        >>> from dsptorch.functional import find_segments
+        >>> two = find_segments(torch.tensor([[0, 0, 1, 1]]))
+        >>> lptv_filter(x, difference, (0, 1), segments=two).flatten()
+        tensor([1., 1., 4., 4.])
+
+    References:
+        P. P. Vaidyanathan, Multirate Systems and Filter Banks, 1993, ch. 10 (LPTV systems).
+    """
+    time = x.shape[1] - history
+    if not lags:
+        return torch.zeros_like(x[:, history:])
+    weight = weight.expand(*weight.shape[:-1], x.shape[-1])
+    weight = weight.unsqueeze(0) if weight.dim() == 3 else weight
+    if known_equal(time, 1) and lags[0] >= 0 and lags[-1] <= history:
+        return _one_sample(x, weight, lags, history, segments)
+    geometry = _Geometry(tuple(lags), history, weight.shape[1], weight.shape[0] > 1)
+    if segments is not None:
+        geometry = geometry._replace(position=segments.position, following=segments.following)
+    elif torch.compiler.is_compiling() and not (geometry.period == 1 or known_equal(geometry.period, time)):
+        seen = in_blocks(x, geometry.period, history)
+        return first_samples(_partial(_V, {_X: seen, _W: weight}, geometry), time)
+    return _partial(_V, {_X: x, _W: weight}, geometry)
+
+
+def earlier(x: Tensor, lag: int, segments: Segments) -> Tensor:
+    """The samples `lag` before each one (after it, if negative), 0 where its segment does not reach so far.
+
+    Shape:
+        x: (batch, history + time, channels). Result: (batch, time, channels).
+
+    Example:
+        >>> from dsptorch.functional import find_segments
+        >>> x = torch.tensor([1.0, 2.0, 4.0, 8.0]).reshape(1, 4, 1)
+        >>> earlier(x, 1, find_segments(torch.tensor([[0, 0, 1, 1]]))).flatten()
+        tensor([0., 1., 0., 4.])
+    """
+    time = segments.position.shape[1]
+    geometry = _Geometry((lag,), x.shape[1] - time, 1, False, segments.position, segments.following)
+    (view,) = _views(x, geometry.lags, geometry.history, time, 1)
+    return _masked(view, lag, geometry).squeeze(2)
+
+
+class _Geometry(NamedTuple):
+    """Which sample meets which tap.
+
+    `position` and `following` are None where the first output of every row is at phase 0, and all that follow are of
+    the same signal: then the phases are a dimension of views, and nothing is masked.
+    """
+
+    lags: tuple[int, ...]
+    history: int
+    period: int
+    per_row: bool = False  # whether each row has weights of its own
+    position: Tensor | None = None
+    following: Tensor | None = None
+
+
+def _partial(slot: int, parts: Mapping[int, Tensor], geometry: _Geometry) -> Tensor:
+    """The derivative of S in one of its arguments, given the other two."""
+    first, second = (parts[i] for i in (_X, _W, _V) if i != slot)
+    if geometry.position is not None and torch.compiler.is_compiling():
+        return _PARTIALS[slot](first, second, geometry)  # the compiler decides what it keeps for the backward pass
+    # Dynamo cannot trace a Function that defines `jvp`; forward-mode AD is for eager code alone.
+    function = _Trilinear if torch.compiler.is_compiling() else _TrilinearWithJvp
+    y: Tensor = function.apply(slot, first, second, *geometry)  # type: ignore[no-untyped-call]
+    return y
+
+
+# The three partial derivatives. Signals are (batch, blocks, P, channels) inside.
+
+
+def _filter(x: Tensor, weight: Tensor, g: _Geometry) -> Tensor:
+    dtype = _accumulation_dtype(x, weight)
+    time = x.shape[1] - g.history
+    views = _views(x.to(dtype), g.lags, g.history, time, _block(g))
+    y = _sum_of_products(
+        (_masked(view, lag, g), tap)
+        for view, lag, tap in zip(views, g.lags, _taps(weight.to(dtype), g), strict=True)
+    )
+    return _joined(y, time).to(x.dtype)
+
+
+def _adjoint(weight: Tensor, v: Tensor, g: _Geometry) -> Tensor:
+    dtype = _accumulation_dtype(v, weight)
+    weight, time, length = weight.to(dtype), v.shape[1], g.history + v.shape[1]
+    if g.position is None:
+        # The sample at time t = j - history meets tap i of the output at t + lag, at phase t + lag.
+        lags = tuple(-lag for lag in g.lags)
+        moved = {r: weight.roll(-r, 1) for r in {(lag - g.history) % g.period: None for lag in g.lags}}
+        taps = [moved[(lag - g.history) % g.period][:, None, :, i] for i, lag in enumerate(g.lags)]
+        views = _views(v.to(dtype), lags, -g.history, length, g.period)
+        return _joined(_sum_of_products(zip(views, taps, strict=True)), length).to(v.dtype)
+    before, after = max(g.history, *g.lags, 0), max(0, *(-lag for lag in g.lags))
+    terms = [
+        F.pad(_masked(v.to(dtype), lag, g) * tap.squeeze(1), (0, 0, before - lag, after + lag))
+        for lag, tap in zip(g.lags, _taps(weight, g), strict=True)
+    ]
+    return sum(terms[1:], terms[0])[:, before - g.history : before + time].to(v.dtype)
+
+
+def _correlation(x: Tensor, v: Tensor, g: _Geometry) -> Tensor:
+    dtype = _accumulation_dtype(x, v)
+    views = _views(x.to(dtype), g.lags, g.history, v.shape[1], _block(g))
+    (v,) = _views(v.to(dtype), (0,), 0, v.shape[1], _block(g))
+    views = [_masked(view, lag, g) for view, lag in zip(views, g.lags, strict=True)]
+    if g.per_row:
+        return torch.stack([(view * v).sum(1) for view in views], 2)
+    if g.position is None or g.period == 1:
+        return _sums_over_blocks(views, v).unsqueeze(0)
+    phase = (g.position % g.period).flatten()
+    zeros = v.new_zeros(g.period, v.shape[-1])
+    return torch.stack([zeros.index_add(0, phase, (view * v).flatten(0, 2)) for view in views], 1).unsqueeze(0)
+
+
+_PARTIALS = (_adjoint, _correlation, _filter)
+
+
+def _accumulation_dtype(*tensors: Tensor) -> torch.dtype:
+    return reduce(torch.promote_types, (tensor.dtype for tensor in tensors), torch.float32)
+
+
+def _block(g: _Geometry) -> int:
+    return g.period if g.position is None else 1
+
+
+def _views(x: Tensor, lags: tuple[int, ...], before: int, time: int, block: int) -> list[Tensor]:
+    """The samples x[t + before - lag] for t = 0 ... time - 1, in whole blocks, as views of one padded copy of x."""
+    blocks = (time + block - 1) // block
+    late, early = max(0, max(lags) - before), max(0, -min(lags))
+    padded = F.pad(x, (0, 0, late, blocks * block - time + early))
+    moved = [padded.narrow(1, late + before - lag, blocks * block) for lag in lags]
+    if torch.compiler.is_exporting() and block > 1:
+        # A view is only allowed where it is proved that the blocks divide the time.
+        return [view.unfold(1, block, block).transpose(2, 3) for view in moved]
+    return [view.view(x.shape[0], blocks, block, x.shape[2]) for view in moved]
+
+
+def _joined(y: Tensor, time: int) -> Tensor:
+    """The first samples of a signal in blocks, in memory of their own: no view, so that it can be changed in place."""
+    length = y.shape[1] * y.shape[2]
+    y = torch.ops.aten._unsafe_view.default(y, [y.shape[0], length, y.shape[3]])
+    return y if known_equal(length, time) else F.pad(y, (0, 0, 0, time - length))
+
+
+def _taps(weight: Tensor, g: _Geometry) -> Iterator[Tensor]:
+    """The weights of each lag, as they meet the views of the signal."""
+    if g.position is None or g.period == 1:
+        return (weight[:, None, :, i] for i in range(len(g.lags)))
+    phase = g.position % g.period
+    return (weight[0, :, i][phase].unsqueeze(2) for i in range(len(g.lags)))
+
+
+def _masked(x: Tensor, lag: int, g: _Geometry) -> Tensor:
+    """What a tap meets or makes, where its input is of the same signal as its output."""
+    if lag == 0 or g.position is None or g.following is None:
+        return x
+    within = g.position >= lag if lag > 0 else g.following >= -lag
+    within = within[..., None, None] if x.dim() == 4 else within[..., None]
+    # Not a product: what stands in another signal may be infinite.
+    return torch.where(within, x, torch.zeros((), dtype=x.dtype, device=x.device))
+
+
+def _sum_of_products(pairs: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+    (first, second), *others = pairs
+    y = first * second
+    for first, second in others:
+        y.addcmul_(first, second)
+    return y
+
+
+def _sums_over_blocks(views: list[Tensor], v: Tensor) -> Tensor:
+    """For each view the sum of view * v over rows and blocks: (batch, blocks, P, channels) -> (P, views, channels)."""
+    if torch.compiler.is_compiling():
+        if v.shape[2] * len(views) > _REGISTERS:
+            return torch.stack([(view * v).sum((0, 1)) for view in views], 1)
+        phases = range(v.shape[2])
+        return torch.stack(
+            [torch.stack([(view[:, :, p] * v[:, :, p]).sum((0, 1)) for view in views]) for p in phases]
+        )
+    rows, blocks, *rest = v.shape
+    ones = v.new_ones(blocks)
+    sums = []
+    for view in views:
+        total = v.new_zeros(blocks, *rest)
+        if rows:  # row by row: a row stays in the cache, where the whole product would not
+            total = view[0] * v[0]
+            for row in range(1, rows):
+                total.addcmul_(view[row], v[row])
+        sums.append((ones @ total.flatten(1)).unflatten(0, rest))
+    return torch.stack(sums, 1)
+
+
+def _one_sample(
+    x: Tensor, weight: Tensor, lags: Sequence[int], history: int, segments: Segments | None
+) -> Tensor:
+    """The output for the last sample of each row, in a few operations whatever the taps."""
+    if lags[-1] - lags[0] == len(lags) - 1:
+        met = x[:, history - lags[-1] : history - lags[0] + 1].flip(1)
+    else:
+        met = torch.stack([x[:, history - lag] for lag in lags], 1)
+    taps = weight[:, 0]
+    if segments is not None:
+        position = segments.position[:, 0]
+        known = torch.stack([position >= lag for lag in lags], 1).unsqueeze(-1)
+        met = torch.where(known, met, torch.zeros((), dtype=met.dtype, device=met.device))
+        taps = weight[0, position % weight.shape[1]] if weight.shape[1] > 1 else taps
+    dtype = _accumulation_dtype(x, weight)
+    return (taps.to(dtype) * met.to(dtype)).sum(1, keepdim=True).to(x.dtype)
+
+
+class _Trilinear(Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(slot: int, first: Tensor, second: Tensor, *geometry: Any) -> Tensor:
+        return _PARTIALS[slot](first, second, _Geometry(*geometry))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.slot, first, second, *ctx.fixed, position, following = inputs
+        ctx.save_for_backward(first, second, position, following)
+        ctx.save_for_forward(first, second, position, following)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        given, geometry = _given(ctx)
+        parts = {**given, ctx.slot: gradient}
+        gradients = [
+            _partial(slot, parts, geometry).to(part.dtype) if needed else None
+            for (slot, part), needed in zip(given.items(), ctx.needs_input_grad[1:3], strict=True)
+        ]
+        return None, *gradients, *[None] * len(geometry)
+
+
+class _TrilinearWithJvp(_Trilinear):
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        given, geometry = _given(ctx)
+        terms = [
+            _partial(ctx.slot, {**given, slot: tangent}, geometry)
+            for slot, tangent in zip(given, tangents[1:3], strict=True)
+            if tangent is not None
+        ]
+        return sum(terms[1:], terms[0])
+
+
+def _given(ctx: Any) -> tuple[dict[int, Tensor], _Geometry]:
+    """The two arguments that a partial derivative was computed from, by their slots, and the geometry."""
+    first, second, position, following = ctx.saved_tensors
+    slots = [slot for slot in (_X, _W, _V) if slot != ctx.slot]
+    return dict(zip(slots, (first, second), strict=True)), _Geometry(*ctx.fixed, position, following)

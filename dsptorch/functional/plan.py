@@ -1,0 +1,260 @@
+"""The structure of a filter: an expression with numbered slots where the weights go.
+
+A `Plan` is built once, when a layer is constructed, and holds no tensor: what the filter is made of, its support,
+whether it runs folded (all its taps as one filter, one pass over the signal) or as a cascade of its parts (with true
+decimation below a hold). Equal plans are one object, so that a part that occurs twice is computed once, and so that
+Dynamo takes a plan for a constant. `fold` and `cascade` bring plans and weights together.
+"""
+
+from abc import ABCMeta
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any, cast
+from weakref import WeakValueDictionary
+
+from torch.utils._pytree import register_constant
+
+from dsptorch.functional.support import Support
+
+# Costs per output sample, in units of one multiply-add of a tap. A pass reads and writes the signal once
+# whatever its taps; folding P phases of n taps touches P * n weights, against some 4,096 samples of a batch.
+PASS = 2.0
+_WEIGHT = 1 / 256
+
+
+class Slot(int):
+    """The number of a weight in the list that goes with a plan."""
+
+
+class _Interned(ABCMeta):
+    """Makes equal plans one object."""
+
+    _known: WeakValueDictionary[Any, "Plan"] = WeakValueDictionary()
+
+    def __call__(cls, *args: Any) -> Any:
+        plan = _Interned._known.get((cls, args))
+        if plan is None:
+            plan = super().__call__(*args)
+            plan.args = args
+            plan = _Interned._known.setdefault((cls, args), plan)
+        return plan
+
+
+class Plan(metaclass=_Interned):
+    """A part of an expression. Its constructor's arguments say all that it is.
+
+    Attributes:
+        args: The constructor's arguments: plans, slots, numbers.
+        support: Where the folded form may have taps.
+        width: The channels of its weights; 1 fits every width.
+        margin: How far samples outside the signal matter between the stages of the cascade.
+        cost: The estimated cost per sample of the cheaper form.
+        folds: Whether that is the folded form.
+    """
+
+    args: tuple[Any, ...]
+
+    def __init__(self, support: Support, width: int, margin: int, cascade_cost: float) -> None:
+        self.support, self.width, self.margin = support, width, margin
+        folded_cost = PASS + len(support.lags) * (1 + support.period * _WEIGHT)
+        self.folds = folded_cost <= cascade_cost
+        self.cost = min(folded_cost, cascade_cost)
+
+    def __init_subclass__(cls) -> None:
+        register_constant(cls)  # for Dynamo
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self.args
+
+    def __copy__(self) -> "Plan":
+        return self
+
+    def __deepcopy__(self, memo: object) -> "Plan":
+        return self
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self.args))})"
+
+    # Algebra
+
+    def __matmul__(self, first: "Plan") -> "Plan":
+        """First `first`, then `self`: one list of factors, merged where they meet."""
+        *rest, last = _factors(self)
+        begin, *following = _factors(first)
+        factors = (*rest, *_joined(last, begin), *following)
+        return factors[0] if len(factors) == 1 else Product(factors)
+
+    def __add__(self, other: "Plan") -> "Plan":
+        return Sum(self, other)
+
+    def __sub__(self, other: "Plan") -> "Plan":
+        return Sum(self, Scaled(other, -1.0, None))
+
+    def scaled(self, slot: int) -> "Plan":
+        """The filter times the number in a slot."""
+        return Scaled(self, 1.0, Slot(slot))
+
+    def at_rate(self, factor: int) -> "Plan":
+        """The same filter for a signal held by `factor`."""
+        if isinstance(self, Shift):
+            return Shift(factor * self.delay)
+        return self if factor == 1 else Dilated(self, factor)
+
+    def renumbered(self, slots: Sequence[int]) -> "Plan":
+        """The same expression with slot i renamed to slots[i]."""
+        done: dict[Plan, Plan] = {}
+
+        def renamed(part: Any) -> Any:
+            if isinstance(part, Slot):
+                return Slot(slots[part])
+            if isinstance(part, tuple):
+                return tuple(map(renamed, part))
+            if not isinstance(part, Plan):
+                return part
+            if part not in done:
+                done[part] = type(part)(*map(renamed, part.args))
+            return done[part]
+
+        return cast(Plan, renamed(self))
+
+
+class Literal(Plan):
+    """The filter whose taps are the weight in a slot."""
+
+    def __init__(self, slot: Slot, support: Support, width: int) -> None:
+        super().__init__(support, width, support.lookahead, float("inf"))
+        self.slot = slot
+
+
+class Shift(Plan):
+    """A pure delay; the identity for 0."""
+
+    def __init__(self, delay: int) -> None:
+        support = Support.full(1, (delay,))
+        super().__init__(support, 1, support.lookahead, PASS if delay else 0.0)
+        self.delay = delay
+
+
+class Scaled(Plan):
+    """A filter times a number, and times the weight in a slot: one element, or one a channel."""
+
+    def __init__(self, inner: Plan, factor: float, slot: Slot | None, width: int = 1) -> None:
+        super().__init__(inner.support, max(width, inner.width), inner.margin, 1 + inner.cost)
+        self.inner, self.factor, self.slot = inner, factor, slot
+
+
+class Sum(Plan):
+    """Two filters in parallel."""
+
+    def __init__(self, first: Plan, second: Plan) -> None:
+        super().__init__(
+            first.support + second.support,
+            max(first.width, second.width),
+            max(first.margin, second.margin),
+            1 + first.cost + second.cost,
+        )
+        self.first, self.second = first, second
+
+
+class Product(Plan):
+    """Filters in series, applied from last to first; neighbours are folded where that costs less.
+
+    Attributes:
+        stages: What the cascade runs: the factors, some of them folded into one.
+    """
+
+    def __init__(self, factors: tuple[Plan, ...]) -> None:
+        support = reduce(lambda first, then: then.after(first), [f.support for f in reversed(factors)])
+        if len(factors) > 2:
+            cost, self.stages = _partition(factors)
+        else:
+            cost, self.stages = sum(f.cost for f in factors), factors
+        super().__init__(support, max(f.width for f in factors), sum(f.margin for f in factors), cost)
+        self.factors = factors
+
+
+class DecimateHold(Plan):
+    """Prefilter, keep every `factor`-th sample, filter at the lower rate, and hold each result."""
+
+    def __init__(self, inner: Plan, factor: int, prefilter: Plan) -> None:
+        held = inner.support.at_rate(factor).after(Support.hold(factor))
+        # The prefilter is computed at the kept samples alone, where its phase there is always the same.
+        self.strided = isinstance(prefilter, Literal) and factor % prefilter.support.period == 0
+        before = prefilter.cost / factor if self.strided else prefilter.cost
+        super().__init__(
+            held.after(prefilter.support),
+            max(inner.width, prefilter.width),
+            factor * inner.margin + prefilter.margin,
+            PASS + before + inner.cost / factor,
+        )
+        self.inner, self.factor, self.prefilter = inner, factor, prefilter
+
+
+class Dilated(Plan):
+    """A filter that runs on each of the `factor` interleaved signals of its input by itself."""
+
+    def __init__(self, inner: Plan, factor: int) -> None:
+        cost = 2 * PASS + inner.cost
+        super().__init__(inner.support.at_rate(factor), inner.width, factor * inner.margin, cost)
+        self.inner, self.factor = inner, factor
+
+
+class WeightedHold(Plan):
+    """Several holds at once, weighted by the slot: a decimation factor while it is learned.
+
+        y[t] = sum over i of weights[i] * x[factors[i] * floor(t / factors[i])]
+
+    The factors 1 ... 8 repeat together after 840 samples only, so folding this into the filters around it would
+    make 840 sets of taps. It runs by itself instead: each sample takes one input per factor, at most `max(factors)`
+    different ones.
+    """
+
+    def __init__(self, factors: tuple[int, ...], slot: Slot) -> None:
+        support = reduce(Support.__add__, map(Support.hold, factors))
+        super().__init__(support, 1, 0, PASS + len(support.lags))
+        self.factors, self.slot = factors, slot
+
+
+def _factors(plan: Plan) -> tuple[Plan, ...]:
+    return plan.factors if isinstance(plan, Product) else (plan,)
+
+
+def _joined(second: Plan, first: Plan) -> tuple[Plan, ...]:
+    """Two neighbours: the identity vanishes, and a filter beside a hold runs at the lower rate."""
+    if isinstance(first, DecimateHold) and isinstance(second, Dilated) and first.factor == second.factor:
+        return (DecimateHold(second.inner @ first.inner, first.factor, first.prefilter),)
+    if isinstance(second, DecimateHold):
+        return (DecimateHold(second.inner, second.factor, second.prefilter @ first),)
+    if isinstance(first, Shift) and first.delay == 0:
+        return (second,)
+    if isinstance(second, Shift) and second.delay == 0:
+        return (first,)
+    return second, first
+
+
+def _partition(factors: tuple[Plan, ...]) -> tuple[float, tuple[Plan, ...]]:
+    """The cheapest way to cut the factors into groups, each group of several folded into one filter."""
+    best: list[tuple[float, tuple[Plan, ...]]] = [(0.0, ())]
+    for stop in range(1, len(factors) + 1):
+        options = [(best[stop - 1][0] + factors[stop - 1].cost, (*best[stop - 1][1], factors[stop - 1]))]
+        for start in range(stop - 1):
+            if stop - start < len(factors):
+                group = Product(factors[start:stop])
+                options.append((best[start][0] + group.cost, (*best[start][1], group)))
+        best.append(min(options, key=lambda option: option[0]))
+    return best[-1]
+
+
+IDENTITY = Shift(0)
+"""The filter y[t] = x[t]."""
+
+
+def hold(factor: int) -> Plan:
+    """Decimate, then hold: y[t] = x[factor * floor(t / factor)]."""
+    return DecimateHold(IDENTITY, factor, IDENTITY) if factor > 1 else IDENTITY

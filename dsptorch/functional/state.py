@@ -1,0 +1,105 @@
+"""What a layer remembers between the chunks of a signal."""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from dsptorch.functional.timeline import Timeline, check_segment_ids, find_segments
+
+__all__ = ["State", "next_state", "timeline_of"]
+
+
+class State(NamedTuple):
+    """What a layer remembers between the chunks of a signal: a value, which no step changes.
+
+    Attributes:
+        position: The position of the next sample of each row: int64, (batch,).
+        segment: The segment id of the last sample of each row, 0 if there were no ids: int64, (batch,).
+        memory: What the layer has kept of its input, by its own rules: a tensor, or a tuple of tensors and tuples.
+        phase: For layers that change the rate inside, an empty tensor, (batch, r, 0): r is the position modulo their
+            grid, the same for all rows. It is a shape, so that no value is read from the device. () for others.
+    """
+
+    position: Tensor
+    segment: Tensor
+    memory: Any = ()
+    phase: Any = ()
+
+
+def timeline_of(x: Tensor, state: State | None, segment_ids: Tensor | None, grid: int = 1) -> Timeline:
+    """When the samples of the next chunk are.
+
+    Args:
+        x: The chunk, (batch, time, channels).
+        state: What the last call returned; None: at rest.
+        segment_ids: Which signal of its row each sample belongs to, (batch, time), or None.
+        grid: The samples after which all rate changers of the layer are at the same phase again.
+
+    Raises:
+        TypeError, ValueError: If there is not one integer id a sample, or a segment begins off the grid.
+    """
+    start = None if state is None else state.position
+    phase = 0 if state is None or grid == 1 else _phase(state, grid)
+    if segment_ids is None:
+        return Timeline(start, phase)
+    ids = check_segment_ids(segment_ids, x)
+    if _is_one_signal(ids, state):
+        return Timeline(start, phase)
+    segments = find_segments(ids, start, None if state is None else state.segment)
+    timeline = Timeline(start, phase, segments)
+    if grid > 1:
+        _check_grid(timeline, grid)
+    return timeline
+
+
+def next_state(x: Tensor, state: State | None, timeline: Timeline, memory: Any, grid: int = 1) -> State:
+    """The state after the chunk x."""
+    position = timeline.next(x)
+    if timeline.segments is not None:
+        segment = timeline.segments.last
+    else:
+        segment = torch.zeros_like(position) if state is None else state.segment
+    phase = () if grid == 1 else position.new_empty(len(x), (timeline.phase + x.shape[1]) % grid, 0)
+    return State(position, segment, memory, phase)
+
+
+def _is_one_signal(ids: Tensor, state: State | None) -> bool:
+    """Whether the ids say what None says, as those of a mask of ones do; asked where the answer costs nothing."""
+    if ids.device.type != "cpu" or torch.compiler.is_compiling():
+        return False
+    return not ids.any() and (state is None or not state.segment.any())
+
+
+def _phase(state: State, grid: int) -> int:
+    phase = getattr(state.phase, "shape", (0, 0))[1]
+    position = state.position
+    if torch.compiler.is_compiling() or position.device.type != "cpu":
+        return phase
+    off = (position % grid != phase).nonzero().flatten().tolist()
+    if off:
+        raise ValueError(
+            f"rows of one batch must agree in position modulo {grid}, at which this layer changes the rate, got "
+            f"positions {position.tolist()}; step them apart, or bring each to a multiple of {grid} first"
+        )
+    return phase
+
+
+def _check_grid(timeline: Timeline, grid: int) -> None:
+    """Raise unless every segment begins at a multiple of the grid; padding may begin anywhere."""
+    segments = timeline.segments
+    if segments is None or torch.compiler.is_compiling():
+        return
+    times = timeline.phase + torch.arange(segments.position.shape[1], device=segments.position.device)
+    off = (segments.position % grid != times % grid) & ~segments.padding
+    if off.device.type != "cpu":
+        torch._assert_async(~off.any(), f"each segment must begin at a multiple of {grid} in its row")
+        return
+    if off.any():
+        row, time = off.nonzero()[0].tolist()
+        began = time - int(segments.position[row, time])
+        raise ValueError(
+            f"each segment must begin at a multiple of {grid} samples in its row, at which this layer changes the "
+            f"rate, got one that begins at {timeline.phase + began} in row {row}; pad each segment with -1 to a "
+            f"multiple of {grid}"
+        )

@@ -1,0 +1,109 @@
+"""Where a periodic filter may have taps, at which phases: all that is known without weights.
+
+A `Support` consists of Python integers, so it is decided once, costs nothing in a compiled graph, and answers
+what must be known before any number is: how far a filter looks ahead, how much it remembers, how many taps
+a product has. It is an upper bound: a learned weight may happen to be zero.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from math import lcm
+
+
+@dataclass(frozen=True)
+class Support:
+    """The taps of y[t] = sum over lag of w[t mod period, lag] * x[t - lag] that may be non-zero.
+
+    Args:
+        period: The number of phases P.
+        lags: The delays that some phase uses, in samples, in increasing order.
+        phases: For each lag the phases that use it: bit p of the integer is set if phase p may.
+    """
+
+    period: int
+    lags: tuple[int, ...]
+    phases: tuple[int, ...]
+
+    @classmethod
+    def full(cls, period: int, lags: tuple[int, ...]) -> "Support":
+        """Every phase may use every lag."""
+        return cls(period, lags, ((1 << period) - 1,) * len(lags))
+
+    @classmethod
+    def hold(cls, factor: int) -> "Support":
+        """Decimate and hold: phase p uses lag p alone."""
+        return cls(factor, tuple(range(factor)), tuple(1 << p for p in range(factor)))
+
+    @property
+    def lookahead(self) -> int:
+        """The number of future samples that some output uses."""
+        return max(0, -self.lags[0]) if self.lags else 0
+
+    @property
+    def memory(self) -> int:
+        """The number of past samples that some output uses."""
+        return max(0, self.lags[-1]) if self.lags else 0
+
+    def repeated(self, period: int) -> "Support":
+        """The same filter, described over a multiple of its period."""
+        copies = ((1 << period) - 1) // ((1 << self.period) - 1)
+        return Support(period, self.lags, tuple(mask * copies for mask in self.phases))
+
+    def at_rate(self, factor: int) -> "Support":
+        """The filter of a signal held by `factor`: each lag spans, and each phase lasts, `factor` samples.
+
+        A time-invariant filter stays time-invariant.
+        """
+        lags = tuple(lag * factor for lag in self.lags)
+        if self.period == 1:
+            return Support(1, lags, self.phases)
+        return Support(self.period * factor, lags, tuple(_spread(mask, factor) for mask in self.phases))
+
+    def __add__(self, other: "Support") -> "Support":
+        return _sum(self, other)
+
+    def after(self, other: "Support") -> "Support":
+        """First `other`, then `self`: the output of `other` at t - lag is taken at phase t - lag."""
+        return _product(self, other)
+
+
+@lru_cache(maxsize=4096)
+def _sum(first: Support, second: Support) -> Support:
+    period = lcm(first.period, second.period)
+    parts = (first.repeated(period), second.repeated(period))
+    return _collect(period, [pair for part in parts for pair in zip(part.lags, part.phases, strict=True)])
+
+
+@lru_cache(maxsize=4096)
+def _product(second: Support, first: Support) -> Support:
+    period = lcm(second.period, first.period)
+    first, second = first.repeated(period), second.repeated(period)
+    return _collect(
+        period,
+        [
+            (lag + earlier, mask & _rotate(other_mask, lag % period, period))
+            for lag, mask in zip(second.lags, second.phases, strict=True)
+            for earlier, other_mask in zip(first.lags, first.phases, strict=True)
+        ],
+    )
+
+
+def _spread(mask: int, factor: int) -> int:
+    """Each bit of the mask, `factor` times."""
+    bits = f"{mask:b}".translate({ord("0"): "0" * factor, ord("1"): "1" * factor})
+    return int(bits, 2)
+
+
+def _rotate(mask: int, by: int, period: int) -> int:
+    """Bit p of the result is bit p - by of the mask, modulo the period."""
+    return (mask << by | mask >> (period - by)) & ((1 << period) - 1)
+
+
+def _collect(period: int, pairs: list[tuple[int, int]]) -> Support:
+    """Unite the phases of equal lags, and drop the lags that no phase uses."""
+    used: dict[int, int] = {}
+    for lag, mask in pairs:
+        if mask:
+            used[lag] = used.get(lag, 0) | mask
+    lags = tuple(sorted(used))
+    return Support(period, lags, tuple(used[lag] for lag in lags))
