@@ -147,7 +147,7 @@ def _adjoint(weight: Tensor, v: Tensor, g: _Geometry) -> Tensor:
         return _joined(_sum_of_products(zip(views, taps, strict=True)), length).to(v.dtype)
     before, after = max(g.history, *g.lags, 0), max(0, *(-lag for lag in g.lags))
     terms = [
-        F.pad(_masked(v.to(dtype), lag, g) * tap.squeeze(1), (0, 0, before - lag, after + lag))
+        F.pad(_masked(v.to(dtype), lag, g) * tap.squeeze(2), (0, 0, before - lag, after + lag))
         for lag, tap in zip(g.lags, _taps(weight, g), strict=True)
     ]
     return sum(terms[1:], terms[0])[:, before - g.history : before + time].to(v.dtype)
