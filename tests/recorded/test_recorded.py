@@ -60,8 +60,10 @@ def test_layers_give_the_recorded_numbers(name: str, dtype: torch.dtype) -> None
     check_layer(build(name, dtype), name, dtype)
 
 
-@pytest.mark.parametrize("name", LAYERS)
-@dtypes
+WAYS = [(name, dtype) for name in LAYERS for dtype in TOLERANCE if name not in LONG or dtype == torch.float64]
+
+
+@pytest.mark.parametrize(("name", "dtype"), WAYS)
 def test_chunks_and_folded_layers_give_the_recorded_numbers(name: str, dtype: torch.dtype) -> None:
     with torch.no_grad():
         ways = same(build(name, dtype), RECORDED.inputs(name).to(dtype))
@@ -108,10 +110,12 @@ PLANTED = [
 ]
 
 
-@pytest.mark.parametrize("name", PLANTED)
-@dtypes
+CAUGHT = [(name, torch.float64) for name in PLANTED] + [("Multirate", torch.float32)]
+
+
+@pytest.mark.parametrize(("name", "dtype"), CAUGHT)
 def test_a_weight_that_is_off_is_caught(name: str, dtype: torch.dtype) -> None:
-    off = {torch.float64: 1e-8, torch.float32: 1e-3}[dtype]
+    off = {torch.float64: 1e-8, torch.float32: 1e-4}[dtype]
     for which, _ in build(name).named_parameters():
         layer = build(name, dtype)
         with torch.no_grad():
