@@ -1,7 +1,7 @@
 """The process that benchmarks/beside.py starts for each checkout: it runs one arm at a time, when it is told to.
 
-It imports public names of dsptorch alone, and nothing of a checkout's benchmarks, so that it runs on every edition. A
-line of JSON comes in on stdin, and one goes out on stdout, after a mark, since libraries may print there too.
+Of dsptorch it imports public names alone, so that it runs on every edition, and of the other checkout's benchmarks
+nothing. A line of JSON comes in on stdin, and one goes out on stdout, after a mark, since libraries may print there too.
 """
 
 import contextlib
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, TextIO, cast
 
+import openmp_policy  # noqa: F401  # before torch, which reads what it sets
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

@@ -22,7 +22,13 @@ from tests.recorded.measure import (
 from tests.recorded.record import Reader
 
 RECORDED = Reader()
-dtypes = pytest.mark.parametrize("dtype", TOLERANCE, ids=lambda dtype: str(dtype).removeprefix("torch."))
+
+
+def word(value: str | torch.dtype) -> str:
+    return str(value).removeprefix("torch.")
+
+
+dtypes = pytest.mark.parametrize("dtype", TOLERANCE, ids=word)
 layers = pytest.mark.parametrize("name", LAYERS | FAR)
 filters = pytest.mark.parametrize("name", FILTERS)
 
@@ -63,7 +69,7 @@ def test_layers_give_the_recorded_numbers(name: str, dtype: torch.dtype) -> None
 WAYS = [(name, dtype) for name in LAYERS for dtype in TOLERANCE if name not in LONG or dtype == torch.float64]
 
 
-@pytest.mark.parametrize(("name", "dtype"), WAYS)
+@pytest.mark.parametrize(("name", "dtype"), WAYS, ids=word)
 def test_chunks_and_folded_layers_give_the_recorded_numbers(name: str, dtype: torch.dtype) -> None:
     with torch.no_grad():
         ways = same(build(name, dtype), RECORDED.inputs(name).to(dtype))
@@ -113,7 +119,7 @@ PLANTED = [
 CAUGHT = [(name, torch.float64) for name in PLANTED] + [("Multirate", torch.float32)]
 
 
-@pytest.mark.parametrize(("name", "dtype"), CAUGHT)
+@pytest.mark.parametrize(("name", "dtype"), CAUGHT, ids=word)
 def test_a_weight_that_is_off_is_caught(name: str, dtype: torch.dtype) -> None:
     off = {torch.float64: 1e-8, torch.float32: 1e-4}[dtype]
     for which, _ in build(name).named_parameters():
