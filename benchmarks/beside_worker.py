@@ -1,7 +1,7 @@
 """The process that benchmarks/beside.py starts for each checkout: it runs one arm at a time, when it is told to.
 
 Of dsptorch it imports public names alone, so that it runs on every edition, and nothing of the other checkout's
-benchmarks. A line of JSON comes in on stdin, and one goes out on stdout, after a mark, as libraries may print there too.
+benchmarks. A line of JSON comes in on stdin, and one goes out on stdout, after a mark: libraries may print there too.
 """
 
 import contextlib
