@@ -23,6 +23,7 @@ os.environ.setdefault(
     "KINETO_LOG_LEVEL", "99"
 )  # the profiler of PyTorch 2.13 prints a line at every start and stop
 
+import openmp_policy  # noqa: F401  # before torch, which reads what it sets
 import torch
 
 import dsptorch

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from functools import partial
 
+import openmp_policy  # noqa: F401  # before torch, which reads what it sets
 import torch
 from harness import add_options, facts, print_facts, round_robin, save, table
 

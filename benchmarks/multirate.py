@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import openmp_policy  # noqa: F401  # before torch, which reads what it sets
 import torch
 from harness import (
     MIB,

@@ -10,6 +10,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any, cast
 
+import openmp_policy  # noqa: F401  # before torch, which reads what it sets
 import torch
 from harness import Timing, add_options, add_torch_options, facts, print_facts, round_robin, save, table
 from torch import Tensor, nn

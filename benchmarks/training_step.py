@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import openmp_policy  # noqa: F401  # before torch, which reads what it sets
 import torch
 import torch.nn.functional as F
 from harness import Timing, add_options, add_torch_options, facts, print_facts, round_robin, save, table

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import openmp  # noqa: F401  # before torch, which reads what it sets
 from gpt.checkpoint import CheckpointError
 from gpt.config import to_config, train_parser
 from gpt.corpora import DownloadError

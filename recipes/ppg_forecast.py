@@ -14,6 +14,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
+import openmp  # noqa: F401  # before torch, which reads what it sets
 import torch
 from jsonargparse import ArgumentParser
 from ppg.study import cost, report, study, tune
