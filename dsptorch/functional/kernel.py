@@ -180,10 +180,12 @@ def _block(g: _Geometry) -> int:
 
 def _views(x: Tensor, lags: tuple[int, ...], before: int, time: int, block: int) -> list[Tensor]:
     """The samples x[t + before - lag] for t = 0 ... time - 1, in whole blocks, as views of one padded copy of x."""
-    blocks = (time + block - 1) // block
+    blocks = 1 if known_equal(block, time) else (time + block - 1) // block
     late, early = max(0, max(lags) - before), max(0, -min(lags))
     padded = F.pad(x, (0, 0, late, blocks * block - time + early))
     moved = [padded.narrow(1, late + before - lag, blocks * block) for lag in lags]
+    if known_equal(block, time):
+        return [view.unsqueeze(1) for view in moved]
     if torch.compiler.is_exporting() and block > 1:
         # A view is only allowed where it is proved that the blocks divide the time.
         return [view.unfold(1, block, block).transpose(2, 3) for view in moved]
@@ -263,9 +265,14 @@ def _one_sample(
     return (taps.to(dtype) * met.to(dtype)).sum(1, keepdim=True).to(x.dtype)
 
 
-class _Trilinear(Function):
-    generate_vmap_rule = True
+def _beside_channels(tensor: Tensor, dim: int | None, size: int) -> Tensor:
+    """Move a batched dimension into the channels, which are independent: (..., C) -> (..., size * C)."""
+    if dim is None:
+        return tensor.unsqueeze(-2).expand(*tensor.shape[:-1], size, -1).flatten(-2)
+    return tensor.movedim(dim, -2).flatten(-2)
 
+
+class _Trilinear(Function):
     @staticmethod
     def forward(slot: int, first: Tensor, second: Tensor, *geometry: Any) -> Tensor:
         return _PARTIALS[slot](first, second, _Geometry(*geometry))
@@ -285,6 +292,21 @@ class _Trilinear(Function):
             for (slot, part), needed in zip(given.items(), ctx.needs_input_grad[1:3], strict=True)
         ]
         return None, *gradients, *[None] * len(geometry)
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[int | None, ...], slot: int, *parts_and_geometry: Any
+    ) -> tuple[Tensor, int]:
+        first, second, *geometry = parts_and_geometry
+        if any(dim is not None for dim in in_dims[-2:]):
+            raise ValueError("segments cannot be batched by vmap; give them as segments of more rows")
+        parts = [
+            _beside_channels(part, dim, info.batch_size)
+            for part, dim in zip((first, second), in_dims[1:3], strict=True)
+        ]
+        slots = [i for i in (_X, _W, _V) if i != slot]
+        y = _partial(slot, dict(zip(slots, parts, strict=True)), _Geometry(*geometry))
+        return y.unflatten(-1, (info.batch_size, -1)), y.dim() - 1
 
 
 class _TrilinearWithJvp(_Trilinear):
