@@ -12,43 +12,19 @@ filter with inputs and outputs exchanged: the adjoint of decimation is upsamplin
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import Function
 
-__all__ = ["BlockGrid", "block_filter"]
+from dsptorch.functional.polyphase_grid import BlockGrid
+from dsptorch.functional.polyphase_matrix import matrix_correlation, matrix_filter
+
+__all__ = ["block_filter"]
 
 _X, _H, _V = range(3)
-_Link = tuple[int, int, int, int]
-
-
-class BlockGrid(NamedTuple):
-    """Which tap connects which input of a block with which output.
-
-    Input m of the block `lag` blocks before that of output p meets tap p * down - (m - offset) * up + lag * inputs * up.
-
-    Attributes:
-        up: Outputs per `down` inputs, with which it has no common factor.
-        down: See `up`.
-        numtaps: Number of taps.
-        outputs: Outputs in a block, a multiple of `up`; equal to it unless `dense`.
-        inputs: Inputs in a block.
-        offset: The input of a block that stands at the time of its first output.
-        lags: How many blocks of inputs reach one block of outputs.
-        dense: Whether to multiply by matrices with zeros (many taps), or tap by tap.
-    """
-
-    up: int
-    down: int
-    numtaps: int
-    outputs: int
-    inputs: int
-    offset: int
-    lags: int
-    dense: bool
 
 
 def block_filter(x: Tensor, taps: Tensor, grid: BlockGrid) -> Tensor:
@@ -64,6 +40,7 @@ def block_filter(x: Tensor, taps: Tensor, grid: BlockGrid) -> Tensor:
         Result: (batch, blocks, grid.outputs, channels), in the dtype of x; half precision is accumulated in float32.
 
     Example:
+        >>> from dsptorch.functional.polyphase_grid import BlockGrid
         >>> pairs = torch.tensor([1.0, 2.0, 3.0, 4.0]).reshape(1, 2, 2, 1)
         >>> first = BlockGrid(up=1, down=2, numtaps=1, outputs=1, inputs=2, offset=0, lags=1, dense=False)
         >>> block_filter(pairs, torch.ones(1, 1), first).flatten()
@@ -80,7 +57,7 @@ def _partial(slot: int, parts: Mapping[int, Tensor], grid: BlockGrid) -> Tensor:
     first, second = (parts[i] for i in (_X, _H, _V) if i != slot)
     # Dynamo cannot trace a Function that defines `jvp`; forward-mode AD is for eager code alone.
     function = _Partial if torch.compiler.is_compiling() else _PartialWithJvp
-    result: Tensor = function.apply(slot, first, second, *grid)  # type: ignore[no-untyped-call]
+    result: Tensor = function.apply(slot, first, second, grid)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -88,58 +65,38 @@ def _compute(slot: int, first: Tensor, second: Tensor, grid: BlockGrid) -> Tenso
     dtype = torch.promote_types(torch.promote_types(first.dtype, second.dtype), torch.float32)
     a, b = first.to(dtype), second.to(dtype)
     if slot == _H:
-        return _dense_correlation(a, b, grid) if grid.dense else _correlation(a, b, grid)
-    signal, taps = (a, b) if slot == _V else (b, a)
-    if slot == _X:  # each block of inputs meets outputs of its own block and of later ones
+        return matrix_correlation(a, b, grid) if grid.dense else _correlation(a, b, grid)
+    signal, taps, result = (a, b, first.dtype) if slot == _V else (b, a, second.dtype)
+    if slot == _X:  # a block of inputs meets outputs of its own block and of later ones
         signal = F.pad(signal, (0, 0, 0, 0, grid.lags - 1, grid.lags - 1))
-    if grid.dense:
-        weight = F.pad(taps, (0, 0, 0, 1))[_tap_numbers(grid, taps.device)]
-        y = _dense_filter(signal, weight if slot == _V else weight.transpose(1, 2).flip(0))
-    else:
-        links = _links(grid)
-        if slot == _X:
-            links = [(m, p, grid.lags - 1 - lag, tap) for p, m, lag, tap in links]
-        y = _filter(signal, taps, links, grid.outputs if slot == _V else grid.inputs, grid.lags)
-    return y.to((first if slot == _V else second).dtype)
+    y = (matrix_filter if grid.dense else _filter)(signal, taps, grid, adjoint=slot == _X)
+    return y.to(result)
 
 
-def _links(grid: BlockGrid) -> list[_Link]:
-    """(output, input, lag in blocks, tap) of each tap: it connects one output of a block with one input."""
-    inverse = pow(grid.down, -1, grid.up) if grid.up > 1 else 0
-    links = []
-    for tap in range(grid.numtaps):
-        output = tap * inverse % grid.up
-        place = (output * grid.down - tap) // grid.up + grid.offset
-        links.append((output, place % grid.inputs, -(place // grid.inputs), tap))
-    return links
-
-
-def _filter(x: Tensor, taps: Tensor, links: list[_Link], outputs: int, lags: int) -> Tensor:
+def _filter(x: Tensor, taps: Tensor, grid: BlockGrid, *, adjoint: bool) -> Tensor:
     """Tap by tap: y[q, p] += h[tap] * x[q - lag, m]."""
-    blocks = x.shape[1] - (lags - 1)
-    met = [(p, x[:, :, m].narrow(1, lags - 1 - lag, blocks), taps[tap]) for p, m, lag, tap in links]
-    silence = x.new_zeros(x.shape[0], blocks, x.shape[3])
-    if torch.compiler.is_compiling():
-        rows = [[samples * tap for p, samples, tap in met if p == output] for output in range(outputs)]
-        return torch.stack([sum(row[1:], row[0]) if row else silence for row in rows], 2)
-    y = x.new_empty(x.shape[0], blocks, outputs, x.shape[3])
-    written = set()
-    for p, samples, tap in met:
-        if p in written:
-            y[:, :, p].addcmul_(samples, tap)
-        else:
-            torch.mul(samples, tap, out=y[:, :, p])
-            written.add(p)
-    for p in range(outputs):
-        if p not in written:
-            y[:, :, p] = 0
-    return y
+    links, outputs, blocks = grid.links(), grid.outputs, x.shape[1] - (grid.lags - 1)
+    if adjoint:  # inputs and outputs exchange their places
+        links = [(m, p, grid.lags - 1 - lag, tap) for p, m, lag, tap in links]
+        outputs = grid.inputs
+    met = [(p, x[:, :, m].narrow(1, grid.lags - 1 - lag, blocks), taps[tap]) for p, m, lag, tap in links]
+    rows = []
+    for output in range(outputs):
+        terms = [(samples, tap) for p, samples, tap in met if p == output]
+        if not terms:
+            rows.append(x.new_zeros(x.shape[0], blocks, x.shape[3]))
+            continue
+        y = terms[0][0] * terms[0][1]
+        for samples, tap in terms[1:]:
+            y = y + samples * tap if torch.compiler.is_compiling() else y.addcmul_(samples, tap)
+        rows.append(y)
+    return torch.stack(rows, 2)
 
 
 def _correlation(x: Tensor, v: Tensor, grid: BlockGrid) -> Tensor:
     blocks = v.shape[1]
     rows = []
-    for p, m, lag, _ in _links(grid):
+    for p, m, lag, _ in grid.links():
         met, out = x[:, :, m].narrow(1, grid.lags - 1 - lag, blocks), v[:, :, p]
         if torch.compiler.is_compiling() or v.shape[0] == 0:
             rows.append((met * out).sum((0, 1)))
@@ -151,41 +108,6 @@ def _correlation(x: Tensor, v: Tensor, grid: BlockGrid) -> Tensor:
     return torch.stack(rows)
 
 
-def _tap_numbers(grid: BlockGrid, device: torch.device) -> Tensor:
-    """The tap between each output and each input of the blocks of each lag; `numtaps` where there is none."""
-    lag = torch.arange(grid.lags, device=device)[:, None, None] * (grid.inputs * grid.up)
-    output = torch.arange(grid.outputs, device=device)[:, None] * grid.down
-    taps = lag + output - (torch.arange(grid.inputs, device=device) - grid.offset) * grid.up
-    return torch.where((taps >= 0) & (taps < grid.numtaps), taps, grid.numtaps)
-
-
-def _dense_filter(x: Tensor, weight: Tensor) -> Tensor:
-    """y[q] = sum over lags of weight[lag] @ x[q - lag], for weight (lags, outputs, inputs, channels)."""
-    lags = weight.shape[0]
-    blocks = x.shape[1] - (lags - 1)
-    with torch.autocast(x.device.type, enabled=False):
-        terms = [_product(x.narrow(1, lags - 1 - lag, blocks), weight[lag]) for lag in range(lags)]
-    return sum(terms[1:], terms[0])
-
-
-def _product(x: Tensor, weight: Tensor) -> Tensor:
-    if x.shape[-1] == 1:
-        return (x.squeeze(-1) @ weight.squeeze(-1).T).unsqueeze(-1)
-    return torch.einsum("bqmc,pmc->bqpc", x, weight)
-
-
-def _dense_correlation(x: Tensor, v: Tensor, grid: BlockGrid) -> Tensor:
-    blocks = v.shape[1]
-    with torch.autocast(x.device.type, enabled=False):
-        products = [
-            torch.einsum("bqpc,bqmc->pmc", v, x.narrow(1, grid.lags - 1 - lag, blocks))
-            for lag in range(grid.lags)
-        ]
-    total = x.new_zeros(grid.numtaps + 1, x.shape[3])
-    numbers = _tap_numbers(grid, x.device).flatten()
-    return total.index_add(0, numbers, torch.stack(products).flatten(0, 2))[: grid.numtaps]
-
-
 def _beside_channels(tensor: Tensor, dim: int | None, size: int) -> Tensor:
     """Move a batched dimension into the channels, which are independent: (..., C) -> (..., size * C)."""
     if dim is None:
@@ -195,43 +117,42 @@ def _beside_channels(tensor: Tensor, dim: int | None, size: int) -> Tensor:
 
 class _Partial(Function):
     @staticmethod
-    def forward(slot: int, first: Tensor, second: Tensor, *grid: Any) -> Tensor:
-        return _compute(slot, first, second, BlockGrid(*grid))
+    def forward(slot: int, first: Tensor, second: Tensor, grid: BlockGrid) -> Tensor:
+        return _compute(slot, first, second, grid)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.slot, first, second = inputs[:3]
-        ctx.grid = inputs[3:]
+        ctx.slot, first, second, ctx.grid = inputs
         ctx.save_for_backward(first, second)
         ctx.save_for_forward(first, second)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        grid, slots = BlockGrid(*ctx.grid), [i for i in (_X, _H, _V) if i != ctx.slot]
+        grid, slots = ctx.grid, [i for i in (_X, _H, _V) if i != ctx.slot]
         parts = {**dict(zip(slots, ctx.saved_tensors, strict=True)), ctx.slot: gradient}
         gradients = [
             _partial(i, parts, grid).to(parts[i].dtype) if needed else None
             for i, needed in zip(slots, ctx.needs_input_grad[1:3], strict=True)
         ]
-        return None, *gradients, *[None] * len(grid)
+        return None, *gradients, None
 
     @staticmethod
     def vmap(
-        info: Any, in_dims: tuple[int | None, ...], slot: int, first: Tensor, second: Tensor, *grid: Any
+        info: Any, in_dims: tuple[int | None, ...], slot: int, first: Tensor, second: Tensor, grid: BlockGrid
     ) -> tuple[Tensor, int]:
         slots = [i for i in (_X, _H, _V) if i != slot]
         moved = [
             _beside_channels(part, dim, info.batch_size)
             for part, dim in zip((first, second), in_dims[1:3], strict=True)
         ]
-        result = _partial(slot, dict(zip(slots, moved, strict=True)), BlockGrid(*grid))
+        result = _partial(slot, dict(zip(slots, moved, strict=True)), grid)
         return result.unflatten(-1, (info.batch_size, -1)), result.ndim - 1
 
 
 class _PartialWithJvp(_Partial):
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Tensor:
-        grid, slots = BlockGrid(*ctx.grid), [i for i in (_X, _H, _V) if i != ctx.slot]
+        grid, slots = ctx.grid, [i for i in (_X, _H, _V) if i != ctx.slot]
         given = dict(zip(slots, ctx.saved_tensors, strict=True))
         terms = [
             _partial(ctx.slot, {**given, i: tangent}, grid)

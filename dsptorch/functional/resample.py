@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dsptorch.functional.polyphase import BlockGrid, block_filter
+from dsptorch.functional.polyphase import block_filter
+from dsptorch.functional.polyphase_grid import BlockGrid
 from dsptorch.functional.segments import Segments
 from dsptorch.functional.validate import describe
 
@@ -85,15 +86,19 @@ def resample(
     channels = seen.shape[2]
     if taps.shape[1] < channels:
         if _by_matrix(taps.shape[0], up, down, 1):
-            rows = seen.transpose(1, 2).flatten(0, 1).unsqueeze(-1)
+            rows = seen.transpose(1, 2).reshape(seen.shape[0] * channels, seen.shape[1], 1)
             ages = None if position is None else position.repeat_interleave(channels, 0)
             y = resample(rows, taps, up, down, history=history, position=ages)
-            return y.squeeze(-1).unflatten(0, (-1, channels)).transpose(1, 2)
+            return y.view(seen.shape[0], channels, y.shape[1]).transpose(1, 2)
         taps = taps.expand(-1, channels)
-    x, grid = _in_blocks(seen, history, start, memory, taps.shape[0], up, down)
+    grid = _grid(taps.shape[0], memory, up, down, channels, one_period=position is not None)
+    x = _in_blocks(seen, history, start, grid)
     if position is not None:
         x, grid = _own_samples(x, grid, position, start)
-    y = block_filter(x, taps, grid).flatten(1, 2)
+    y = block_filter(x, taps, grid)
+    y = y.reshape(seen.shape[0], y.shape[1] * grid.outputs, channels)
+    if torch.compiler.is_exporting():
+        return y.index_select(1, torch.arange(first, end, device=y.device))
     # Not a slice: it has another layout where nothing is cut, and so another graph.
     return F.pad(y, (0, 0, -first, end - y.shape[1]))
 
@@ -211,22 +216,26 @@ def _start(history: int, memory: int, down: int) -> int:
     return history - memory
 
 
-def _in_blocks(
-    seen: Tensor, history: int, start: int, memory: int, numtaps: int, up: int, down: int
-) -> tuple[Tensor, BlockGrid]:
-    """The chunk from the last multiple of M on in blocks of inputs, behind as many blocks as the taps reach."""
-    dense = _by_matrix(numtaps, up, down, seen.shape[2])
-    # Longer blocks than the filter keep the matrices few, and most of their numbers no zeros.
-    times = max(-(-memory // down), -(-16 // max(up, down)), 1) if dense else 1
+def _grid(numtaps: int, memory: int, up: int, down: int, channels: int, *, one_period: bool) -> BlockGrid:
+    dense = _by_matrix(numtaps, up, down, channels)
+    # Longer blocks than the filter keep most numbers of a matrix no zeros.
+    times = max(-(-memory // down), -(-16 // max(up, down)), 1) if dense and not one_period else 1
     size = times * down
-    grid = BlockGrid(up, down, numtaps, times * up, size, 0, 1 - (-memory // size), dense)
-    length = seen.shape[1]
-    blocks = (length - history + start + size - 1) // size
+    return BlockGrid(up, down, numtaps, times * up, size, 0, 1 - (-memory // size), dense)
+
+
+def _in_blocks(seen: Tensor, history: int, start: int, grid: BlockGrid) -> Tensor:
+    """The chunk from the last multiple of M on in blocks of inputs, behind as many blocks as the taps reach."""
+    (batch, length, channels), size = seen.shape, grid.inputs
+    time = length - history + start
+    blocks = (time + size - 1) // size
     if torch.compiler.is_compiling():
         blocks += 1  # or one graph would hold for a single block, and another for several
-    before = (grid.lags - 1) * size
-    padded = F.pad(seen, (0, 0, before - history + start, blocks * size - (length - history + start)))
-    return padded.view(seen.shape[0], blocks + grid.lags - 1, size, seen.shape[2]), grid
+    padded = F.pad(seen, (0, 0, (grid.lags - 1) * size + start - history, blocks * size - time))
+    if size > 1 and torch.compiler.is_exporting():
+        # A view is only allowed where it is proved that the blocks divide the time.
+        return padded.unfold(1, size, size).transpose(2, 3)
+    return padded.view(batch, blocks + grid.lags - 1, size, channels)
 
 
 def _own_samples(x: Tensor, grid: BlockGrid, position: Tensor, start: int) -> tuple[Tensor, BlockGrid]:
