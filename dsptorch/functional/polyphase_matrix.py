@@ -5,6 +5,7 @@ zeros where an output and an input of the window are not connected. The fewer th
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dsptorch.functional.polyphase_grid import BlockGrid
@@ -22,14 +23,16 @@ def matrix_filter(x: Tensor, taps: Tensor, grid: BlockGrid, *, adjoint: bool) ->
         Result: (batch, blocks, outputs, channels); inputs and outputs exchanged if adjoint.
     """
     windows, numbers = _windows(x, grid, adjoint)
-    weight = torch.nn.functional.pad(taps, (0, 0, 0, 1))[numbers]
-    weight = weight.permute(0, 3, 2, 1)  # (groups, channels, window, rows)
-    rows = []
-    with torch.autocast(x.device.type, enabled=False):
-        for window, matrix in zip(windows, weight.unbind(0), strict=True):
-            rows.append(torch.bmm(_merged(window), matrix))
     channels, batch, blocks = windows[0].shape[:3]
-    return torch.cat(rows, 2).view(channels, batch, blocks, grid.inputs if adjoint else grid.outputs).permute(1, 2, 3, 0).clone(memory_format=torch.contiguous_format)
+    weight = F.pad(taps, (0, 0, 0, 1))[numbers].permute(0, 3, 2, 1)  # (groups, channels, width, rows)
+    with torch.autocast(x.device.type, enabled=False):
+        rows = [
+            torch.bmm(_merged(window), matrix)
+            for window, matrix in zip(windows, weight.unbind(0), strict=True)
+        ]
+    y = torch.cat(rows, 2).view(channels, batch, blocks, grid.inputs if adjoint else grid.outputs)
+    # Forward-mode AD takes no view for an output.
+    return y.permute(1, 2, 3, 0).clone(memory_format=torch.contiguous_format)
 
 
 def matrix_correlation(x: Tensor, v: Tensor, grid: BlockGrid) -> Tensor:
@@ -40,13 +43,15 @@ def matrix_correlation(x: Tensor, v: Tensor, grid: BlockGrid) -> Tensor:
         Result: (numtaps, channels).
     """
     windows, numbers = _windows(x, grid, adjoint=False)
-    outputs = v.permute(3, 2, 0, 1).reshape(x.shape[3], grid.outputs, v.shape[0] * v.shape[1]).chunk(len(windows), 1)  # (channels, rows, batch * blocks)
+    channels = x.shape[3]
+    outputs = v.permute(3, 2, 0, 1).reshape(channels, grid.outputs, v.shape[0] * v.shape[1])
     with torch.autocast(x.device.type, enabled=False):
         products = [
-            torch.bmm(out, _merged(window)) for out, window in zip(outputs, windows, strict=True)
+            torch.bmm(rows, _merged(window)).permute(1, 2, 0).reshape(-1, channels)
+            for rows, window in zip(outputs.chunk(len(windows), 1), windows, strict=True)
         ]
-    total = x.new_zeros(grid.numtaps + 1, x.shape[3])
-    return total.index_add(0, numbers.view(-1), torch.cat([product.permute(1, 2, 0).reshape(-1, x.shape[3]) for product in products]))[: grid.numtaps].clone()
+    total = x.new_zeros(grid.numtaps + 1, channels).index_add(0, numbers.view(-1), torch.cat(products))
+    return total[: grid.numtaps].clone()
 
 
 def _windows(x: Tensor, grid: BlockGrid, adjoint: bool) -> tuple[list[Tensor], Tensor]:

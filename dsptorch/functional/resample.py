@@ -11,13 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dsptorch.functional.polyphase import block_filter
-from dsptorch.functional.polyphase_grid import BlockGrid
+from dsptorch.functional.polyphase_grid import by_matrix, in_blocks, make_grid, own_samples
 from dsptorch.functional.segments import Segments
 from dsptorch.functional.validate import describe
 
 __all__ = ["check_grid", "outputs_due", "resample", "resample_history"]
-
-_MOST_BY_TAP = 64  # above, a product of matrices, zeros among them, is faster than one operation per tap
 
 
 def resample(
@@ -36,7 +34,8 @@ def resample(
         y[n, c] = sum_k  h[(n M mod L) + k L, c] * x[floor(n M / L) - k, c]
 
     From the start of a signal that is ``scipy.signal.upfirdn(h, x, up, down)[: ceil(T * up / down)]``. Output n
-    depends on no input after floor(n M / L). Decimation is L = 1, upsampling is M = 1.
+    depends on no input after floor(n M / L). Decimation is L = 1, upsampling is M = 1. For ``torch.export`` with a
+    dynamic time, give decimation a least time of M + 1: a graph for many lengths has two outputs at least.
 
     Args:
         seen: The chunk, behind its history.
@@ -85,20 +84,18 @@ def resample(
         return (seen[:, :0] * taps[:1]).to(seen.dtype)
     channels = seen.shape[2]
     if taps.shape[1] < channels:
-        if _by_matrix(taps.shape[0], up, down, 1):
+        if by_matrix(taps.shape[0], up, down, 1):
             rows = seen.transpose(1, 2).reshape(seen.shape[0] * channels, seen.shape[1], 1)
             ages = None if position is None else position.repeat_interleave(channels, 0)
             y = resample(rows, taps, up, down, history=history, position=ages)
             return y.view(seen.shape[0], channels, y.shape[1]).transpose(1, 2)
         taps = taps.expand(-1, channels)
-    grid = _grid(taps.shape[0], memory, up, down, channels, one_period=position is not None)
-    x = _in_blocks(seen, history, start, grid)
+    grid = make_grid(taps.shape[0], memory, up, down, channels, one_period=position is not None)
+    x = in_blocks(seen, history, start, grid)
     if position is not None:
-        x, grid = _own_samples(x, grid, position, start)
+        x, grid = own_samples(x, grid, position, start)
     y = block_filter(x, taps, grid)
     y = y.reshape(seen.shape[0], y.shape[1] * grid.outputs, channels)
-    if torch.compiler.is_exporting():
-        return y.index_select(1, torch.arange(first, end, device=y.device))
     # Not a slice: it has another layout where nothing is cut, and so another graph.
     return F.pad(y, (0, 0, -first, end - y.shape[1]))
 
@@ -168,7 +165,9 @@ def check_grid(segments: Segments, period: int, start: int = 0) -> None:
         return
     times = torch.arange(segments.position.shape[1], device=segments.position.device) + start
     wrong = (segments.position == 0) & ~segments.padding & (times % period != 0)
-    cure = f"pad each segment to a multiple of {period} samples (negative ids), so that the next begins at one"
+    cure = (
+        f"pad each segment to a multiple of {period} samples (negative ids), so that the next begins at one"
+    )
     if wrong.device.type != "cpu":
         torch._assert_async(~wrong.any(), cure)
     elif wrong.any():
@@ -178,10 +177,6 @@ def check_grid(segments: Segments, period: int, start: int = 0) -> None:
 
 def _outputs(time: int, up: int, down: int) -> int:
     return (time * up + down - 1) // down
-
-
-def _by_matrix(numtaps: int, up: int, down: int, channels: int) -> bool:
-    return channels == 1 or max(numtaps, up, down) > _MOST_BY_TAP
 
 
 def _checked_taps(seen: Tensor, taps: Tensor) -> Tensor:
@@ -214,44 +209,3 @@ def _start(history: int, memory: int, down: int) -> int:
             f"got {history}; keep it by resample_history"
         )
     return history - memory
-
-
-def _grid(numtaps: int, memory: int, up: int, down: int, channels: int, *, one_period: bool) -> BlockGrid:
-    dense = _by_matrix(numtaps, up, down, channels)
-    # Longer blocks than the filter keep most numbers of a matrix no zeros.
-    times = max(-(-memory // down), -(-16 // max(up, down)), 1) if dense and not one_period else 1
-    size = times * down
-    return BlockGrid(up, down, numtaps, times * up, size, 0, 1 - (-memory // size), dense)
-
-
-def _in_blocks(seen: Tensor, history: int, start: int, grid: BlockGrid) -> Tensor:
-    """The chunk from the last multiple of M on in blocks of inputs, behind as many blocks as the taps reach."""
-    (batch, length, channels), size = seen.shape, grid.inputs
-    time = length - history + start
-    blocks = (time + size - 1) // size
-    if torch.compiler.is_compiling():
-        blocks += 1  # or one graph would hold for a single block, and another for several
-    padded = F.pad(seen, (0, 0, (grid.lags - 1) * size + start - history, blocks * size - time))
-    if size > 1 and torch.compiler.is_exporting():
-        # A view is only allowed where it is proved that the blocks divide the time.
-        return padded.unfold(1, size, size).transpose(2, 3)
-    return padded.view(batch, blocks + grid.lags - 1, size, channels)
-
-
-def _own_samples(x: Tensor, grid: BlockGrid, position: Tensor, start: int) -> tuple[Tensor, BlockGrid]:
-    """Give each block all the samples that its outputs meet, zeros for those of another segment than its first."""
-    blocks, size = x.shape[1] - (grid.lags - 1), grid.inputs
-    since = torch.arange(size, device=x.device)
-    # Before the chunk: as though the segment of its first sample had gone on so long.
-    before = position[:, :1] - torch.arange(start, 0, -1, device=x.device)
-    age = F.pad(torch.cat([before, position], 1), (0, blocks * size - start - position.shape[1]), value=-1)
-    age = age.view(x.shape[0], blocks, size)
-    first = age[:, :, :1]
-    lags = range(grid.lags - 1, 0, -1)
-    own = [*(first >= lag * size - since for lag in lags), (age >= 0) & (age - since == first)]
-    met = [x.narrow(1, grid.lags - 1 - lag, blocks) for lag in (*lags, 0)]
-    # Not a product: what stands in another segment may be infinite.
-    zero = torch.zeros((), dtype=x.dtype, device=x.device)
-    frames = [torch.where(mask.unsqueeze(-1), part, zero) for mask, part in zip(own, met, strict=True)]
-    width = grid.lags * size
-    return torch.cat(frames, 2), grid._replace(inputs=width, offset=width - size, lags=1)
