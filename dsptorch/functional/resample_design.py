@@ -31,7 +31,8 @@ def resample_taps(
 
         h = L * firwin(20 * max(L, M) + 1, 1 / max(L, M)),   [1] if L = M = 1
 
-    The delay is ``linear_phase_delay(len(h), L)``, 10 max(L, M) / L input samples.
+    The delay is ``linear_phase_delay(len(h), L)``, 10 max(L, M) / L input samples. The taps stand at L times the rate
+    of the input, so give L and M, not ``up`` and ``down``, to :func:`dsptorch.functional.resample.resample`.
 
     Args:
         up: Outputs per ``down`` inputs, at least 1.
@@ -142,7 +143,8 @@ def decimate_taps(
     Args:
         kind: "lowpass", "mean" or "first".
         factor: M, at least 1.
-        kernel_size: Length, at least 1; by default 4 M for "lowpass", M for "mean", 1 for "first".
+        kernel_size: Length, at least 1; by default 4 M for "lowpass", M for "mean", 1 for "first". Where M = 1, the
+            low-pass is a delay of (kernel_size - 1) // 2.
         window: Of "lowpass"; see :func:`dsptorch.functional.windows.get_window`.
         dtype: Of the result; the default dtype if None.
         device: Of the result.
