@@ -8,7 +8,7 @@ from torch import Tensor
 
 __all__ = ["BlockGrid", "by_matrix", "in_blocks", "make_grid", "own_samples"]
 
-_MOST_BY_TAP = 64  # above, a product of matrices, zeros among them, is faster than one operation per tap
+_MOST_BY_TAP = 128  # above, a product of matrices, zeros among them, is faster than one operation per tap
 
 
 class BlockGrid(NamedTuple):

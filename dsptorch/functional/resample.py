@@ -17,6 +17,8 @@ from dsptorch.functional.validate import describe
 
 __all__ = ["check_grid", "outputs_due", "resample", "resample_history"]
 
+_FEW_CHANNELS = 8  # up to these, channels that share their taps are rows of one product of matrices
+
 
 def resample(
     seen: Tensor,
@@ -35,7 +37,9 @@ def resample(
 
     From the start of a signal that is ``scipy.signal.upfirdn(h, x, up, down)[: ceil(T * up / down)]``. Output n
     depends on no input after floor(n M / L). Decimation is L = 1, upsampling is M = 1. For ``torch.export`` with a
-    dynamic time, give decimation a least time of M + 1: a graph for many lengths has two outputs at least.
+    dynamic time, give decimation a least time of M + 1: a graph for many lengths has two outputs at least. One channel,
+    and filters of many taps or phases, go through matrices with zeros for the samples that an output does not use: where
+    such a sample is infinite or NaN, the output is NaN.
 
     Args:
         seen: The chunk, behind its history.
@@ -84,7 +88,7 @@ def resample(
         return (seen[:, :0] * taps[:1]).to(seen.dtype)
     channels = seen.shape[2]
     if taps.shape[1] < channels:
-        if by_matrix(taps.shape[0], up, down, 1):
+        if channels <= _FEW_CHANNELS or by_matrix(taps.shape[0], up, down, channels):
             rows = seen.transpose(1, 2).reshape(seen.shape[0] * channels, seen.shape[1], 1)
             ages = None if position is None else position.repeat_interleave(channels, 0)
             y = resample(rows, taps, up, down, history=history, position=ages)

@@ -8,7 +8,7 @@ KINDS = {  # up, down, taps, channels, channels of the taps
     "decimate": (1, 3, 5, 2, 2),
     "upsample": (3, 1, 4, 2, 2),
     "rational": (3, 2, 7, 2, 2),
-    "matrix": (2, 3, 67, 2, 2),
+    "matrix": (2, 3, 131, 2, 2),
     "matrix, shared": (4, 3, 9, 2, 1),
 }
 

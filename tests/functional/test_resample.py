@@ -17,7 +17,7 @@ def random_cases(number):
     random = np.random.default_rng(0)
     for i in range(number):
         up, down, channels = (int(random.integers(1, high)) for high in (7, 8, 4))
-        numtaps = int(random.integers(1, 21) if i % 8 else random.integers(65, 90))
+        numtaps = int(random.integers(1, 21) if i % 8 else random.integers(129, 150))
         batch, time = int(random.integers(0, 3)), int(random.integers(0, 30))
         x = torch.from_numpy(random.standard_normal((batch, time, channels)))
         yield x, torch.from_numpy(random.standard_normal((numtaps, random.choice([1, channels])))), up, down
