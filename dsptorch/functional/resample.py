@@ -37,9 +37,10 @@ def resample(
 
     From the start of a signal that is ``scipy.signal.upfirdn(h, x, up, down)[: ceil(T * up / down)]``. Output n
     depends on no input after floor(n M / L). Decimation is L = 1, upsampling is M = 1. For ``torch.export`` with a
-    dynamic time, give decimation a least time of M + 1: a graph for many lengths has two outputs at least. One channel,
-    and filters of many taps or phases, go through matrices with zeros for the samples that an output does not use: where
-    such a sample is infinite or NaN, the output is NaN.
+    dynamic time, give decimation a least time of M + 1: a graph for many lengths has two outputs at least.
+
+    One channel, and filters of many taps or phases, go through matrices with zeros for the samples that an output does
+    not use: where such a sample is infinite or NaN, the output is NaN.
 
     Args:
         seen: The chunk, behind its history.
