@@ -26,6 +26,20 @@ def causal_conv(x: Tensor, taps: Tensor, stride: int = 1) -> Tensor:
     return F.conv1d(padded, kernel, stride=stride, groups=x.shape[2]).transpose(1, 2)
 
 
+def upfirdn(x: Tensor, taps: Tensor, up: int, down: int) -> Tensor:
+    """scipy's, for each row and channel, cut or continued with silence to ceil(time * up / down) outputs."""
+    import scipy.signal
+
+    batch, time, channels = x.shape
+    y = torch.zeros(batch, -(-time * up // down), channels, dtype=torch.float64)
+    taps = taps.reshape(taps.shape[0], -1).expand(-1, channels).detach()
+    for c in range(channels if y.numel() else 0):
+        full = scipy.signal.upfirdn(taps[:, c].numpy(), x[:, :, c].detach().numpy(), up, down, axis=1)
+        kept = full[:, : y.shape[1]]
+        y[:, : kept.shape[1], c] = torch.from_numpy(kept)
+    return y
+
+
 def literal_multirate(x, low, recon, detail, downsample, mix_ratio, detail_strength):
     """The seed's Multirate Subband Decomposition: conv1d with stride, repeat, conv1d; levels nest the coarse path."""
 

@@ -54,6 +54,7 @@ def check_imports(floor: str, source: str) -> None:
                     "collections",
                     "typing",
                     "dataclasses",
+                    "fractions",
                     "functools",
                     "itertools",
                     "abc",

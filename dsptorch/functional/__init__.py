@@ -9,6 +9,13 @@ from dsptorch.functional.kernel import lptv_filter
 from dsptorch.functional.multirate import multirate
 from dsptorch.functional.oscillator import lfo_phase, saw, sine, square, triangle
 from dsptorch.functional.periodic_fir import PeriodicFIR
+from dsptorch.functional.resample import check_grid, outputs_due, resample, resample_history
+from dsptorch.functional.resample_design import (
+    decimate_taps,
+    linear_phase_delay,
+    resample_taps,
+    upsample_taps,
+)
 from dsptorch.functional.response import FrequencyResponse
 from dsptorch.functional.state import State
 from dsptorch.functional.timeline import Segments, Timeline, find_segments
@@ -19,6 +26,8 @@ __all__ = [
     "Segments",
     "State",
     "Timeline",
+    "check_grid",
+    "decimate_taps",
     "find_segments",
     "firwin",
     "from_bounded",
@@ -27,14 +36,20 @@ __all__ = [
     "hat_weights",
     "lfo_gate",
     "lfo_phase",
+    "linear_phase_delay",
     "lptv_filter",
     "minimum_phase",
     "multirate",
+    "outputs_due",
+    "resample",
+    "resample_history",
+    "resample_taps",
     "saw",
     "sine",
     "square",
     "to_bounded",
     "triangle",
     "unit_dc",
+    "upsample_taps",
     "width_mask",
 ]

@@ -122,7 +122,8 @@ def _decimated(plan: DecimateHold, x: Tensor, run: _Run) -> Tensor:
 
 @_parts.register
 def _(plan: Dilated, x: Tensor, run: _Run) -> Tensor:
-    streams = rearrange(in_blocks(x, plan.factor), "b (n m) c -> (m b) n c", m=plan.factor)
+    blocks = in_blocks(x, plan.factor)
+    streams = torch.cat([blocks[:, phase :: plan.factor] for phase in range(plan.factor)])  # (m b) n c
     y = rearrange(run(plan.inner, streams), "(m b) n c -> b (n m) c", m=plan.factor)
     return first_samples(y, x.shape[1])
 

@@ -242,7 +242,8 @@ def _repeated(taps: Taps, period: int) -> Tensor:
 def _at(plan: Plan, times: Tensor, folding: Folding) -> Tensor:
     """The taps at given times: (...) -> (..., lags, channels)."""
     period = plan.support.period
-    if period <= max(_FEW_PHASES, times.numel()) and not isinstance(plan, WeightedHold):
+    few = period <= _FEW_PHASES or (not torch.compiler.is_compiling() and period <= times.numel())
+    if few and not isinstance(plan, WeightedHold):
         return folding.taps(plan).weight[times.remainder(period)]
     return _weight_at(plan, times, folding)
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from functools import reduce
 
-import torch
 from torch import Tensor
 
 from dsptorch.functional.periodic_fir import PeriodicFIR
@@ -69,11 +68,12 @@ def multirate(
         raise ValueError(f"weights mix several factors, got downsample={downsample}; leave them out")
     if weights is not None and weights.shape != (len(downsample),):
         raise ValueError(f"weights must be one a factor, ({len(downsample)},), got shape {tuple(weights.shape)}")
+    if not low.shape == recon.shape == detail.shape:
+        shapes = ", ".join(str(tuple(taps.shape)) for taps in (low, recon, detail))
+        raise ValueError(f"low, recon and detail must be of one shape, (levels, taps, channels), got {shapes}")
     levels, kernel_size, channels = low.shape
-    knobs = [torch.as_tensor(value) for value in (mix_ratio, detail_strength)]
-    slots = multirate_weights(low, recon, detail, *knobs, weights)
     plan = multirate_plan(levels, kernel_size, channels, downsample, offset)
-    return PeriodicFIR(plan, slots)
+    return PeriodicFIR(plan, multirate_weights(low, recon, detail, mix_ratio, detail_strength, weights))
 
 
 def multirate_weights(
