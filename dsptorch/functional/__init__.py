@@ -9,7 +9,7 @@ from dsptorch.functional.kernel import lptv_filter
 from dsptorch.functional.multirate import multirate
 from dsptorch.functional.oscillator import lfo_phase, saw, sine, square, triangle
 from dsptorch.functional.periodic_fir import PeriodicFIR
-from dsptorch.functional.resample import check_grid, outputs_due, resample, resample_history
+from dsptorch.functional.resample import resample
 from dsptorch.functional.resample_design import (
     decimate_taps,
     linear_phase_delay,
@@ -26,7 +26,6 @@ __all__ = [
     "Segments",
     "State",
     "Timeline",
-    "check_grid",
     "decimate_taps",
     "find_segments",
     "firwin",
@@ -40,9 +39,7 @@ __all__ = [
     "lptv_filter",
     "minimum_phase",
     "multirate",
-    "outputs_due",
     "resample",
-    "resample_history",
     "resample_taps",
     "saw",
     "sine",

@@ -1,10 +1,7 @@
-"""Changing the rate of a signal by L / M: the filter, its memory, and the law of lengths.
-
-The samples of all functions here stand on one grid: L outputs go with every M inputs, the first of both at the same
-time. Where a chunk begins on that grid is a length, never the value of a tensor: the history before it.
-"""
+"""Changing the rate of a signal by L / M: L outputs go with every M inputs, the first of both at the same time."""
 
 import math
+from fractions import Fraction
 
 import torch
 import torch.nn.functional as F
@@ -12,10 +9,10 @@ from torch import Tensor
 
 from dsptorch.functional.polyphase import block_filter
 from dsptorch.functional.polyphase_grid import by_matrix, in_blocks, make_grid, own_samples
-from dsptorch.functional.segments import Segments
+from dsptorch.functional.timeline import outputs_before
 from dsptorch.functional.validate import describe
 
-__all__ = ["check_grid", "outputs_due", "resample", "resample_history"]
+__all__ = ["resample"]
 
 _FEW_CHANNELS = 8  # up to these, channels that share their taps are rows of one product of matrices
 
@@ -27,11 +24,12 @@ def resample(
     down: int,
     *,
     history: int = 0,
+    phase: int = 0,
     position: Tensor | None = None,
 ) -> Tensor:
     """Change the rate of a signal by up / down, causally, and return the outputs that are due with its chunk.
 
-    With L = up / g, M = down / g, g = gcd(up, down), and n counted from the first multiple of M before the chunk::
+    With L = up / g, M = down / g, g = gcd(up, down)::
 
         y[n, c] = sum_k  h[(n M mod L) + k L, c] * x[floor(n M / L) - k, c]
 
@@ -47,17 +45,17 @@ def resample(
         taps: The filter h, at the rate of the input times ``up``.
         up: Outputs per ``down`` inputs, at least 1.
         down: See ``up``.
-        history: How many samples of ``seen`` come before the chunk: 0 at the start of a signal (silence comes
-            before it), else K - 1 + r for K = ceil(numtaps / up) and r the number of samples since the last multiple
-            of M, as :func:`resample_history` keeps them.
+        history: How many samples of ``seen`` come before the chunk; those before them are zero. Of a signal that goes
+            on, the last ceil(numtaps / up) - 1 are needed.
+        phase: The position of the chunk's first sample modulo M.
         position: How many samples of its segment came before each sample of the chunk, where a row holds several
             segments, each beginning at a multiple of M in its row. Then no tap reaches across a border. A segment
             that begins elsewhere (padding) gives zeros, or its own samples alone, up to the next multiple of M.
 
     Shape:
         seen: (batch, history + time, channels). taps: (numtaps,) or (numtaps, channels or 1). position: (batch, time).
-        Result: (batch, outputs_due(r, time, up, down), channels), in the dtype of ``seen``; half precision is
-        accumulated in float32.
+        Result: (batch, ceil((phase + time) L / M) - ceil(phase L / M), channels), in the dtype of ``seen``; half
+        precision is accumulated in float32.
 
     Raises:
         ValueError: If a shape, a rate or ``history`` is none of these.
@@ -75,7 +73,7 @@ def resample(
     """
     taps = _checked_taps(seen, taps)
     memory, up, down, taps = _reduced(taps, up, down)
-    start = _start(history, memory, down)
+    start = phase % down
     time = seen.shape[1] - history
     shape = (seen.shape[0], time)
     if time < 0 or (position is not None and position.shape != shape):
@@ -84,7 +82,8 @@ def resample(
             f"history={history}, seen of shape {tuple(seen.shape)}"
             + ("" if position is None else f" and position of shape {tuple(position.shape)}")
         )
-    first, end = _outputs(start, up, down), _outputs(start + time, up, down)
+    rate = Fraction(up, down)
+    first, end = outputs_before(start, rate), outputs_before(start + time, rate)
     if not torch.compiler.is_compiling() and first == end:
         return (seen[:, :0] * taps[:1]).to(seen.dtype)
     channels = seen.shape[2]
@@ -92,7 +91,7 @@ def resample(
         if channels <= _FEW_CHANNELS or by_matrix(taps.shape[0], up, down, channels):
             rows = seen.transpose(1, 2).reshape(seen.shape[0] * channels, seen.shape[1], 1)
             ages = None if position is None else position.repeat_interleave(channels, 0)
-            y = resample(rows, taps, up, down, history=history, position=ages)
+            y = resample(rows, taps, up, down, history=history, phase=phase, position=ages)
             return y.view(seen.shape[0], channels, y.shape[1]).transpose(1, 2)
         taps = taps.expand(-1, channels)
     grid = make_grid(taps.shape[0], memory, up, down, channels, one_period=position is not None)
@@ -103,85 +102,6 @@ def resample(
     y = y.reshape(seen.shape[0], y.shape[1] * grid.outputs, channels)
     # Not a slice: it has another layout where nothing is cut, and so another graph.
     return F.pad(y, (0, 0, -first, end - y.shape[1]))
-
-
-def outputs_due(start: int, time: int, up: int, down: int) -> int:
-    """How many outputs are due with a chunk: ceil((r + t) L / M) - ceil(r L / M), the law of lengths.
-
-    Args:
-        start: How many samples came before the chunk, or since the last multiple of the period, r.
-        time: The samples of the chunk, t.
-        up: Outputs per ``down`` inputs, L.
-        down: See ``up``, M.
-
-    Example:
-        >>> [outputs_due(start, 1, up=1, down=4) for start in range(5)]
-        [1, 0, 0, 0, 1]
-    """
-    return _outputs(start + time, up, down) - _outputs(start, up, down)
-
-
-def resample_history(seen: Tensor, numtaps: int, up: int, down: int, *, history: int = 0) -> Tensor:
-    """The samples that :func:`resample` needs before the next chunk, in memory of their own.
-
-    Args:
-        seen: What ``resample`` was given: the chunk behind its history.
-        numtaps: Length of the filter.
-        up: Outputs per ``down`` inputs.
-        down: See ``up``.
-        history: How many samples of ``seen`` come before the chunk.
-
-    Shape:
-        seen: (batch, history + time, channels). Result: (batch, K - 1 + r, channels), K = ceil(numtaps / up) and r
-        the number of samples since the last multiple of down / gcd(up, down).
-
-    Example:
-        >>> x, taps = torch.arange(7.0).reshape(1, 7, 1), torch.tensor([0.5, 0.5])
-        >>> kept = resample_history(x[:, :4], 2, up=1, down=3)
-        >>> kept.flatten()
-        tensor([2., 3.])
-        >>> resample(torch.cat([kept, x[:, 4:]], 1), taps, up=1, down=3, history=2).flatten()
-        tensor([5.5000])
-    """
-    memory, down = -(-numtaps // up) - 1, down // math.gcd(up, down)
-    start = _start(history, memory, down)
-    length = memory + (start + seen.shape[1] - history) % down
-    return F.pad(seen, (0, 0, length - seen.shape[1], 0)).clone()  # where it is negative, the oldest are cut
-
-
-def check_grid(segments: Segments, period: int, start: int = 0) -> None:
-    """Raise unless each segment begins at a multiple of the period in its row; padding may begin anywhere.
-
-    On a GPU the check is asynchronous (``torch._assert_async``); while compiling there is none.
-
-    Args:
-        segments: Where the samples of a chunk stand.
-        period: The period in samples, at least 1.
-        start: How many samples came before the chunk, or since the last multiple of the period.
-
-    Raises:
-        ValueError: If a segment begins elsewhere.
-
-    Example:
-        >>> from dsptorch.functional.segments import find_segments
-        >>> check_grid(find_segments(torch.tensor([[0, 0, 0, -1, 1, 1]])), period=4)
-    """
-    if period == 1 or torch.compiler.is_compiling():
-        return
-    times = torch.arange(segments.position.shape[1], device=segments.position.device) + start
-    wrong = (segments.position == 0) & ~segments.padding & (times % period != 0)
-    cure = (
-        f"pad each segment to a multiple of {period} samples (negative ids), so that the next begins at one"
-    )
-    if wrong.device.type != "cpu":
-        torch._assert_async(~wrong.any(), cure)
-    elif wrong.any():
-        row, time = wrong.nonzero()[0].tolist()
-        raise ValueError(f"{cure}; got a segment of row {row} that begins at {time + start}")
-
-
-def _outputs(time: int, up: int, down: int) -> int:
-    return (time * up + down - 1) // down
 
 
 def _checked_taps(seen: Tensor, taps: Tensor) -> Tensor:
@@ -203,14 +123,3 @@ def _reduced(taps: Tensor, up: int, down: int) -> tuple[int, int, int, Tensor]:
     common = math.gcd(up, down)
     return -(-taps.shape[0] // up) - 1, up // common, down // common, taps[::common]
 
-
-def _start(history: int, memory: int, down: int) -> int:
-    """Where on its period a chunk begins, given the length of the history before it."""
-    if history == 0:
-        return 0
-    if not memory <= history < memory + down:
-        raise ValueError(
-            f"history must be 0, or {memory} to {memory + down - 1} samples for these taps and this rate, "
-            f"got {history}; keep it by resample_history"
-        )
-    return history - memory

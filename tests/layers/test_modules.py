@@ -207,7 +207,7 @@ def test_reset_parameters(name):
     layer = build(name, torch.float32)
     if not hasattr(layer, "reset_parameters"):
         assert isinstance(
-            layer, dsptorch.Delay | dsptorch.Pointwise | dsptorch.Blend | dsptorch.layers.combinators._Combined
+            layer, dsptorch.Delay | dsptorch.Pointwise | dsptorch.Blend | dsptorch.layers.combinators.Combined
         )
         return
     hyperparams = {n: h.value for n, h in dsptorch.named_hyperparams(layer)}
