@@ -8,16 +8,21 @@ from dsptorch.functional import PeriodicFIR
 from dsptorch.hyperparams import BoundedHyperparam, named_hyperparams, param_groups
 from dsptorch.layers import (
     FIR,
+    AtRate,
     Blend,
     Chain,
     ChannelBottleneck,
+    Decimate,
     Delay,
     Layer,
     LFORouting,
     Multirate,
     Parallel,
     Pointwise,
+    ResamplePoly,
     Residual,
+    Split,
+    Upsample,
     segmented,
 )
 from dsptorch.meta import MetaController
@@ -27,10 +32,12 @@ __version__ = "0.1.0"
 
 __all__ = [
     "FIR",
+    "AtRate",
     "Blend",
     "BoundedHyperparam",
     "Chain",
     "ChannelBottleneck",
+    "Decimate",
     "Delay",
     "LFORouting",
     "Layer",
@@ -39,7 +46,10 @@ __all__ = [
     "Parallel",
     "PeriodicFIR",
     "Pointwise",
+    "ResamplePoly",
     "Residual",
+    "Split",
+    "Upsample",
     "bind",
     "find",
     "fold",

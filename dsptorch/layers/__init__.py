@@ -1,5 +1,6 @@
 """Layers: thin `nn.Module`s over `dsptorch.functional`, one contract."""
 
+from dsptorch.layers.at_rate import AtRate
 from dsptorch.layers.base import FilterLayer, Layer, State
 from dsptorch.layers.blend import Blend
 from dsptorch.layers.channel_bottleneck import ChannelBottleneck
@@ -11,12 +12,15 @@ from dsptorch.layers.fold import fold_layer
 from dsptorch.layers.lfo_routing import LFORouting
 from dsptorch.layers.multirate import Multirate
 from dsptorch.layers.pointwise import Pointwise
+from dsptorch.layers.resample import Decimate, ResamplePoly, Upsample
 
 __all__ = [
     "FIR",
+    "AtRate",
     "Blend",
     "Chain",
     "ChannelBottleneck",
+    "Decimate",
     "Delay",
     "FilterLayer",
     "FixedFilter",
@@ -25,9 +29,11 @@ __all__ = [
     "Multirate",
     "Parallel",
     "Pointwise",
+    "ResamplePoly",
     "Residual",
     "Split",
     "State",
+    "Upsample",
     "fold_layer",
     "segmented",
 ]

@@ -221,3 +221,8 @@ class FilterLayer(Layer):
         if self._folded is not None and memory is not None:
             folded = self._folded(lambda: fold(plan, weights, x), weights)
         return filter_chunk(plan, weights, x, memory, timeline, folded)
+
+
+def whole(value: Fraction) -> int | Fraction:
+    """A fraction as an int, if it is one."""
+    return value.numerator if value.denominator == 1 else value

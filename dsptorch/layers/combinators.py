@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dsptorch.functional.timeline import Timeline, outputs_before
-from dsptorch.layers.base import Layer
+from dsptorch.layers.base import Layer, whole
 from dsptorch.layers.fir import Delay
 
 
@@ -302,7 +302,3 @@ def aligned(name: str, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
         for layer, samples in zip(layers, late, strict=True)
     )
 
-
-def whole(value: Fraction) -> int | Fraction:
-    """A fraction as an int, if it is one."""
-    return value.numerator if value.denominator == 1 else value

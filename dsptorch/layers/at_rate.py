@@ -1,0 +1,130 @@
+"""A module that runs at a lower rate."""
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from dsptorch.functional.timeline import Timeline
+from dsptorch.functional.validate import check_int
+from dsptorch.layers.base import Layer
+from dsptorch.layers.combinators import Chain
+from dsptorch.layers.context import Call, enter_call
+from dsptorch.layers.resample import Decimate, Upsample
+
+__all__ = ["AtRate"]
+
+
+class AtRate(Chain):
+    """Run a module on every `factor`-th time step: decimate, apply it, upsample.
+
+        y = up(module(down(x)))
+
+    The layer has rate 1 and streams sample by sample; the module sees ceil(time / factor) frames. Its cost falls by
+    `factor`, that of attention in it by `factor` squared.
+
+    Args:
+        module: A `Layer` of rate 1, or any module (batch, frames, d_model) -> the same shape that is causal in its
+            frames (`dsptorch.testing.assert_causal` checks it). It streams if it has `step(x, state)`, which returns
+            the output and the state, a tuple of tensors with one row a batch row, and changes neither.
+        factor: How much lower the rate is, at least 1.
+        d_model: The width; None: that of the module, if it has an attribute `d_model`.
+        down: The layer before it, of rate 1 / factor; None: `Decimate(d_model, factor)`.
+        up: The layer after it, of rate `factor`; None: `Upsample(d_model, factor)`, which holds.
+        device: The device of `down` and `up`, where they are None.
+        dtype: Their dtype.
+
+    Shape:
+        (batch, time, d_model) -> the same shape and dtype.
+
+    Raises:
+        TypeError, ValueError: If an argument is not as described, or the rates do not fit. From a call: if the module
+            changes the shape, or the rows hold several segments and the module is not a `Layer`, which could not keep
+            them apart.
+
+    Example:
+        >>> from dsptorch import FIR, AtRate
+        >>> layer = AtRate(FIR(8, 3), factor=4)
+        >>> layer(torch.randn(2, 10, 8)).shape
+        torch.Size([2, 10, 8])
+        >>> layer.rate, layer.period, layer.lookahead
+        (Fraction(1, 1), 4, 0)
+
+    References:
+        P. Nawrot et al., Hierarchical Transformers Are More Efficient Language Models, 2021, arXiv 2110.13711, sec. 2
+        (shortening, and the shift that keeps it causal, which the decimator has by itself).
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        factor: int,
+        *,
+        d_model: int | None = None,
+        down: Layer | None = None,
+        up: Layer | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        check_int("factor", factor, least=1)
+        if not isinstance(module, nn.Module):
+            raise TypeError(f"module must be an nn.Module, got {type(module).__name__}")
+        d_model = getattr(module, "d_model", None) if d_model is None else d_model
+        if d_model is None:
+            raise ValueError(
+                f"AtRate needs the width of {type(module).__name__}, which has no attribute d_model; give d_model"
+            )
+        inner = module if isinstance(module, Layer) else _Frames(module, d_model)
+        down = Decimate(d_model, factor, device=device, dtype=dtype) if down is None else down
+        up = Upsample(inner.d_out, factor, device=device, dtype=dtype) if up is None else up
+        super().__init__(down, inner, up)
+        if self.rate != 1 or inner.rate != 1:
+            raise ValueError(
+                f"AtRate needs rates whose product is 1, got {down.rate} (down), {inner.rate} (module) and {up.rate} "
+                f"(up) at factor={factor}"
+            )
+        self.factor = factor
+
+
+class _Frames(Layer):
+    """A module that is causal in its frames, as a layer."""
+
+    def __init__(self, module: nn.Module, d_model: int) -> None:
+        super().__init__(d_model)
+        self.module = module
+        self.streams = callable(getattr(module, "step", None))
+
+    lookahead = 0
+    period = None
+    receptive_field = None
+
+    def process(self, x: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:  # noqa: D102
+        self._check_segments(timeline)
+        # Layers within the module take no ids of the rate outside.
+        outer = enter_call(Call(None, given=True))
+        try:
+            if self.streams:
+                y, memory = cast(Any, self.module).step(x, memory)
+            else:
+                y = self.module(x)
+        finally:
+            enter_call(outer)
+        if not isinstance(y, Tensor) or y.shape != x.shape:
+            got = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
+            raise ValueError(
+                f"AtRate needs a module that keeps the shape, but {type(self.module).__name__} made {got} of "
+                f"{tuple(x.shape)}"
+            )
+        return y.to(x.dtype), memory if self.streams else ()
+
+    def _check_segments(self, timeline: Timeline) -> None:
+        """Raise if a row holds anything before or between its frames but one signal, then padding."""
+        segments = timeline.segments
+        if segments is None or torch.compiler.is_compiling() or segments.padding.device.type != "cpu":
+            return
+        begins = segments.position == 0
+        if (begins[:, 1:] & ~segments.padding[:, 1:]).any():
+            raise ValueError(
+                f"AtRate runs {type(self.module).__name__}, which cannot keep several segments of a row apart; put one "
+                "signal into each row, with padding after it, or give AtRate a dsptorch layer"
+            )

@@ -1,0 +1,299 @@
+"""Layers that change the rate."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from fractions import Fraction
+
+import torch
+from torch import Tensor, nn
+
+from dsptorch.functional.filtering import latest, with_history
+from dsptorch.functional.resample import resample
+from dsptorch.functional.resample_design import (
+    decimate_taps,
+    linear_phase_delay,
+    resample_taps,
+    upsample_taps,
+)
+from dsptorch.functional.timeline import Timeline
+from dsptorch.functional.validate import check_int
+from dsptorch.hyperparams import at_least_float32
+from dsptorch.layers.base import Layer, whole
+
+
+class Resampler(Layer):
+    """A layer that changes the rate by up / down with one filter, and is causal.
+
+        y[n, c] = sum_k  h[(n M mod L) + k L, c] * x[floor(n M / L) - k, c],    rate = up / down = L / M
+
+    Args:
+        d_model: The width.
+        up: Outputs per `down` inputs, L; without a common factor with it.
+        down: M.
+        numtaps: The length of h.
+        delay: By how many input samples the output is late.
+    """
+
+    def __init__(self, d_model: int, up: int, down: int, numtaps: int, delay: int | Fraction) -> None:
+        super().__init__(d_model)
+        self.rate, self.grid = Fraction(up, down), down
+        self._reach = -(-numtaps // up)  # taps that meet one output
+        self._delay = delay
+
+    @abstractmethod
+    def taps(self) -> Tensor:
+        """The filter h at `up` times the rate of the input: (numtaps,) or (numtaps, d_model)."""
+
+    @property
+    def lookahead(self) -> int:
+        """0: an output uses no later input than that at its own time."""
+        return 0
+
+    @property
+    def delay(self) -> int | Fraction:
+        """The declared delay in input samples."""
+        return self._delay
+
+    @property
+    def period(self) -> int:
+        """The input samples of one block."""
+        return self.grid
+
+    @property
+    def receptive_field(self) -> int:
+        """The input samples that meet one output."""
+        return self._reach
+
+    def process(self, x: Tensor, memory: Tensor | None, timeline: Timeline) -> tuple[Tensor, Tensor]:  # noqa: D102
+        kept, segments = self._reach - 1, timeline.segments
+        seen = with_history(x, memory, kept)
+        y = resample(
+            seen,
+            self.taps(),
+            self.rate.numerator,
+            self.rate.denominator,
+            history=kept,
+            phase=timeline.phase,
+            position=None if segments is None else segments.position,
+        )
+        return y, latest(seen, kept, segments)
+
+
+class _LearnedResampler(Resampler):
+    """A resampler with learned taps, one filter a channel."""
+
+    no_weight_decay = ("weight",)
+
+    def __init__(
+        self,
+        d_model: int,
+        rate: Fraction,
+        kernel_size: int | None,
+        init: str | Tensor,
+        design: Callable[[], Tensor],
+        delay: int,
+        device: torch.device | str | None,
+        dtype: torch.dtype | None,
+    ) -> None:
+        first = init.detach().clone() if isinstance(init, Tensor) else design()
+        first = first.unsqueeze(-1) if first.dim() == 1 else first
+        size = len(first) if kernel_size is None else check_int("kernel_size", kernel_size, least=1)
+        if isinstance(init, Tensor) and init.shape not in ((size,), (size, d_model)):
+            raise ValueError(
+                f"init must be taps of shape (kernel_size,) or (kernel_size, d_model) = ({size}, {d_model}), got "
+                f"{tuple(init.shape)}"
+            )
+        super().__init__(d_model, rate.numerator, rate.denominator, size, check_int("delay", delay, least=0))
+        self.init, self._first = "taps" if isinstance(init, Tensor) else init, first
+        self.weight = nn.Parameter(torch.empty(size, d_model, device=device, dtype=dtype))
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Set the taps to their first values."""
+        self.weight.copy_(self._first)
+
+    def taps(self) -> Tensor:
+        """The present taps, (kernel_size, d_model)."""
+        return self.weight
+
+    def extra_repr(self) -> str:  # noqa: D102
+        late = f", delay={self._delay}" if self._delay else ""
+        factor = max(self.rate.numerator, self.rate.denominator)
+        return f"{self.d_model}, {factor}, kernel_size={len(self.weight)}, init={self.init}{late}"
+
+
+class Decimate(_LearnedResampler):
+    """Filter each channel, and keep every `factor`-th sample.
+
+        y[n, c] = sum_k  weight[k, c] * x[factor * n - k, c]
+
+    Output n stands at the time of input factor * n, so the layer is causal, and `Upsample` brings it back in place.
+
+    Args:
+        d_model: The width.
+        factor: The decimation factor M, at least 1.
+        kernel_size: The number of taps, at least 1. None: 4 M for "lowpass", M for "mean", 1 for "first".
+        init: How the taps start, with unit gain at DC. "lowpass": a low-pass with cutoff 1 / M. "mean": the mean of the
+            last samples. "first": the sample at factor * n alone. Or a tensor of taps, (kernel_size,) or
+            (kernel_size, d_model).
+        delay: By how many input samples the output stands for an earlier input, at least 0: a declaration, by which
+            `Parallel` and `Residual` align.
+        device: The device of the taps.
+        dtype: Their dtype.
+
+    Shape:
+        (batch, time, d_model) -> (batch, ceil(time / factor), d_model), in the same dtype.
+
+    Raises:
+        TypeError, ValueError: If an argument is not as described.
+
+    Example:
+        >>> layer = Decimate(1, 2, init="mean")
+        >>> layer(torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0]).reshape(1, 5, 1)).flatten()
+        tensor([0.5000, 2.5000, 4.5000], grad_fn=<ViewBackward0>)
+        >>> layer.rate, layer.period
+        (Fraction(1, 2), 2)
+
+    References:
+        P. P. Vaidyanathan, Multirate Systems and Filter Banks, 1993, sec. 4.1.1 (decimators).
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        factor: int,
+        kernel_size: int | None = None,
+        *,
+        init: str | Tensor = "lowpass",
+        delay: int = 0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        def design() -> Tensor:
+            return decimate_taps(str(init), factor, kernel_size, dtype=torch.float64)
+
+        self.factor = check_int("factor", factor, least=1)
+        super().__init__(d_model, Fraction(1, factor), kernel_size, init, design, delay, device, dtype)
+
+
+class Upsample(_LearnedResampler):
+    """Put `factor` outputs in the place of each sample, by a filter for each of them.
+
+        y[M n + p, c] = sum_k  weight[p + M k, c] * x[n - k, c],    M = factor
+
+    Args:
+        d_model: The width.
+        factor: The factor M, at least 1.
+        kernel_size: The number of taps, at least M. None: M for "hold", 2 M for "linear", 4 M for "lowpass".
+        init: How the taps start; in each, constant input gives constant output. "hold": repeat each sample. "linear":
+            go from the sample before to this one, which is one input sample late. "lowpass": a low-pass with cutoff
+            1 / M. Or a tensor of taps, (kernel_size,) or (kernel_size, d_model).
+        delay: By how many input samples the output is declared to be late, at least 0. None: 1 for "linear", else 0.
+        device: The device of the taps.
+        dtype: Their dtype.
+
+    Shape:
+        (batch, time, d_model) -> (batch, time * factor, d_model), in the same dtype.
+
+    Raises:
+        TypeError, ValueError: If an argument is not as described.
+
+    Example:
+        >>> x = torch.tensor([1.0, 3.0]).reshape(1, 2, 1)
+        >>> Upsample(1, 2)(x).flatten()
+        tensor([1., 1., 3., 3.], grad_fn=<ViewBackward0>)
+        >>> Upsample(1, 2, init="linear")(x).flatten()
+        tensor([0.0000, 0.5000, 1.0000, 2.0000], grad_fn=<ViewBackward0>)
+
+    References:
+        P. P. Vaidyanathan, Multirate Systems and Filter Banks, 1993, sec. 4.1.1 (expanders and interpolation).
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        factor: int,
+        kernel_size: int | None = None,
+        *,
+        init: str | Tensor = "hold",
+        delay: int | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        def design() -> Tensor:
+            return upsample_taps(str(init), factor, kernel_size, dtype=torch.float64)
+
+        self.factor = check_int("factor", factor, least=1)
+        if delay is None:
+            delay = 1 if isinstance(init, str) and init == "linear" else 0
+        super().__init__(d_model, Fraction(factor), kernel_size, init, design, delay, device, dtype)
+
+
+class ResamplePoly(Resampler):
+    """Change the rate by up / down with a fixed low-pass, as `scipy.signal.resample_poly` designs it.
+
+        y[n] = sum_k  h[(n M mod L) + k L] * x[floor(n M / L) - k],    L / M = up / down
+
+    The filter is symmetric, 20 max(L, M) + 1 taps long, and causal, so the output is late by 10 max(L, M) / L input
+    samples, which the layer declares.
+
+    Args:
+        d_model: The width.
+        up: Outputs per `down` inputs, at least 1.
+        down: At least 1. What up and down have in common is divided out.
+        window: The window of the design; see `scipy.signal.get_window`: "hann", "hamming", "blackman", "boxcar" or
+            ("kaiser", beta).
+        device: The device of the taps.
+        dtype: Their dtype; float32 at least.
+
+    Attributes:
+        filter: The taps h, (20 max(L, M) + 1,): a buffer.
+
+    Shape:
+        (batch, time, d_model) -> (batch, ceil(time * up / down), d_model), in the same dtype.
+
+    Raises:
+        TypeError, ValueError: If an argument is not as described, or the filter would have more than 2**20 taps.
+
+    Example:
+        >>> layer = ResamplePoly(2, 3, 2)
+        >>> layer(torch.randn(1, 9, 2)).shape
+        torch.Size([1, 14, 2])
+        >>> layer.rate, layer.delay
+        (Fraction(3, 2), 10)
+
+    References:
+        A. V. Oppenheim and R. W. Schafer, Discrete-Time Signal Processing, 3rd ed., 2010, sec. 4.6.3 (changing the
+        sampling rate by a noninteger factor), p. 191.
+    """
+
+    filter: Tensor
+
+    def __init__(
+        self,
+        d_model: int,
+        up: int,
+        down: int,
+        *,
+        window: str | tuple[str, float] = ("kaiser", 5.0),
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        rate = Fraction(check_int("up", up, least=1), check_int("down", down, least=1))
+        taps = resample_taps(rate.numerator, rate.denominator, window, dtype=torch.float64)
+        delay = linear_phase_delay(len(taps), rate.numerator)
+        super().__init__(d_model, rate.numerator, rate.denominator, len(taps), whole(delay))
+        self.window = window
+        self.register_buffer("filter", taps.to(device, dtype or torch.get_default_dtype()))
+
+    def taps(self) -> Tensor:
+        """The fixed taps, (numtaps,)."""
+        return self.filter
+
+    def extra_repr(self) -> str:  # noqa: D102
+        return f"{self.d_model}, up={self.rate.numerator}, down={self.rate.denominator}, window={self.window!r}"
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "ResamplePoly":
+        super()._apply(at_least_float32(fn), recurse)  # type: ignore[no-untyped-call]
+        return self
