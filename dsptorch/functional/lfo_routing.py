@@ -37,7 +37,11 @@ def lfo_gate(
         >>> lfo_gate(torch.arange(4), route + 0.25, route, route + 1.0, torch.zeros(1), 1.0).flatten()
         tensor([0.5000, 0.7311, 0.5000, 0.2689])
     """
-    cycles = lfo_phase(freq, position[..., None, None], phase)  # (..., routes, num_lfos)
+    return gate_of(lfo_phase(freq, position[..., None, None], phase), amplitude, bias, temperature)
+
+
+def gate_of(cycles: Tensor, amplitude: Tensor, bias: Tensor, temperature: float | Tensor) -> Tensor:
+    """The gates of `lfo_gate` from the phases of the oscillators: (..., routes, num_lfos) -> (..., routes)."""
     return torch.sigmoid(((amplitude * sine(cycles)).sum(-1) + bias) / temperature)
 
 

@@ -34,7 +34,7 @@ class Memo:
         if torch.is_grad_enabled() or not _comparable(weights):
             return compute()
         known = self._known
-        if known is None or not all(map(_equal, weights, known[0])):
+        if known is None or not _equal(weights, known[0]):
             kept = [weight.clone() if isinstance(weight, Tensor) else weight for weight in weights]
             known = self._known = kept, compute()
         return known[1]
@@ -51,14 +51,17 @@ def _comparable(weights: Sequence[Any]) -> bool:
         return False
     if torch._C._functorch.peek_interpreter_stack() is not None or _len_torch_dispatch_stack():
         return False  # within torch.func, or what watches or fakes operations
-    return all(
-        type(weight) in (Tensor, torch.nn.Parameter) and weight.device.type == "cpu"
-        for weight in weights
-        if isinstance(weight, Tensor)
-    )
+    return all(type(weight) in _PLAIN and (type(weight) is float or weight.is_cpu) for weight in weights)
 
 
-def _equal(first: Any, second: Any) -> bool:
-    if isinstance(first, Tensor) and isinstance(second, Tensor):
-        return first.dtype == second.dtype and torch.equal(first, second)
-    return first is second or bool(first == second)
+_PLAIN = {Tensor, torch.nn.Parameter, float}
+
+
+def _equal(weights: Sequence[Any], known: Sequence[Any]) -> bool:
+    for weight, kept in zip(weights, known, strict=True):
+        if type(weight) is float or type(kept) is float:
+            if weight is not kept and not (type(weight) is type(kept) and weight == kept):
+                return False
+        elif weight.dtype != kept.dtype or not torch.equal(weight, kept):
+            return False
+    return True

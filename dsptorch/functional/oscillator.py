@@ -6,11 +6,12 @@ float32 expression ``sin(2 * pi * f * t)`` is off by 0.07 at t = 10^7.
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = ["lfo_phase", "saw", "sine", "square", "triangle"]
+__all__ = ["PhaseWords", "lfo_phase", "phase_at", "phase_words", "saw", "sine", "square", "triangle"]
 
 _HALF_WORD = 2.0**32
 
@@ -57,11 +58,8 @@ def lfo_phase(freq: Tensor, position: Tensor, phase: Tensor | float = 0.0) -> Te
         raise TypeError(f"position must be int64 (a float one loses steps), got {position.dtype}")
     dtype = torch.promote_types(torch.promote_types(freq.dtype, phase.dtype), torch.float32)
     freq, phase = freq.to(dtype), phase.to(dtype)
-    word = _fixed_point(freq.detach()) * position + _fixed_point(phase.detach())
-    # The largest float below 1/2: the next integers would round up to it.
-    word = word.clamp(max=2**63 - (2**39 if dtype == torch.float32 else 2**10))
-    exact = word.to(dtype) * 2.0**-64
-    # Its value is 0; what it adds is the derivative, in every mode (and NaN, if freq is not finite).
+    exact = phase_at(phase_words(freq.detach(), phase.detach()), position)
+    # Its value is 0; what it adds is the derivative, in every mode.
     unwrapped = freq * position.to(dtype) + phase
     return exact + (unwrapped - unwrapped.detach())
 
@@ -145,6 +143,39 @@ def _fold(phase: Tensor) -> Tensor:
     """Reflect into [-1/4, 1/4] with the same sine, exactly: small arguments keep a float32 sine accurate."""
     wrapped = _wrap(phase)
     return torch.where(wrapped.abs() > 0.25, 0.5 * torch.sign(wrapped) - wrapped, wrapped)
+
+
+class PhaseWords(NamedTuple):
+    """An oscillator as integers: what a phase accumulator adds at each step, and what it begins with.
+
+    Attributes:
+        increment: 2^64 times the frequency, modulo 2^64: int64.
+        offset: 2^64 times the phase at position 0, modulo 2^64: int64.
+        finite: 0 where frequency and phase are finite, else NaN, in the dtype of the phase.
+    """
+
+    increment: Tensor
+    offset: Tensor
+    finite: Tensor
+
+
+def phase_words(freq: Tensor, phase: Tensor) -> PhaseWords:
+    """Return an oscillator as integers, which are the same at every position.
+
+    Args:
+        freq: Cycles per step, float32 or float64.
+        phase: Cycles, of the same dtype.
+    """
+    return PhaseWords(_fixed_point(freq), _fixed_point(phase), 0 * freq + 0 * phase)
+
+
+def phase_at(words: PhaseWords, position: Tensor) -> Tensor:
+    """Return the wrapped phase, in [-1/2, 1/2), at absolute positions: `lfo_phase` without a gradient."""
+    word = words.increment * position + words.offset
+    dtype = words.finite.dtype
+    # The largest float below 1/2: the next integers would round up to it.
+    word = word.clamp(max=2**63 - (2**39 if dtype == torch.float32 else 2**10))
+    return word.to(dtype) * 2.0**-64 + words.finite
 
 
 def _fixed_point(cycles: Tensor) -> Tensor:

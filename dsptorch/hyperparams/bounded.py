@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from dsptorch.functional.bounds import from_bounded, to_bounded
 from dsptorch.functional.hat import hat_weights
+from dsptorch.functional.memo import Memo
 from dsptorch.hyperparams.integers import check_integers, choose, saturated, snapped, start_inside
 
 
@@ -86,6 +87,7 @@ class BoundedHyperparam(nn.Module):
         # On the CPU, since its checks read it, and a meta device has no values.
         value = torch.as_tensor(init, dtype=dtype, device="cpu").detach()
         self._first = self._raw_of(value)
+        self._known = Memo()
         self.raw = nn.Parameter(torch.empty(shape, dtype=dtype, device=device))
         self.reset_parameters()
 
@@ -96,7 +98,7 @@ class BoundedHyperparam(nn.Module):
 
     def forward(self) -> Tensor:
         """The value, with gradient."""
-        return self._value_of(self.raw)
+        return self._known(lambda: self._value_of(self.raw), [self.raw, self.low, self.high])  # type: ignore[no-any-return]
 
     @property
     def value(self) -> Tensor:

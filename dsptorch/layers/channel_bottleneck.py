@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dsptorch.functional.channel_bottleneck import width_mask
+from dsptorch.functional.memo import Memo
 from dsptorch.hyperparams import BoundedHyperparam, Hyperparam, check_hyperparam, current, fixed_repr
 from dsptorch.layers.pointwise import PointwiseLayer
 
@@ -81,6 +82,7 @@ class ChannelBottleneck(PointwiseLayer):
         self.down = nn.Linear(d_model, units, device=device, dtype=dtype)
         self.up = nn.Linear(units, d_model, device=device, dtype=dtype)
         self.residual_weight = nn.Parameter(torch.ones(1, device=device, dtype=dtype))
+        self._known_mask = Memo()
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -128,8 +130,9 @@ class ChannelBottleneck(PointwiseLayer):
         return small.train(self.training)
 
     def _mask(self) -> Tensor:
-        width = current(self.bottleneck_ratio) * self.d_model
-        return width_mask(width, self.down.out_features, self.down.weight)
+        ratio, units, weight = current(self.bottleneck_ratio), self.down.out_features, self.down.weight
+        mask: Tensor = self._known_mask(lambda: width_mask(ratio * self.d_model, units, weight), [ratio])
+        return mask
 
     def extra_repr(self) -> str:  # noqa: D102
         fixed = fixed_repr(bottleneck_ratio=self.bottleneck_ratio, residual_mix=self.residual_mix)

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 
 from dsptorch.functional.filtering import latest, with_history
 from dsptorch.functional.kernel import earlier, lptv_filter
-from dsptorch.functional.lfo_routing import grouped_conv, lfo_gate, mix_groups
+from dsptorch.functional.lfo_routing import gate_of, grouped_conv, lfo_gate, mix_groups
+from dsptorch.functional.memo import Memo
+from dsptorch.functional.oscillator import phase_at, phase_words
 from dsptorch.functional.timeline import Segments, Timeline
 from dsptorch.functional.validate import check_finite, check_int
 from dsptorch.hyperparams import (
@@ -133,7 +135,7 @@ class LFORouting(Layer):
         kept = self.kernel_size - 1
         seen = with_history(x, memory, kept)
         gate = self.gate(timeline.positions(x), current(self.gate_temperature))
-        opened = (1 - current(self.residual_mix)) * gate.repeat_interleave(self.d_model // self.routes, -1)
+        opened = ((1 - current(self.residual_mix)) * gate).repeat_interleave(self.d_model // self.routes, -1)
         # residual_mix * x + (1 - residual_mix) * (gate * conv + (1 - gate) * x)
         dtype = torch.promote_types(x.dtype, opened.dtype)
         y = torch.lerp(x.to(dtype), self._convolved(seen, timeline.segments).to(dtype), opened.to(dtype))
@@ -172,6 +174,7 @@ class _Gate(nn.Module):
         self.phase = nn.Parameter(torch.empty(routes, num_lfos, device=device))
         self.amplitude = nn.Parameter(torch.empty(routes, num_lfos, device=device))
         self.bias = nn.Parameter(torch.empty(routes, device=device))
+        self._words = Memo()
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -181,7 +184,10 @@ class _Gate(nn.Module):
 
     def forward(self, position: Tensor, temperature: float | Tensor) -> Tensor:
         freq = torch.as_tensor(current(self.freq), device=position.device)
-        return lfo_gate(position, freq, self.phase, self.amplitude, self.bias, temperature)
+        if torch.is_grad_enabled():
+            return lfo_gate(position, freq, self.phase, self.amplitude, self.bias, temperature)
+        words = self._words(lambda: phase_words(freq, self.phase), [freq, self.phase])
+        return gate_of(phase_at(words, position[..., None, None]), self.amplitude, self.bias, temperature)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "_Gate":
         super()._apply(at_least_float32(fn), recurse)  # type: ignore[no-untyped-call]
