@@ -221,7 +221,8 @@ def _sum_of_products(pairs: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
     (first, second), *others = pairs
     y = first * second
     for first, second in others:
-        y.addcmul_(first, second)
+        # The fused multiplication by 1 of addcmul stays in compiled code.
+        y = y + first * second if torch.compiler.is_compiling() else y.addcmul_(first, second)
     return y
 
 
