@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from tests.surgery.model_table import CHECKS, HEAD, PLACES, Place, check_causal, check_padding, verdict
+from tests.surgery.model_places import PLACES, Place
+from tests.surgery.model_table import CHECKS, HEAD, check_causal, check_padding, verdict
 
 TABLE = Path(__file__).parents[2] / "docs" / "models_table.md"
 REASONS = {
