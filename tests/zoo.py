@@ -10,10 +10,10 @@ VOCABULARY = 40
 NO_DROPOUT = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
 
 
-def from_transformers(config: str, model: str, **options: Any) -> nn.Module:
-    """A model of transformers, the same one each time."""
+def from_transformers(config: str, model: str, *, seed: int = 0, **options: Any) -> nn.Module:
+    """A model of transformers, the same one for each seed."""
     transformers = pytest.importorskip("transformers")
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     made: nn.Module = getattr(transformers, model)(getattr(transformers, config)(**options))
     return made
 

@@ -22,9 +22,7 @@ VAL = torch.utils.data.DataLoader(rows(12, seed=1), batch_size=SIZE)
 
 
 def gpt2(seed=0):
-    model = zoo.gpt2(16, n_layer=1, vocab_size=32, n_positions=16, eos_token_id=0)
-    torch.manual_seed(seed)
-    model.init_weights()
+    model = zoo.gpt2(16, seed=seed, n_layer=1, vocab_size=32, n_positions=16, eos_token_id=0)
     model.loss_type = "ForCausalLM"
     insert(model, "transformer.h.*", lambda block: Multirate(16))
     return model
