@@ -50,6 +50,7 @@ def check_imports(floor: str, source: str) -> None:
             if floor == "functional":
                 allowed = {
                     "torch",
+                    "einops",
                     "math",
                     "collections",
                     "typing",
