@@ -49,7 +49,7 @@ CORE = [
 ]
 """One for each way in which time reaches a graph: a filter, a phase, a position, neither, two of them, two delays."""
 
-QUICK = ["FIR lowpass", "Multirate", "Multirate learned, long", "LFORouting", "ChannelBottleneck"]
+QUICK = ["Multirate", "LFORouting", "ChannelBottleneck"]
 """What the default suite makes do with."""
 
 
