@@ -1,8 +1,20 @@
-"""Hypothesis profiles: the default is quick and the same on every machine; `--thorough` tries ten times as much."""
+"""How the suite runs: two processes of one thread each, and as many examples as the hypothesis profile says.
+
+The default profile is quick and the same on every machine; `--thorough` tries ten times as much.
+"""
+
+import os
+
+# Before torch is imported, which reads them once. Tiny tensors gain nothing from threads, and two processes whose
+# threads spin for each other's cores lose much. Whoever sets the variables has their way.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest
 import torch
 from hypothesis import HealthCheck, register_random, settings
+
+WORKERS = 2
 
 _COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
 settings.register_profile("default", derandomize=True, max_examples=30, **_COMMON)
@@ -24,6 +36,15 @@ register_random(_TORCH_RANDOM)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--thorough", action="store_true", help="ten times the examples of each property")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Choose the number of processes, unless the command line does (`-n 0`, `-p no:xdist`, `--pdb`)."""
+    chosen = not config.pluginmanager.hasplugin("xdist") or hasattr(config, "workerinput")
+    if chosen or config.option.usepdb or config.option.numprocesses is not None or config.option.dist != "no":
+        return
+    config.option.numprocesses, config.option.dist = WORKERS, "worksteal"
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -40,11 +40,11 @@ def check_layer(
         ValueError: If there is no such check to skip.
 
     Example:
-        >>> from dsptorch import Multirate
-        >>> verdicts = check_layer(Multirate(4), skip=["compiles", "exports"])
+        >>> from dsptorch import FIR
+        >>> verdicts = check_layer(FIR(4), skip=["compiles", "exports"])
         >>> verdicts["period"], verdicts["compiles"]
         ('ok', 'left out')
-        >>> class Shorter(Multirate):
+        >>> class Shorter(FIR):
         ...     receptive_field = 3
         >>> check_layer(Shorter(4), skip=["compiles", "exports", "serializes"])
         Traceback (most recent call last):

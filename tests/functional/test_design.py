@@ -21,7 +21,7 @@ def test_window_is_scipys(window, numtaps):
     np.testing.assert_allclose(get_window(window, numtaps).numpy(), expected, rtol=1e-11, atol=1e-13)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=2 * settings().max_examples)
 @given(
     numtaps=st.integers(1, 80),
     edges=st.lists(st.floats(0.01, 0.99), min_size=1, max_size=4, unique=True).map(sorted),
@@ -140,7 +140,6 @@ def test_minimum_phase_is_scipys(numtaps, cutoff):
     np.testing.assert_allclose(minimum_phase(torch.tensor(taps)).numpy(), expected, rtol=0, atol=1e-12)
 
 
-@settings(deadline=None, max_examples=50)
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=8).filter(lambda h: max(map(abs, h)) > 1e-3))
 def test_minimum_phase_keeps_the_magnitude_and_brings_energy_forward(values):
     taps = torch.tensor(values, dtype=F64)

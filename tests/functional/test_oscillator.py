@@ -35,7 +35,7 @@ def _floats(dtype, limit):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=3 * settings().max_examples)
 @given(st.data(), POSITION)
 def test_phase_is_exact(dtype, data, position):
     freq = data.draw(st.one_of(_floats(dtype, 0.5), _floats(dtype, 1000.0)))
@@ -51,7 +51,7 @@ def test_phase_is_exact(dtype, data, position):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=3 * settings().max_examples)
 @given(st.data(), POSITION)
 def test_phase_is_the_nearest_float_to_integer_arithmetic(dtype, data, position):
     freq = data.draw(_floats(dtype, 0.5))

@@ -2,9 +2,10 @@
 
 import torch
 from torch import nn
-from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments, default_data_collator
+from transformers import Trainer, TrainingArguments, default_data_collator
 
 from dsptorch import MetaController, Multirate, insert
+from tests import zoo
 
 STEPS, MICRO, SIZE, EVERY = 8, 2, 4, 2
 CONTROLLER = {"every": EVERY, "lr": 0.3}
@@ -21,20 +22,7 @@ VAL = torch.utils.data.DataLoader(rows(12, seed=1), batch_size=SIZE)
 
 
 def gpt2(seed=0):
-    torch.manual_seed(seed)
-    config = GPT2Config(
-        n_layer=1,
-        n_head=2,
-        n_embd=16,
-        vocab_size=32,
-        n_positions=16,
-        bos_token_id=0,
-        eos_token_id=0,
-        resid_pdrop=0.0,
-        embd_pdrop=0.0,
-        attn_pdrop=0.0,
-    )
-    model = GPT2LMHeadModel(config)
+    model = zoo.gpt2(16, seed=seed, n_layer=1, vocab_size=32, n_positions=16, eos_token_id=0)
     model.loss_type = "ForCausalLM"
     insert(model, "transformer.h.*", lambda block: Multirate(16))
     return model

@@ -25,6 +25,12 @@ def trained(folder, callback=None, **arguments):
     return callback.controller.history, recorder.batches, made
 
 
+@pytest.fixture(scope="module")
+def ordinary_run(tmp_path_factory):
+    """One run for the tests that only look at it."""
+    return trained(tmp_path_factory.mktemp("run"))
+
+
 def check_alike(found, expected):
     assert [record["step"] for record in found] == [record["step"] for record in expected]
     assert [record["step"] for record in found] == list(range(EVERY, STEPS + 1, EVERY))
@@ -137,8 +143,8 @@ def test_a_checkpoint_without_a_controller_is_refused(tmp_path):
         resumed(tmp_path, without_callback)
 
 
-def test_logs_hold_the_names(tmp_path):
-    history, _, made = trained(tmp_path)
+def test_logs_hold_the_names(ordinary_run):
+    history, _, made = ordinary_run
     logged = [entry for entry in made.state.log_history if "loss" in entry]
     assert [entry["step"] for entry in logged] == [record["step"] for record in history]
     for entry, record in zip(logged, history, strict=True):
@@ -163,9 +169,9 @@ def test_values_are_logged_without_a_controller(tmp_path):
     assert made.state.log_history[-1] == later.logs | {"step": 2}
 
 
-def test_the_model_is_an_ordinary_one_afterwards(tmp_path):
+def test_the_model_is_an_ordinary_one_afterwards(ordinary_run):
     hooks = list(gpt2()._forward_hooks.values())
-    _, _, made = trained(tmp_path)
+    _, _, made = ordinary_run
     for hyperparam in dict(named_hyperparams(made.model)).values():
         assert hyperparam.raw.requires_grad
         assert not hyperparam.raw._post_accumulate_grad_hooks

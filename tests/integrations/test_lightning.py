@@ -1,5 +1,6 @@
 """The Lightning callbacks: the same numbers as in a plain loop, exact resumption, names in the logs."""
 
+import functools
 import itertools
 import warnings
 from contextlib import contextmanager
@@ -95,9 +96,11 @@ def trained(folder, with_val=False, **arguments):
     return callback.controller.history
 
 
-def plain_loop(val_loss=None):
+@functools.cache
+def plain_loop(with_val):
     """The same training without Lightning: what the callback must reproduce."""
-    model = module()
+    model, val_data = module(), itertools.cycle(VAL)
+    val_loss = (lambda m: m.eval().loss(next(val_data))) if with_val else None
     controller = MetaController(model, **CONTROLLER)
     groups = controller.inner_param_groups(weight_decay=0.1)
     optimizer = torch.optim.AdamW(groups, lr=1e-2)
@@ -115,8 +118,7 @@ def plain_loop(val_loss=None):
 
 
 def check_against_a_plain_loop(folder, with_val):
-    val_data = itertools.cycle(VAL)
-    expected = plain_loop((lambda m: m.eval().loss(next(val_data))) if with_val else None)
+    expected = plain_loop(with_val)
     assert trained(folder, with_val) == expected
     assert [record["step"] for record in expected] == list(range(EVERY, STEPS + 1, EVERY))
 

@@ -37,7 +37,19 @@ KINDS = [
 ]
 """Every layer, but not all that differ in a number alone."""
 
-QUICK = ["FIR lowpass", "Multirate", "Multirate learned, long", "LFORouting", "ChannelBottleneck"]
+CORE = [
+    "FIR delays",
+    "Multirate",
+    "Multirate learned",
+    "Multirate unfolded",
+    "LFORouting depthwise",
+    "ChannelBottleneck",
+    "Chain",
+    "Parallel",
+]
+"""One for each way in which time reaches a graph: a filter, a phase, a position, neither, two of them, two delays."""
+
+QUICK = ["Multirate", "LFORouting", "ChannelBottleneck"]
 """What the default suite makes do with."""
 
 

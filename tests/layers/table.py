@@ -71,6 +71,20 @@ CENTRED: dict[str, Callable[..., d.Layer]] = {
 
 LAYERS = CAUSAL | CENTRED
 
+ONE_OF_EACH_KIND = [
+    "FIR identity",
+    "Delay",
+    "Multirate",
+    "LFORouting",
+    "ChannelBottleneck",
+    "Pointwise",
+    "Chain",
+    "Parallel",
+    "Residual",
+    "Blend",
+]
+"""For what costs more than the contract: compilation, export, checkpoints."""
+
 
 def build(name: str, dtype: torch.dtype = torch.float64, scatter: bool = True) -> d.Layer:
     """Build a layer; scattered, every parameter is moved away from its tidy first value."""
@@ -88,3 +102,20 @@ def signal(batch: int = 2, time: int = 19, dtype: torch.dtype = torch.float64, s
     """A signal of the table's width."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(batch, time, WIDTH, dtype=torch.float64, generator=generator).to(dtype)
+
+
+def scattered(layer: d.Layer, seed: int = 0) -> d.Layer:
+    """The layer in float64 with every parameter moved."""
+    generator = torch.Generator().manual_seed(seed)
+    layer = layer.double()
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype))
+    return layer
+
+
+def ranges(layer: d.Layer) -> dict[str, tuple[float, float, float, bool]]:
+    """The first value, the bounds and the scale of each hyperparameter."""
+    return {
+        name: (h.value.flatten()[0].item(), h.low, h.high, h.log) for name, h in d.named_hyperparams(layer)
+    }

@@ -1,4 +1,4 @@
-"""Chain, Parallel, Residual, Blend, Pointwise: what they compute and what they say of themselves."""
+"""Chain, Parallel, Residual: what they compute and what they say of themselves."""
 
 import pytest
 import torch
@@ -77,37 +77,6 @@ def test_residual_adds_the_input_as_late_as_the_layer(delay):
     if delay:
         assert not torch.allclose(Residual(f)(x), x + f(x))
     assert Residual(f).delay == delay
-
-
-def check_starts_as_identity(layer):
-    x = torch.randn(3, 40, WIDTH) * torch.logspace(-6, 6, WIDTH)
-    assert_same(layer(x).detach(), x)
-    layer(x).sum().backward()
-    assert layer.gain.grad.abs().item() > 0
-
-
-@pytest.mark.parametrize("layer", [Multirate(WIDTH), LFORouting(WIDTH), FIR(WIDTH, 3, init="lowpass")])
-def test_blend_starts_as_the_identity_and_can_leave_it(layer):
-    check_starts_as_identity(Blend(layer))
-    opened = Blend(layer)
-    opened.gain.data.fill_(1)
-    x = torch.randn(1, 9, WIDTH)
-    assert_close(opened(x), layer(x))
-    opened.gain.data.fill_(-0.5)
-    assert_close(opened(x), 1.5 * x - 0.5 * layer(x))
-    with pytest.raises(AssertionError):
-        check_starts_as_identity(opened)
-
-
-def test_blend_of_a_silent_layer_has_a_gradient():
-    """One factor is zero, not two."""
-    check_starts_as_identity(Blend(FIR(WIDTH, 2, init=torch.zeros(2, WIDTH))))
-
-
-def test_pointwise():
-    mlp, x = nn.Sequential(nn.Linear(WIDTH, 9), nn.GELU(), nn.Linear(9, WIDTH)), torch.randn(2, 5, WIDTH)
-    assert_same(Pointwise(mlp, WIDTH)(x), mlp(x))
-    assert (Pointwise(mlp, WIDTH).lookahead, Pointwise(mlp, WIDTH).receptive_field) == (0, 1)
 
 
 def test_combinators_nest():

@@ -8,13 +8,14 @@ from torch._dynamo.testing import CompileCounterWithBackend
 
 from dsptorch.functional import PeriodicFIR
 from dsptorch.testing import assert_compiles, assert_exports, assert_no_host_sync
-from tests.layers.dynamic_cases import EVERY, KINDS, QUICK, build_any
+from tests.layers.dynamic_cases import CORE, EVERY, KINDS, QUICK, build_any
 from tests.layers.table import signal
 from tests.tolerances import assert_close
 
 quick = pytest.mark.parametrize("name", QUICK)
 every = pytest.mark.parametrize("name", EVERY)
 kinds = pytest.mark.parametrize("name", KINDS)
+core = pytest.mark.parametrize("name", CORE)
 
 
 @quick
@@ -23,7 +24,7 @@ def test_exports_for_any_batch_and_time(name):
 
 
 @pytest.mark.slow
-@every
+@kinds
 def test_every_layer_exports_for_any_batch_and_time(name):
     assert_exports(build_any(name), signal(3, 11), dynamic=True)
 
@@ -59,7 +60,7 @@ def test_steps_compile_once_for_all_lengths(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in KINDS if not build_any(name).lookahead])
+@core
 def test_steps_of_every_layer_compile_once_for_all_lengths(name):
     check_steps_compile_once(build_any(name))
 
@@ -79,15 +80,14 @@ def test_segment_ids_compile_once_for_all_lengths():
 
 
 @pytest.mark.slow
-@kinds
+@core
 def test_segment_ids_of_every_layer_compile_once_for_all_lengths(name):
     check_segment_ids_compile_once(name)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["Multirate", "LFORouting"])
-def test_one_graph_of_inductor_for_all_lengths(name):
-    assert_compiles(build_any(name, torch.float32), signal(2, 33, torch.float32), dynamic=True)
+def test_one_graph_of_inductor_for_all_lengths():
+    assert_compiles(build_any("Multirate", torch.float32), signal(2, 33, torch.float32), dynamic=True)
 
 
 def check_segment_ids_export(layer):
@@ -106,7 +106,7 @@ def test_segment_ids_export_for_any_batch_and_time():
 
 
 @pytest.mark.slow
-@kinds
+@core
 def test_segment_ids_of_every_layer_export(name):
     check_segment_ids_export(build_any(name))
 
@@ -119,14 +119,13 @@ def test_every_way_of_a_filter_exports():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
-def test_a_gpt_with_inserted_layers_compiles_once_for_all_lengths(backend):
+def test_a_gpt_with_inserted_layers_compiles_once_for_all_lengths():
     """The recipe's own, with all four kinds; the first length is a graph of its own, all others are one."""
     torch._dynamo.reset()
     torch.manual_seed(0)
     arm = Arm(multirate={}, lfo_routing={}, bottleneck={}, fir={"kernel_size": 6, "init": "delays"})
     model = build(GPTConfig(n_layer=1, n_head=2, d_model=16, context=32), arm).eval()
-    graphs = CompileCounterWithBackend(backend)
+    graphs = CompileCounterWithBackend("inductor")
     compiled = torch.compile(model, fullgraph=True, backend=graphs)
     for time in (16, 12, 9, 32, 2):
         ids = torch.randint(0, 256, (2, time))

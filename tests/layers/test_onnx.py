@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from tests.layers.dynamic_cases import KINDS, build_any
+from tests.layers.dynamic_cases import CORE, KINDS, build_any
 from tests.layers.table import signal
 from tests.tolerances import assert_close
 
@@ -89,7 +89,7 @@ def test_every_layer_in_onnx(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in KINDS if not build_any(name).lookahead])
+@pytest.mark.parametrize("name", CORE)
 def test_steps_of_every_layer_in_onnx(name):
     layer = build_any(name, torch.float32)
     gated = any(type(part).__name__ == "LFORouting" for part in layer.modules())

@@ -6,13 +6,11 @@ from safetensors.torch import load_model, save_model
 from torch.utils.checkpoint import checkpoint
 
 from dsptorch import FIR
-from tests.layers.table import LAYERS, WIDTH, build, signal
+from tests.layers.table import ONE_OF_EACH_KIND, WIDTH, build, signal
 from tests.tolerances import assert_close, assert_same
 
-each = pytest.mark.parametrize("name", LAYERS)
 
-
-@each
+@pytest.mark.parametrize("name", ONE_OF_EACH_KIND)
 def test_safetensors_round_trip(name, tmp_path):
     layer, other = build(name), build(name, scatter=False)
     save_model(layer, tmp_path / "layer.safetensors")
@@ -35,9 +33,8 @@ def check_checkpoint(layer, reentrant, half):
         assert_close(mine, its)
 
 
-@each
-@pytest.mark.parametrize("reentrant", [False, True])
-@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("name", ONE_OF_EACH_KIND)
+@pytest.mark.parametrize(("reentrant", "half"), [(False, True), (True, False)])
 def test_a_checkpoint_gives_the_same_numbers(name, reentrant, half):
     check_checkpoint(build(name, torch.float32), reentrant, half)
 

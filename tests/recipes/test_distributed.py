@@ -59,7 +59,7 @@ def two(
     strategy: str, out: str, *more: str, program: tuple[str, ...] = (str(SCRIPT),), torchrun: bool = True
 ) -> subprocess.CompletedProcess[str]:
     """Run two processes, and return when they have ended."""
-    launcher = ["-m", "torch.distributed.run", "--nproc_per_node=2"] if torchrun else []
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"] if torchrun else []
     options = ["--config=tiny.yaml", f"--strategy={strategy}", f"--out={out}", *CASES[strategy], *more]
     command = [sys.executable, *launcher, *program, "train", *options]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)

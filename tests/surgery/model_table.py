@@ -6,10 +6,9 @@ python -m tests.surgery.model_table > docs/models_table.md
 import copy
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +16,9 @@ from torch import Tensor, nn
 from dsptorch import FIR, Chain, LFORouting, Multirate, fold, insert, remove, streaming
 from dsptorch.testing import assert_causal
 from dsptorch.testing.run import output_of
+from tests import zoo
+from tests.surgery.model_places import PLACES, TIME, WIDTH, Place
 
-WIDTH, TIME, VOCABULARY = 16, 12, 40
 HEAD = """\
 # Models and what holds for layers in them
 
@@ -30,235 +30,6 @@ chunks and token by token, on the model's own cache, it gives the numbers of the
 the numbers of the row alone. **fold**: `fold` gives the same numbers. **export**: `torch.export`. **causal**:
 `assert_causal`. **remove**: restores the model in every bit.
 """
-
-
-class Place(NamedTuple):
-    """A model and the place of the layer in it.
-
-    Attributes:
-        build: Builds the model.
-        where: Where the layer goes.
-        inputs: Makes an input of a number of rows and samples, from a seed.
-        options: Of `insert`.
-        causal: Whether the model is, so that it can stream.
-        padded: Calls it with a mask (batch, time) of real samples; None: the model takes none.
-        cache: Whether it streams by a cache of its own.
-        no_stream: Why not, if it is causal.
-        alone: Why a padded row of the plain model differs from the row alone, if it does.
-        no_export: Why the plain model does not export, if so.
-    """
-
-    build: Callable[[], nn.Module]
-    where: str
-    inputs: Callable[[int, int, int], Tensor]
-    options: Mapping[str, Any] = MappingProxyType({})
-    causal: bool = False
-    padded: Callable[[nn.Module, Tensor, Tensor], Any] | None = None
-    cache: bool = False
-    no_stream: str = ""
-    alone: str = ""
-    no_export: str = ""
-
-
-def ids(rows: int, time: int, seed: int) -> Tensor:
-    return torch.randint(2, VOCABULARY, (rows, time), generator=torch.Generator().manual_seed(seed))
-
-
-def signal(rows: int, time: int, seed: int) -> Tensor:
-    return torch.randn(rows, time, WIDTH, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-
-
-def hidden(config: str, model: str, **kwargs: Any) -> nn.Module:
-    import transformers
-
-    built: nn.Module = getattr(transformers, model)(getattr(transformers, config)(**kwargs))
-    return built
-
-
-LLAMA = {
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "hidden_size": WIDTH,
-    "intermediate_size": 32,
-    "vocab_size": VOCABULARY,
-}
-BERT = {**LLAMA, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-
-
-def by_attention_mask(model: nn.Module, x: Tensor, real: Tensor) -> Any:
-    return model(x, attention_mask=real.long(), position_ids=(real.long().cumsum(1) - 1).clamp(min=0))
-
-
-def by_padding_mask(model: nn.Module, x: Tensor, real: Tensor) -> Any:
-    return model(x, src_key_padding_mask=~real)
-
-
-class Wrapped(nn.Module):
-    """A signal in, the first output out, in other layouts where the inner model has them."""
-
-    def __init__(self, model: nn.Module, before: Callable[..., Any] = lambda x: (x,)) -> None:
-        super().__init__()
-        self.inner, self.before = model, before
-
-    def forward(self, x: Tensor) -> Any:
-        return self.inner(*self.before(x))
-
-
-class Transposed(nn.Module):
-    """(batch, time, channels) around what takes (time, batch, channels), or (batch, channels, time)."""
-
-    def __init__(self, inner: nn.Module, first: int, second: int) -> None:
-        super().__init__()
-        self.inner, self.dims = inner, (first, second)
-
-    def forward(self, x: Tensor, src_key_padding_mask: Tensor | None = None) -> Tensor:
-        mask = {} if src_key_padding_mask is None else {"src_key_padding_mask": src_key_padding_mask}
-        y: Tensor = self.inner(x.transpose(*self.dims), **mask)
-        return y.transpose(*self.dims)
-
-
-def conv_net() -> nn.Module:
-    """Causal, on (batch, channels, time)."""
-
-    class Causal(nn.Conv1d):
-        def forward(self, x: Tensor) -> Tensor:
-            return super().forward(nn.functional.pad(x, (2, 0)))
-
-    return Transposed(nn.Sequential(Causal(WIDTH, WIDTH, 3), nn.GELU(), Causal(WIDTH, WIDTH, 3)), 1, 2)
-
-
-class Images(nn.Module):
-    """A net on images, (batch, time, WIDTH) seen as one row of pixels a channel: (batch, WIDTH, 2, time)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.net = nn.Sequential(nn.Conv2d(WIDTH, WIDTH, 3, padding=1), nn.GELU(), nn.Conv2d(WIDTH, WIDTH, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        image = torch.stack([x, 2 * x], 2).permute(0, 3, 2, 1)  # (batch, WIDTH, 2, time)
-        y: Tensor = self.net(image).mean(2).transpose(1, 2)
-        return y
-
-
-def conformer() -> nn.Module:
-    from torchaudio.models import Conformer
-
-    return Conformer(WIDTH, 2, 32, 2, 3)
-
-
-def encoder_layer(batch_first: bool) -> nn.TransformerEncoder:
-    layer = nn.TransformerEncoderLayer(WIDTH, 2, 32, 0.0, batch_first=batch_first)
-    return nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
-
-
-def recipe_gpt() -> nn.Module:
-    from gpt.model import GPT, GPTConfig
-
-    return GPT(GPTConfig(vocab_size=VOCABULARY, n_layer=2, n_head=2, d_model=WIDTH, context=64))
-
-
-PLACES: dict[str, Place] = {
-    "transformers GPT-2": Place(
-        lambda: hidden(
-            "GPT2Config",
-            "GPT2LMHeadModel",
-            n_layer=2,
-            n_head=2,
-            n_embd=WIDTH,
-            vocab_size=VOCABULARY,
-            resid_pdrop=0.0,
-            embd_pdrop=0.0,
-            attn_pdrop=0.0,
-        ),
-        "transformer.h.*",
-        ids,
-        causal=True,
-        padded=by_attention_mask,
-        cache=True,
-    ),
-    "transformers Llama": Place(
-        lambda: hidden("LlamaConfig", "LlamaForCausalLM", **LLAMA),
-        "model.layers.*",
-        ids,
-        causal=True,
-        padded=by_attention_mask,
-        cache=True,
-    ),
-    "transformers Qwen2": Place(
-        lambda: hidden("Qwen2Config", "Qwen2ForCausalLM", **LLAMA),
-        "model.layers.*.mlp",
-        ids,
-        causal=True,
-        padded=by_attention_mask,
-        cache=True,
-    ),
-    "transformers BERT": Place(
-        lambda: hidden("BertConfig", "BertModel", **BERT),
-        "encoder.layer.*",
-        ids,
-        padded=by_attention_mask,
-    ),
-    "transformers Whisper encoder": Place(
-        lambda: Wrapped(
-            hidden(
-                "WhisperConfig",
-                "WhisperModel",
-                d_model=WIDTH,
-                encoder_layers=2,
-                decoder_layers=1,
-                encoder_attention_heads=2,
-                decoder_attention_heads=2,
-                encoder_ffn_dim=32,
-                decoder_ffn_dim=32,
-                num_mel_bins=WIDTH,
-                max_source_positions=TIME,
-                vocab_size=VOCABULARY,
-                pad_token_id=0,
-                bos_token_id=1,
-                eos_token_id=1,
-                decoder_start_token_id=1,
-            ).encoder,
-            lambda x: (x.transpose(1, 2).repeat_interleave(2, 2),),  # its convolutions halve the rate
-        ),
-        "inner.layers.*",
-        signal,
-    ),
-    "nn.TransformerEncoder": Place(lambda: encoder_layer(True), "layers.*", signal, padded=by_padding_mask),
-    "nn.TransformerEncoder, time first": Place(
-        lambda: Transposed(encoder_layer(False), 0, 1),
-        "inner.layers.*",
-        signal,
-        {"layout": "tbd"},
-        padded=by_padding_mask,
-    ),
-    "nn.TransformerDecoderLayer": Place(
-        lambda: Wrapped(nn.TransformerDecoderLayer(WIDTH, 2, 32, 0.0, batch_first=True), lambda x: (x, x)),
-        "inner",
-        signal,
-    ),
-    "torchaudio Conformer": Place(
-        lambda: Wrapped(conformer(), lambda x: (x, torch.full((x.shape[0],), x.shape[1]))),
-        "inner.conformer_layers.*",
-        signal,
-        {"layout": "tbd"},
-        padded=lambda model, x, real: model.inner(x, real.sum(1)),
-        alone="its own convolutions see padding",
-        no_export="its mask of lengths depends on data",
-    ),
-    "1-D convolutions": Place(
-        conv_net, "inner.2", signal, {"layout": "bct"}, causal=True, no_stream="convolutions forget"
-    ),
-    "2-D convolutions": Place(Images, "net.2", signal, {"layout": "bct"}),
-    "nn.GRU": Place(
-        lambda: Wrapped(nn.GRU(WIDTH, WIDTH, batch_first=True)),
-        "inner",
-        signal,
-        causal=True,
-        no_stream="nn.GRU forgets",
-    ),
-    "the recipe's GPT": Place(recipe_gpt, "blocks.*", ids, causal=True, cache=True),
-}
 
 
 def built(place: Place, **options: Any) -> nn.Module:
@@ -393,7 +164,7 @@ def check_causal(place: Place) -> str:
         return "looks ahead"
     model = built(place)
     x = place.inputs(1, TIME, 0)
-    assert_causal(model, x, vocab_size=None if x.is_floating_point() else VOCABULARY)
+    assert_causal(model, x, vocab_size=None if x.is_floating_point() else zoo.VOCABULARY)
     return "ok"
 
 

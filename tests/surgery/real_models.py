@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-WIDTH, TIME, ROWS, VOCABULARY = 8, 10, 3, 30
+from tests import zoo
+
+WIDTH, TIME, ROWS = 8, 10, 3
 
 
 class Case(NamedTuple):
@@ -36,22 +38,11 @@ def draw(*shape: int) -> Tensor:
 
 
 def ids() -> Tensor:
-    return torch.randint(0, VOCABULARY, (ROWS, TIME), generator=torch.Generator().manual_seed(1))
-
-
-def from_transformers(config: str, model: str, **options: Any) -> nn.Module:
-    transformers = pytest.importorskip("transformers")
-    torch.manual_seed(0)
-    return getattr(transformers, model)(getattr(transformers, config)(vocab_size=VOCABULARY, **options))
-
-
-NO_DROPOUT = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
-WIDTHS = {"hidden_size": WIDTH, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    return torch.randint(0, zoo.VOCABULARY, (ROWS, TIME), generator=torch.Generator().manual_seed(1))
 
 
 def gpt2() -> Case:
-    options = {"n_layer": 2, "n_head": 2, "n_embd": WIDTH, **NO_DROPOUT}
-    return Case(from_transformers("GPT2Config", "GPT2LMHeadModel", **options), "transformer.h.*", ids())
+    return Case(zoo.gpt2(WIDTH), "transformer.h.*", ids())
 
 
 def gpt2_body() -> Case:
@@ -60,74 +51,43 @@ def gpt2_body() -> Case:
 
 
 def llama() -> Case:
-    model = from_transformers("LlamaConfig", "LlamaForCausalLM", num_key_value_heads=1, **WIDTHS)
-    return Case(
-        model, "model.layers.*.self_attn", {"input_ids": ids()}
-    )  # called by keywords, returns a tuple
+    """Called by keywords; its attention returns a tuple."""
+    return Case(zoo.llama(WIDTH), "model.layers.*.self_attn", {"input_ids": ids()})
 
 
 def qwen2() -> Case:
-    model = from_transformers("Qwen2Config", "Qwen2ForCausalLM", num_key_value_heads=1, **WIDTHS)
-    return Case(model, "model.layers.*", (ids(),), position="after")
+    return Case(zoo.llama(WIDTH, "Qwen2"), "model.layers.*", (ids(),), position="after")
 
 
 def bert() -> Case:
-    dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    model = from_transformers("BertConfig", "BertModel", **WIDTHS, **dropout)
-    return Case(model, "encoder.layer.*", {"input_ids": ids()}, causal=False)
+    return Case(zoo.bert(WIDTH), "encoder.layer.*", {"input_ids": ids()}, causal=False)
 
 
-def whisper() -> nn.Module:
-    ends = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 1, "decoder_start_token_id": 1}
-    sizes = {
-        "d_model": WIDTH,
-        "encoder_layers": 2,
-        "decoder_layers": 1,
-        "encoder_ffn_dim": 16,
-        "num_mel_bins": 4,
-    }
-    heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2, "max_source_positions": TIME}
-    return from_transformers("WhisperConfig", "WhisperModel", **ends, **sizes, **heads).encoder
-
-
-def whisper_layers() -> Case:
-    return Case(whisper(), "layers.*", {"input_features": draw(ROWS, 4, 2 * TIME)}, causal=False)
-
-
-def whisper_convolutions() -> Case:
-    return Case(whisper(), "conv2", {"input_features": draw(ROWS, 4, 2 * TIME)}, "bct", causal=False)
+def whisper(where: str, layout: str | None = None) -> Case:
+    probe = {"input_features": draw(ROWS, 4, 2 * TIME)}
+    return Case(zoo.whisper_encoder(WIDTH, 4, TIME), where, probe, layout, causal=False)
 
 
 def encoder(batch_first: bool) -> Case:
-    torch.manual_seed(0)
-    block = nn.TransformerEncoderLayer(WIDTH, 2, 16, 0.0, batch_first=batch_first)
-    model = nn.TransformerEncoder(block, 2, enable_nested_tensor=False)
+    model = zoo.transformer_encoder(WIDTH, batch_first)
     if batch_first:
         return Case(model, "layers.*", draw(ROWS, TIME, WIDTH), causal=False)
     return Case(model, "layers.*.norm1", draw(TIME, ROWS, WIDTH), "tbd", "after", causal=False, batch_dim=1)
 
 
 def decoder(batch_first: bool) -> Case:
-    torch.manual_seed(0)
-    block = nn.TransformerDecoderLayer(WIDTH, 2, 16, 0.0, batch_first=batch_first)
-    model = nn.TransformerDecoder(block, 2)
-    shapes = (
-        [(ROWS, TIME, WIDTH), (ROWS, 5, WIDTH)] if batch_first else [(TIME, ROWS, WIDTH), (5, ROWS, WIDTH)]
-    )
+    model = nn.TransformerDecoder(zoo.transformer_decoder_layer(WIDTH, batch_first), 2)
+    shapes = [(ROWS, TIME, WIDTH), (ROWS, 5, WIDTH)]
+    if not batch_first:
+        shapes = [(time, rows, width) for rows, time, width in shapes]
     layout, batch_dim = (None, 0) if batch_first else ("tbd", 1)
     probe = dict(zip(("tgt", "memory"), (draw(*shape) for shape in shapes), strict=True))
     return Case(model, "layers.*", probe, layout, batch_dim=batch_dim)
 
 
 def conformer() -> Case:
-    try:
-        from torchaudio.models import Conformer
-    except (ImportError, OSError) as error:  # not there, or linked against a CUDA that is not
-        pytest.skip(f"torchaudio: {error}; run tests/install_torchaudio.sh")
-    torch.manual_seed(0)
-    model = Conformer(WIDTH, 2, 16, 2, 3)
     probe = (draw(ROWS, TIME, WIDTH), torch.full((ROWS,), TIME))
-    return Case(model, "conformer_layers.*", probe, "tbd", causal=False)
+    return Case(zoo.conformer(WIDTH), "conformer_layers.*", probe, "tbd", causal=False)
 
 
 def convolutions() -> Case:
@@ -168,8 +128,8 @@ CASES = {
     "Llama": llama,
     "Qwen2": qwen2,
     "BERT": bert,
-    "Whisper": whisper_layers,
-    "Whisper, its convolutions": whisper_convolutions,
+    "Whisper": lambda: whisper("layers.*"),
+    "Whisper, its convolutions": lambda: whisper("conv2", "bct"),
     "nn.TransformerEncoder": lambda: encoder(True),
     "nn.TransformerEncoder, time first": lambda: encoder(False),
     "nn.TransformerDecoder": lambda: decoder(True),
@@ -182,3 +142,10 @@ CASES = {
     "nn.LSTM": lambda: recurrent(nn.LSTM, True),
     "nn.LSTM, time first": lambda: recurrent(nn.LSTM, False),
 }
+
+QUICK = ["GPT-2", "Llama", "BERT", "nn.TransformerEncoder, time first", "convolutions", "nn.GRU"]
+"""One of each layout and kind of output; the others are slow tests."""
+
+each = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in CASES]
+)

@@ -9,9 +9,7 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 from dsptorch import FIR, Blend, Chain, Multirate, insert, remove
-from tests.surgery.real_models import CASES, WIDTH, Case
-
-each = pytest.mark.parametrize("name", CASES)
+from tests.surgery.real_models import CASES, WIDTH, Case, each
 
 
 def put_in(case: Case, **changes):

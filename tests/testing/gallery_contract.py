@@ -1,35 +1,25 @@
 """The gallery of broken promises: each breaks one thing, and names the check that must catch it and what it says."""
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
-from dsptorch import FIR, ChannelBottleneck, LFORouting, Pointwise
+from dsptorch import ChannelBottleneck, LFORouting, Pointwise
 from dsptorch.testing import (
-    assert_bounded,
     assert_compiles,
     assert_dtypes,
-    assert_energy_preserving,
     assert_exports,
     assert_gradients,
-    assert_identity,
     assert_length_invariant,
-    assert_linear,
     assert_no_host_sync,
     assert_no_mutation,
     assert_packs,
-    assert_perfect_reconstruction,
     assert_receptive_field,
     assert_serializes,
     assert_shift_covariant,
     assert_streaming_equals_batch,
-    assert_unit_dc,
 )
 from tests.testing.broken_layers import (
-    TIME,
     WIDTH,
     BufferNotPersistent,
     CountsOn,
@@ -61,39 +51,13 @@ from tests.testing.broken_layers import (
     WritesItsLengthDown,
     _OnceDifferentiable,
     _WrongBackward,
-    haar,
     lowpass,
     multirate,
     one_pole,
     sampled,
-    unhaar,
 )
-
-
-class Bug(NamedTuple):
-    """A planted bug.
-
-    Attributes:
-        check: Must raise AssertionError for the broken one, and pass the honest one.
-        broken: Builds it.
-        honest: Builds what it would be without the bug.
-        says: A part of the message.
-    """
-
-    check: Callable[[Callable], None]
-    broken: Callable[[], Callable]
-    honest: Callable[[], Callable]
-    says: str
-
-
-def example(dtype: torch.dtype = torch.float64) -> Tensor:
-    generator = torch.Generator().manual_seed(0)
-    return torch.randn(2, TIME, WIDTH, dtype=torch.float64, generator=generator).to(dtype)
-
-
-def on(check, *args, **kwargs):
-    return lambda model: check(model, example(), *args, **kwargs)
-
+from tests.testing.bug import Bug, example, on
+from tests.testing.gallery_numbers import NUMBERS
 
 BUGS: dict[str, Bug] = {
     "a state that forgets history for short chunks": Bug(
@@ -189,74 +153,7 @@ BUGS: dict[str, Bug] = {
     "a lookahead inside the receptive field": Bug(
         on(assert_receptive_field, 5), lambda: lowpass(causal=False), lowpass, "more than 0 samples later"
     ),
-    "a nonlinearity": Bug(on(assert_linear), torch.nn.GELU, multirate, r"a = 1 and b = 1"),
-    "a threshold that only the loud meets": Bug(
-        on(assert_linear), lambda: lambda x: x.clamp(-100, 100), multirate, "a = 1000"
-    ),
-    "a dead zone that only the quiet meets": Bug(
-        on(assert_linear), lambda: lambda x: x.where(x.abs() > 1e-4, 0), multirate, "a = 0.001|a = 1"
-    ),
-    "a bias": Bug(on(assert_linear), lambda: lambda x: x + 1e-3, multirate, "the output of silence is 0.001"),
-    "a pole on the unit circle": Bug(
-        on(assert_bounded), lambda: one_pole(1.0), lambda: one_pole(0.9), "over 24 it is 24"
-    ),
-    "a pole outside": Bug(
-        on(assert_bounded), lambda: one_pole(-1.1), lambda: one_pole(-0.9), "no end in sight"
-    ),
-    "a gain above the bound": Bug(
-        on(assert_bounded, 2.0), lambda: one_pole(0.6), lambda: one_pole(0.49), "not bounded by 2"
-    ),
-    "a limiter taken for a filter": Bug(
-        on(assert_bounded),
-        lambda: lambda x: one_pole(0.5)(x).clamp(-1, 1),
-        lambda: one_pole(0.5),
-        "not linear",
-    ),
-    "a gain at DC that is not 1": Bug(
-        on(assert_unit_dc), lambda: FIR(WIDTH, 2, init=torch.full((2, WIDTH), 0.51)), lowpass, r"it is 1.02"
-    ),
-    "a gain at DC that is not 1 at one phase": Bug(
-        on(assert_unit_dc),
-        lambda: lambda x: x * (1 + 1e-3 * (torch.arange(TIME) % 8 == 7)).unsqueeze(-1),
-        lambda: sampled(4),
-        "time (15|23)",
-    ),
-    "an identity that is late": Bug(
-        on(assert_identity),
-        lambda: lambda x: F.pad(x, (0, 0, 2, 0))[:, :TIME],
-        nn.Identity,
-        "late by 2, times 1$",
-    ),
-    "an identity to rounding alone": Bug(
-        on(assert_identity, exact=True),
-        lambda: lambda x: x * 3 / 3 + 1e-17 + x * 1e-15,
-        nn.Identity,
-        "as rounding is",
-    ),
-    "a synthesis with a wrong sign": Bug(
-        on(assert_perfect_reconstruction),
-        lambda: (haar, lambda bands: unhaar(bands, -1.0)),
-        lambda: (haar, unhaar),
-        "no perfect reconstruction.* dB above",
-    ),
-    "a reconstruction that is later than it says": Bug(
-        on(assert_perfect_reconstruction, delay=1),
-        lambda: lambda x: 0.5 * F.pad(x, (0, 0, 3, 0)),
-        lambda: lambda x: F.pad(x, (0, 0, 1, 0)),
-        "late by 3, times 0.5",
-    ),
-    "a bank that loses energy": Bug(
-        on(assert_energy_preserving),
-        lambda: lambda x: [b / 2**0.5 for b in haar(x)],
-        lambda: haar,
-        "0.5 times as much",
-    ),
-    "a low-pass taken for an all-pass": Bug(
-        on(assert_energy_preserving),
-        lowpass,
-        lambda: lambda x: F.pad(x, (0, 0, 5, 0)),
-        "energy is not kept: row",
-    ),
+    **NUMBERS,
     "a wrong backward": Bug(
         on(assert_gradients),
         lambda: _WrongBackward.apply,

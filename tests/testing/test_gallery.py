@@ -30,13 +30,14 @@ def verdict(leak: Leak, batch: int = 2, **options: bool) -> str:
 
 
 @each
-@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("batch", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_is_caught_by_the_check_that_should(name, batch):
     message = verdict(LEAKS[name], batch)
     assert re.search(MESSAGES[LEAKS[name].caught_by], message)
     assert re.search(LEAKS[name].says, message)
 
 
+@pytest.mark.slow
 @each
 def test_is_caught_when_thorough(name):
     assert verdict(LEAKS[name], thorough=True)

@@ -9,7 +9,7 @@ from gpt.arms import Arm, build
 from gpt.model import GPTConfig
 
 from dsptorch.testing import assert_causal, max_lookahead
-from tests.layers.table import CAUSAL, CENTRED
+from tests.layers.table import ONE_OF_EACH_KIND
 from tests.layers.table import build as build_layer
 from tests.layers.table import signal as layer_signal
 from tests.testing.honest import SIGNAL_MODELS, TOKEN_MODELS, VOCAB, ids, signal
@@ -23,15 +23,30 @@ def _quiet():
     logging.getLogger("transformers").setLevel(logging.ERROR)
 
 
+LOOPS = {"Mamba-like", "RWKV-like"}  # over time, in Python
+HALF = pytest.param(torch.bfloat16, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("name", [name for name in SIGNAL_MODELS if name not in LOOPS])
+def test_models_on_signals(name, dtype):
+    assert_causal(SIGNAL_MODELS[name]().to(dtype), signal().to(dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, HALF], ids=str)
+@pytest.mark.parametrize("name", sorted(LOOPS))
+def test_models_that_loop(name, dtype):
+    assert_causal(SIGNAL_MODELS[name]().to(dtype), signal().to(dtype))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("name", SIGNAL_MODELS)
-def test_models_on_signals(name, dtype):
-    model = SIGNAL_MODELS[name]().to(dtype)
-    assert_causal(model, signal().to(dtype))
-    assert_causal(model, signal().to(dtype), thorough=True)
+def test_models_on_signals_thoroughly(name, dtype):
+    assert_causal(SIGNAL_MODELS[name]().to(dtype), signal().to(dtype), thorough=True)
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, HALF], ids=str)
 @pytest.mark.parametrize("name", TOKEN_MODELS)
 def test_models_on_token_ids(name, dtype):
     model = TOKEN_MODELS[name]().to(dtype)
@@ -39,20 +54,11 @@ def test_models_on_token_ids(name, dtype):
     assert max_lookahead(model, ids(1), vocab_size=VOCAB) == 0
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-@pytest.mark.parametrize("name", CAUSAL)
-def test_our_layers(name, dtype):
-    for scatter in (False, True):
-        assert_causal(build_layer(name, dtype, scatter), layer_signal(2, 33, dtype))
-
-
-@pytest.mark.parametrize("name", CENTRED)
-def test_our_layers_that_look_ahead_say_how_far(name):
-    layer = build_layer(name)
-    seen = max_lookahead(layer, layer_signal(1, 2 * (layer.period or 1) + 2 * layer.receptive_field))
-    assert 0 < seen <= layer.lookahead
-    if not any(part in name for part in ("Chain", "Parallel", "even")):
-        assert seen == layer.lookahead
+@pytest.mark.parametrize("name", ONE_OF_EACH_KIND)
+def test_our_layers_as_they_are_built(name):
+    """Fresh and in float32; scattered and in float64 it is a promise of the contract."""
+    layer = build_layer(name, torch.float32, scatter=False)
+    assert_causal(layer, layer_signal(2, 33, torch.float32))
 
 
 @pytest.mark.parametrize("positions", ["rope", "learned"])
@@ -64,6 +70,7 @@ def test_the_recipe_with_our_blocks(positions):
     assert_causal(build(shape, Arm(multirate={}, lfo_routing={}, bottleneck={})), ids(), vocab_size=VOCAB)
 
 
+@pytest.mark.slow
 def test_gpt2_takes_less_than_two_seconds():
     """Every cut, and all modes; in seconds of processors, so that a busy machine does not matter."""
     transformers = pytest.importorskip("transformers", reason="pip install 'dsptorch[dev]' brings it")

@@ -1,0 +1,62 @@
+"""What the tests of `bind` bind: a module that we do not own, and its equation."""
+
+import pickle
+
+import torch
+from torch import nn
+
+from dsptorch import BoundedHyperparam
+from tests.surgery.models import WIDTH
+
+CHILD = "temperature_hyperparam"
+
+
+class Scores(nn.Module):
+    """What we do not own."""
+
+    def __init__(self):
+        super().__init__()
+        self.mix = nn.Linear(WIDTH, WIDTH)
+        self.temperature = 1.0
+        self.power = 2
+        self.limit = 50.0
+
+    def forward(self, x):
+        return torch.softmax(self.scores(x), -1)
+
+    def scores(self, x):
+        return self.mix(x).abs() ** self.power / self.temperature
+
+
+def scores():
+    torch.manual_seed(0)
+    return Scores()
+
+
+def hyperparam(value=2.0, **kwargs):
+    return BoundedHyperparam(value, 0.1, 10, log=True, **kwargs)
+
+
+def signal():
+    return torch.randn(2, 5, WIDTH, generator=torch.Generator().manual_seed(1))
+
+
+def expected(m, x, temperature):
+    """The equation, written out."""
+    return torch.softmax(m.mix(x).abs() ** m.power / temperature, -1)
+
+
+def small(forward, **attributes):
+    """A module with these attributes and this forward."""
+    module = type("Small", (nn.Module,), {"forward": forward})()
+    for name, value in attributes.items():
+        setattr(module, name, value)
+    return module
+
+
+def through_pickle(m):
+    return pickle.loads(pickle.dumps(m))  # noqa: S301
+
+
+CURE = r"(?s)ordinary float \(unbind\).*sink.*'es'.*MetaController: controller\.sink\('{name}', hyperparam, lambda"
+"""What an error of a number that cannot be bound advises."""

@@ -1,0 +1,163 @@
+"""Models that nobody here wrote and the place of a layer in each: the rows of docs/models_table.md."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from tests import zoo
+
+WIDTH, TIME = 16, 12
+
+
+class Place(NamedTuple):
+    """A model and the place of the layer in it.
+
+    Attributes:
+        build: Builds the model.
+        where: Where the layer goes.
+        inputs: Makes an input of a number of rows and samples, from a seed.
+        options: Of `insert`.
+        causal: Whether the model is, so that it can stream.
+        padded: Calls it with a mask (batch, time) of real samples; None: the model takes none.
+        cache: Whether it streams by a cache of its own.
+        no_stream: Why not, if it is causal.
+        alone: Why a padded row of the plain model differs from the row alone, if it does.
+        no_export: Why the plain model does not export, if so.
+    """
+
+    build: Callable[[], nn.Module]
+    where: str
+    inputs: Callable[[int, int, int], Tensor]
+    options: Mapping[str, Any] = MappingProxyType({})
+    causal: bool = False
+    padded: Callable[[nn.Module, Tensor, Tensor], Any] | None = None
+    cache: bool = False
+    no_stream: str = ""
+    alone: str = ""
+    no_export: str = ""
+
+
+def ids(rows: int, time: int, seed: int) -> Tensor:
+    return torch.randint(2, zoo.VOCABULARY, (rows, time), generator=torch.Generator().manual_seed(seed))
+
+
+def signal(rows: int, time: int, seed: int) -> Tensor:
+    return torch.randn(rows, time, WIDTH, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def by_attention_mask(model: nn.Module, x: Tensor, real: Tensor) -> Any:
+    return model(x, attention_mask=real.long(), position_ids=(real.long().cumsum(1) - 1).clamp(min=0))
+
+
+def by_padding_mask(model: nn.Module, x: Tensor, real: Tensor) -> Any:
+    return model(x, src_key_padding_mask=~real)
+
+
+class Wrapped(nn.Module):
+    """A signal in, the first output out, in other layouts where the inner model has them."""
+
+    def __init__(self, model: nn.Module, before: Callable[..., Any] = lambda x: (x,)) -> None:
+        super().__init__()
+        self.inner, self.before = model, before
+
+    def forward(self, x: Tensor) -> Any:
+        return self.inner(*self.before(x))
+
+
+class Transposed(nn.Module):
+    """(batch, time, channels) around what takes (time, batch, channels), or (batch, channels, time)."""
+
+    def __init__(self, inner: nn.Module, first: int, second: int) -> None:
+        super().__init__()
+        self.inner, self.dims = inner, (first, second)
+
+    def forward(self, x: Tensor, src_key_padding_mask: Tensor | None = None) -> Tensor:
+        mask = {} if src_key_padding_mask is None else {"src_key_padding_mask": src_key_padding_mask}
+        y: Tensor = self.inner(x.transpose(*self.dims), **mask)
+        return y.transpose(*self.dims)
+
+
+def conv_net() -> nn.Module:
+    """Causal, on (batch, channels, time)."""
+
+    class Causal(nn.Conv1d):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(nn.functional.pad(x, (2, 0)))
+
+    return Transposed(nn.Sequential(Causal(WIDTH, WIDTH, 3), nn.GELU(), Causal(WIDTH, WIDTH, 3)), 1, 2)
+
+
+class Images(nn.Module):
+    """A net on images, (batch, time, WIDTH) seen as one row of pixels a channel: (batch, WIDTH, 2, time)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Conv2d(WIDTH, WIDTH, 3, padding=1), nn.GELU(), nn.Conv2d(WIDTH, WIDTH, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        image = torch.stack([x, 2 * x], 2).permute(0, 3, 2, 1)  # (batch, WIDTH, 2, time)
+        y: Tensor = self.net(image).mean(2).transpose(1, 2)
+        return y
+
+
+def recipe_gpt() -> nn.Module:
+    from gpt.model import GPT, GPTConfig
+
+    return GPT(GPTConfig(vocab_size=zoo.VOCABULARY, n_layer=2, n_head=2, d_model=WIDTH, context=64))
+
+
+LANGUAGE: Any = {"causal": True, "padded": by_attention_mask, "cache": True}
+
+PLACES: dict[str, Place] = {
+    "transformers GPT-2": Place(lambda: zoo.gpt2(WIDTH), "transformer.h.*", ids, **LANGUAGE),
+    "transformers Llama": Place(lambda: zoo.llama(WIDTH), "model.layers.*", ids, **LANGUAGE),
+    "transformers Qwen2": Place(lambda: zoo.llama(WIDTH, "Qwen2"), "model.layers.*.mlp", ids, **LANGUAGE),
+    "transformers BERT": Place(lambda: zoo.bert(WIDTH), "encoder.layer.*", ids, padded=by_attention_mask),
+    "transformers Whisper encoder": Place(
+        lambda: Wrapped(
+            zoo.whisper_encoder(WIDTH, WIDTH, TIME),
+            lambda x: (x.transpose(1, 2).repeat_interleave(2, 2),),  # its convolutions halve the rate
+        ),
+        "inner.layers.*",
+        signal,
+    ),
+    "nn.TransformerEncoder": Place(
+        lambda: zoo.transformer_encoder(WIDTH, True), "layers.*", signal, padded=by_padding_mask
+    ),
+    "nn.TransformerEncoder, time first": Place(
+        lambda: Transposed(zoo.transformer_encoder(WIDTH, False), 0, 1),
+        "inner.layers.*",
+        signal,
+        {"layout": "tbd"},
+        padded=by_padding_mask,
+    ),
+    "nn.TransformerDecoderLayer": Place(
+        lambda: Wrapped(zoo.transformer_decoder_layer(WIDTH, True), lambda x: (x, x)),
+        "inner",
+        signal,
+    ),
+    "torchaudio Conformer": Place(
+        lambda: Wrapped(zoo.conformer(WIDTH), lambda x: (x, torch.full((x.shape[0],), x.shape[1]))),
+        "inner.conformer_layers.*",
+        signal,
+        {"layout": "tbd"},
+        padded=lambda model, x, real: model.inner(x, real.sum(1)),
+        alone="its own convolutions see padding",
+        no_export="its mask of lengths depends on data",
+    ),
+    "1-D convolutions": Place(
+        conv_net, "inner.2", signal, {"layout": "bct"}, causal=True, no_stream="convolutions forget"
+    ),
+    "2-D convolutions": Place(Images, "net.2", signal, {"layout": "bct"}),
+    "nn.GRU": Place(
+        lambda: Wrapped(nn.GRU(WIDTH, WIDTH, batch_first=True)),
+        "inner",
+        signal,
+        causal=True,
+        no_stream="nn.GRU forgets",
+    ),
+    "the recipe's GPT": Place(recipe_gpt, "blocks.*", ids, causal=True, cache=True),
+}
