@@ -98,8 +98,9 @@ def _check_grid(timeline: Timeline, grid: int) -> None:
     if off.any():
         row, time = off.nonzero()[0].tolist()
         began = time - int(segments.position[row, time])
+        first = 0 if timeline.start is None else int(timeline.start[row])
         raise ValueError(
             f"each segment must begin at a multiple of {grid} samples in its row, at which this layer changes the "
-            f"rate, got one that begins at {timeline.phase + began} in row {row}; pad each segment with -1 to a "
+            f"rate, got one that begins at {first + began} in row {row}; pad each segment with -1 to a "
             f"multiple of {grid}"
         )

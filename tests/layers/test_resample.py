@@ -57,8 +57,9 @@ def check_one(layer, filters, seed, dropped=0):
     """The whole, and ragged chunks: scipy's numbers, and ceil(t * rate) samples at every prefix."""
     rng = random.Random(seed)
     x = torch.randn(1, rng.randint(0, 24), WIDTH, dtype=torch.float64)
-    whole = layer(x)
-    assert torch.allclose(whole, by_scipy(x, filters, layer.rate), rtol=0, atol=1e-10)
+    whole, expected = layer(x), by_scipy(x, filters, layer.rate)
+    assert whole.shape == expected.shape
+    assert torch.allclose(whole, expected, rtol=0, atol=1e-10)
     outputs, state, time = [], None, 0
     while time < x.shape[1] or state is None:
         chunk = x[:, time : time + rng.randint(0, 5)]
@@ -90,7 +91,8 @@ def test_a_thousand_resamplers_and_chains():
 
 @torch.no_grad()
 def test_what_the_thousand_catch():
-    layer, [(taps, up, down)] = chain(next(s for s in range(99) if len(chain(s)[1]) == 1 and chain(s)[1][0][2] == 3))
+    taps = torch.randn(4, WIDTH, dtype=torch.float64)
+    layer, up, down = Decimate(WIDTH, 3, init=taps, **DOUBLE), 1, 3
     with pytest.raises(AssertionError):
         check_one(layer, [(taps.roll(1, 0), up, down)], 7)  # other taps
     with pytest.raises(AssertionError):
@@ -171,7 +173,7 @@ def test_constants_pass_unchanged():
         *(Upsample(WIDTH, 4, init=init, **DOUBLE) for init in ("hold", "linear", "lowpass")),
     ):
         assert_close(layer(x)[:, 50:], torch.ones_like(layer(x)[:, 50:]))
-    assert_close(ResamplePoly(WIDTH, 3, 2, **DOUBLE)(x)[:, 50:500], torch.ones(1, 450, WIDTH).double(), atol=1e-3)
+    assert (ResamplePoly(WIDTH, 3, 2, **DOUBLE)(x)[:, 50:500] - 1).abs().max() < 1e-3  # its ripple
 
 
 # Rows and segments
@@ -191,7 +193,7 @@ def check_packs(layer, ids):
     for segment in range(int(ids.max()) + 1):
         (times,) = (ids[0] == segment).nonzero(as_tuple=True)
         alone = layer(x[:, times])
-        first = int(times[0] * layer.rate)
+        first = int(int(times[0]) * layer.rate)
         assert_close(y[:, first : first + alone.shape[1]], alone)
     if layer.rate == 1:
         assert torch.equal(y[ids < 0], x[ids < 0])
