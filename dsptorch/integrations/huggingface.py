@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from dsptorch.hyperparams import named_hyperparams
 from dsptorch.integrations.driver import Driver, Sinks
+from dsptorch.integrations.json_state import from_plain, to_plain
 from dsptorch.integrations.metrics import hyperparam_metrics
-from dsptorch.integrations.plain import from_plain, to_plain
 from dsptorch.meta import MetaController
 
 try:

@@ -7,11 +7,11 @@ from typing import Any
 from torch import nn
 
 from dsptorch.hyperparams import BoundedHyperparam, named_hyperparams
-from dsptorch.meta.direct import Direct
-from dsptorch.meta.evolution import EvolutionStrategy
-from dsptorch.meta.models import Wrapped
+from dsptorch.meta.estimators.base import Estimator
+from dsptorch.meta.estimators.direct import Direct
+from dsptorch.meta.estimators.evolution import EvolutionStrategy
 from dsptorch.meta.objectives import OBJECTIVES, Objective
-from dsptorch.meta.problem import Estimator
+from dsptorch.meta.wrapped import Wrapped
 
 __all__ = [
     "check_scaler",

@@ -21,15 +21,15 @@ from dsptorch.meta.arguments import (
     to_number,
     to_objective,
 )
+from dsptorch.meta.estimators.base import Estimator, Loss, Problem, Scope
 from dsptorch.meta.inner import Inner
 from dsptorch.meta.losses import check_complete, check_losses, checked_loss
-from dsptorch.meta.models import Wrapped
 from dsptorch.meta.objectives import Objective
 from dsptorch.meta.outer import Outer, Setter
-from dsptorch.meta.problem import Estimator, Loss, Problem, Scope
-from dsptorch.meta.progress import Progress, check_state
 from dsptorch.meta.schedule import Schedule
+from dsptorch.meta.state import Progress, check_state
 from dsptorch.meta.update import check_unchanged, meta_loss, update
+from dsptorch.meta.wrapped import Wrapped
 
 __all__ = ["YIFEE_2025", "MetaController"]
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from dsptorch.hyperparams import BoundedHyperparam, param_groups
-from dsptorch.meta.rules import State
+from dsptorch.meta.estimators.rules import State
 
 __all__ = ["Inner"]
 

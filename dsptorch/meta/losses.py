@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from dsptorch.hyperparams import BoundedHyperparam
-from dsptorch.meta.problem import Estimator, Loss
-from dsptorch.meta.rules import learned_hyperparams
+from dsptorch.meta.estimators.base import Estimator, Loss
+from dsptorch.meta.estimators.rules import learned_hyperparams
 
 __all__ = ["check_complete", "check_losses", "checked_loss"]
 

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from dsptorch.hyperparams import BoundedHyperparam
 from dsptorch.meta.checks import newly_saturated
+from dsptorch.meta.estimators.base import Estimate, Estimator, Problem, Scope
 from dsptorch.meta.objectives import Losses, Objective
 from dsptorch.meta.outer import Outer
-from dsptorch.meta.problem import Estimate, Estimator, Problem, Scope
-from dsptorch.meta.progress import Progress, average
+from dsptorch.meta.state import Progress, average
 from dsptorch.meta.untouched import untouched
 
 __all__ = ["check_unchanged", "meta_loss", "update"]

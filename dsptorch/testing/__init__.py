@@ -1,18 +1,13 @@
 """Public checks: prove a layer, ours or yours."""
 
 from dsptorch.testing.causality import assert_causal, max_lookahead
+from dsptorch.testing.compilation import assert_compiles, assert_exports
 from dsptorch.testing.dtypes import assert_dtypes
 from dsptorch.testing.gradients import assert_gradients
-from dsptorch.testing.graphs import assert_compiles, assert_exports
 from dsptorch.testing.host_sync import assert_no_host_sync
-from dsptorch.testing.invariance import (
-    assert_length_invariant,
-    assert_receptive_field,
-    assert_shift_covariant,
-)
-from dsptorch.testing.jacobian import influence_matrix, plot_influence
+from dsptorch.testing.influence import influence_matrix, plot_influence
 from dsptorch.testing.layer import check_layer, contract_tests
-from dsptorch.testing.linear import assert_bounded, assert_linear
+from dsptorch.testing.linearity import assert_bounded, assert_linear
 from dsptorch.testing.mutation import assert_no_mutation
 from dsptorch.testing.packing import assert_packs
 from dsptorch.testing.reconstruction import (
@@ -23,6 +18,11 @@ from dsptorch.testing.reconstruction import (
 )
 from dsptorch.testing.serialization import assert_serializes
 from dsptorch.testing.streaming import assert_streaming_equals_batch
+from dsptorch.testing.time_invariance import (
+    assert_length_invariant,
+    assert_receptive_field,
+    assert_shift_covariant,
+)
 from dsptorch.testing.tolerances import assert_close, assert_same
 
 __all__ = [

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dsptorch.testing.jitter import jittered
-from dsptorch.testing.locate import origin_of, phase_of
-from dsptorch.testing.reactions import Layout, Probe, Worst, distance, repeated
-from dsptorch.testing.run import Model, evaluating, random_state_kept, training_without_dropout
+from dsptorch.testing._engine.blame import origin_of, phase_of
+from dsptorch.testing._engine.jitter import jittered
+from dsptorch.testing._engine.perturb import Layout, Probe, Worst, distance, repeated
+from dsptorch.testing._engine.run import Model, evaluating, random_state_kept, training_without_dropout
 
 _FEW = 20  # consecutive cuts where not every one is made: all phases of periods up to this
 

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dsptorch.testing._engine.run import Model
 from dsptorch.testing.causality import assert_causal
-from dsptorch.testing.run import Model
 
 _DESCRIPTION = """\
 Test that a model does not see the future.

@@ -6,8 +6,8 @@ from typing import Any
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from dsptorch.testing.examples import examined
-from dsptorch.testing.run import tensors_of
+from dsptorch.testing._engine.examples import examined
+from dsptorch.testing._engine.run import tensors_of
 from dsptorch.testing.tolerances import first_unequal, place
 
 

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from dsptorch.testing.examples import check_example, examined, greatest, named_leaves, noise
-from dsptorch.testing.run import output_of
+from dsptorch.testing._engine.examples import check_example, examined, greatest, named_leaves, noise
+from dsptorch.testing._engine.run import output_of
 from dsptorch.testing.streaming import random_chunks
 from dsptorch.testing.tolerances import difference, place
 

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dsptorch.testing.examples import check_example, examined, greatest
-from dsptorch.testing.run import Model, output_of, tensors_of
+from dsptorch.testing._engine.examples import check_example, examined, greatest
+from dsptorch.testing._engine.run import Model, output_of, tensors_of
 from dsptorch.testing.tolerances import difference
 
 Bank = Any

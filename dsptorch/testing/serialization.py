@@ -8,8 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from dsptorch.testing.examples import check_example, examined, noise
-from dsptorch.testing.run import output_of
+from dsptorch.testing._engine.examples import check_example, examined, noise
+from dsptorch.testing._engine.run import output_of
 from dsptorch.testing.tolerances import first_unequal, place
 
 

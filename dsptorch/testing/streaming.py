@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from dsptorch.testing.examples import (
+from dsptorch.testing._engine.examples import (
     check_example,
     examined,
     greatest,
@@ -16,7 +16,7 @@ from dsptorch.testing.examples import (
     noise,
     projected_gradients,
 )
-from dsptorch.testing.run import output_of
+from dsptorch.testing._engine.run import output_of
 from dsptorch.testing.tolerances import difference, place
 
 

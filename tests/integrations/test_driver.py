@@ -12,8 +12,8 @@ from torch import nn
 from dsptorch import BoundedHyperparam
 from dsptorch.integrations.batches import Batches
 from dsptorch.integrations.driver import Driver
+from dsptorch.integrations.json_state import from_plain, to_plain
 from dsptorch.integrations.metrics import hyperparam_metrics
-from dsptorch.integrations.plain import from_plain, to_plain
 
 SHUFFLED = torch.utils.data.DataLoader(range(10), batch_size=3, shuffle=True)
 

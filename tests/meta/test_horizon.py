@@ -9,7 +9,7 @@ from torch import nn
 
 from dsptorch import BoundedHyperparam
 from dsptorch.meta import EvolutionStrategy, MetaController, SGDRule
-from dsptorch.meta.replay import Tape
+from dsptorch.meta.estimators.replay import Tape
 from tests.meta.models import check_near, hypergradients
 
 SIGMA = 0.3

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from dsptorch import FIR, Chain, LFORouting, Multirate, fold, insert, remove, streaming
 from dsptorch.testing import assert_causal
-from dsptorch.testing.run import output_of
+from dsptorch.testing._engine.run import output_of
 
 WIDTH, TIME, VOCABULARY = 16, 12, 40
 HEAD = """\

@@ -12,7 +12,7 @@ from torch import nn
 
 import dsptorch
 from dsptorch.testing import assert_causal, max_lookahead
-from dsptorch.testing.jitter import jittered
+from dsptorch.testing._engine.jitter import jittered
 from tests.layers.table import WIDTH
 from tests.testing.gallery import SamePadding
 from tests.testing.test_causality import SIGNAL, shifted

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from dsptorch.testing.run import (
+from dsptorch.testing._engine.run import (
     evaluating,
     modes_kept,
     output_of,

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from dsptorch.hyperparams import BoundedHyperparam
-from dsptorch.meta.rules import State, Tensors
+from dsptorch.meta.estimators.rules import State, Tensors
 from dsptorch.meta.untouched import modes_kept
 
 __all__ = ["Estimate", "Estimator", "Loss", "Problem", "Scope"]

@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dsptorch.testing.examples import check_example, examined, greatest, noise
-from dsptorch.testing.run import Model, output_of
+from dsptorch.testing._engine.examples import check_example, examined, greatest, noise
+from dsptorch.testing._engine.run import Model, output_of
 from dsptorch.testing.tolerances import Difference, difference
 
 _CUTS = 64  # lengths or cuts that are tried, at most

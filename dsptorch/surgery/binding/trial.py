@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from dsptorch.hyperparams import BoundedHyperparam
-from dsptorch.surgery.bound_value import RefusedError, cure
+from dsptorch.surgery.binding.tensor_number import RefusedError, cure
 from dsptorch.surgery.unchanged import attributes_kept
 
 

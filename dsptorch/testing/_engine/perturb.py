@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dsptorch.testing.run import Model, cuda_devices, output_of, seed_all
+from dsptorch.testing._engine.run import Model, cuda_devices, output_of, seed_all
 
 _ROWS = 64  # of a pass, at most
 _NUMBERS = 1 << 24  # of a pass's output, about, at most

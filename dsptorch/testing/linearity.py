@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from dsptorch.testing.examples import check_example, examined, greatest, noise
-from dsptorch.testing.run import Model, output_of
+from dsptorch.testing._engine.examples import check_example, examined, greatest, noise
+from dsptorch.testing._engine.run import Model, output_of
 from dsptorch.testing.tolerances import difference, place
 
 _ROWS = 256  # impulses in a pass

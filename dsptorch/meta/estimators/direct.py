@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import torch
 
-from dsptorch.meta.problem import Estimate, Problem
+from dsptorch.meta.estimators.base import Estimate, Problem
 
 __all__ = ["Direct"]
 

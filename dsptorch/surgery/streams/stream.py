@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 from dsptorch.layers import Layer
-from dsptorch.surgery.cached import CachedStates, cached_tokens, put_states, select_rows, states_in
-from dsptorch.surgery.live import Live
-from dsptorch.surgery.saved_states import load_states, save_states
+from dsptorch.surgery.hf_cache import CachedStates, cached_tokens, put_states, select_rows, states_in
+from dsptorch.surgery.streams.checkpoint import load_states, save_states
+from dsptorch.surgery.streams.live import Live
 
 
 class Stream:

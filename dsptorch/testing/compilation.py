@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from dsptorch.testing.examples import (
+from dsptorch.testing._engine.examples import (
     brief,
     check_example,
     examined,
@@ -17,7 +17,7 @@ from dsptorch.testing.examples import (
     noise,
     projected_gradients,
 )
-from dsptorch.testing.run import Model, output_of
+from dsptorch.testing._engine.run import Model, output_of
 from dsptorch.testing.tolerances import difference, place
 
 # What Dynamo and torch's own decompositions warn of themselves, where warnings are errors.

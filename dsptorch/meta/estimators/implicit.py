@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dsptorch.functional.validate import check_finite, check_int
-from dsptorch.meta.problem import Estimate, Problem
-from dsptorch.meta.rules import SGDRule, learned_hyperparams
-from dsptorch.meta.unroll import inner_gradients
+from dsptorch.meta.estimators.base import Estimate, Problem
+from dsptorch.meta.estimators.rules import SGDRule, learned_hyperparams
+from dsptorch.meta.estimators.unroll import inner_gradients
 
 __all__ = ["Implicit"]
 

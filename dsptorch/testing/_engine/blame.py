@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from dsptorch.testing.reactions import Probe, distance
-from dsptorch.testing.run import tensors_of
+from dsptorch.testing._engine.perturb import Probe, distance
+from dsptorch.testing._engine.run import tensors_of
 
 
 def phase_of(leaking: Tensor) -> str:

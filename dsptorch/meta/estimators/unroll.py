@@ -7,8 +7,8 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dsptorch.functional.validate import check_int
-from dsptorch.meta.problem import Estimate, Problem
-from dsptorch.meta.rules import Rule, Tensors
+from dsptorch.meta.estimators.base import Estimate, Problem
+from dsptorch.meta.estimators.rules import Rule, Tensors
 
 __all__ = ["Unroll", "inner_gradients"]
 

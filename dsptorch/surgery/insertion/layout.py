@@ -8,7 +8,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from dsptorch.layers import Layer
 from dsptorch.layers.context import current_call
-from dsptorch.surgery.nested import apply_to_nested
+from dsptorch.surgery.insertion.nested import apply_to_nested
 
 __all__ = ["LAYOUTS", "apply_in_layout"]
 

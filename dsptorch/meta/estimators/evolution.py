@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from dsptorch.functional.validate import check_finite, check_int
-from dsptorch.meta.problem import Estimate, Problem
-from dsptorch.meta.replay import Tape, taping
-from dsptorch.meta.rules import Rule, Tensors
-from dsptorch.meta.unroll import check_rule, inner_gradients
+from dsptorch.meta.estimators.base import Estimate, Problem
+from dsptorch.meta.estimators.replay import Tape, taping
+from dsptorch.meta.estimators.rules import Rule, Tensors
+from dsptorch.meta.estimators.unroll import check_rule, inner_gradients
 
 __all__ = ["EvolutionStrategy"]
 

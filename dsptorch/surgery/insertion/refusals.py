@@ -6,8 +6,8 @@ from torch import nn
 
 from dsptorch.layers import Layer
 from dsptorch.surgery.forward import NAMES, positions_taken
-from dsptorch.surgery.streaming import StreamedForward
-from dsptorch.surgery.unclear_layout import check_layout_is_clear
+from dsptorch.surgery.insertion.unclear_layout import check_layout_is_clear
+from dsptorch.surgery.streams.streaming import StreamedForward
 
 __all__ = ["check_places", "is_inserted"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dsptorch.testing.run import Model, evaluating, random_state_kept
+from dsptorch.testing._engine.run import Model, evaluating, random_state_kept
 
 
 @contextmanager

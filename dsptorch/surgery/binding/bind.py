@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from dsptorch.hyperparams import BoundedHyperparam
 from dsptorch.layers import Layer
-from dsptorch.surgery.bound_value import BoundValue, RefusedError, Use, plain, refusal
+from dsptorch.surgery.binding.tensor_number import BoundValue, RefusedError, Use, plain, refusal
+from dsptorch.surgery.binding.trial import probe
 from dsptorch.surgery.forward import InsertedForward
-from dsptorch.surgery.probe import probe
 
 
 def bind(

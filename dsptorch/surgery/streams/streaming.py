@@ -8,10 +8,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from dsptorch.layers import Layer
-from dsptorch.surgery.cached import find_cache
-from dsptorch.surgery.calls import CACHE
+from dsptorch.surgery.hf_cache import find_cache
+from dsptorch.surgery.insertion.masks import CACHE
 from dsptorch.surgery.outermost import outermost
-from dsptorch.surgery.stream import Stream
+from dsptorch.surgery.streams.stream import Stream
 
 
 @contextmanager

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
-from dsptorch.testing.reactions import Probe, repeated
-from dsptorch.testing.run import Model, evaluating, random_state_kept
+from dsptorch.testing._engine.perturb import Probe, repeated
+from dsptorch.testing._engine.run import Model, evaluating, random_state_kept
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from dsptorch.layers.context import Call, current_call, enter_call, remember_in_backward
-from dsptorch.surgery.arguments import SIGNALS
-from dsptorch.surgery.cached import cached_tokens
+from dsptorch.surgery.hf_cache import cached_tokens
+from dsptorch.surgery.insertion.arguments import SIGNALS
 
 
 def _from_attention_mask(mask: Tensor, like: Tensor | None) -> Tensor | None:
