@@ -12,23 +12,24 @@ from torch import Tensor, nn
 
 from dsptorch.functional.validate import check_int
 from dsptorch.hyperparams import BoundedHyperparam
-from dsptorch.meta.arguments import (
+from dsptorch.meta.estimators.base import Estimator, Loss, Problem, Scope
+from dsptorch.meta.objectives import Objective
+from dsptorch.meta.optimizers import Inner, Outer, Setter
+from dsptorch.meta.schedule import Schedule
+from dsptorch.meta.state import Progress, check_state
+from dsptorch.meta.update import check_unchanged, meta_loss, update
+from dsptorch.meta.validate import (
+    check_complete,
+    check_losses,
     check_scaler,
     check_sink,
+    checked_loss,
     chosen_hyperparams,
     refuse_twice,
     to_estimator,
     to_number,
     to_objective,
 )
-from dsptorch.meta.estimators.base import Estimator, Loss, Problem, Scope
-from dsptorch.meta.inner import Inner
-from dsptorch.meta.losses import check_complete, check_losses, checked_loss
-from dsptorch.meta.objectives import Objective
-from dsptorch.meta.outer import Outer, Setter
-from dsptorch.meta.schedule import Schedule
-from dsptorch.meta.state import Progress, check_state
-from dsptorch.meta.update import check_unchanged, meta_loss, update
 from dsptorch.meta.wrapped import Wrapped
 
 __all__ = ["YIFEE_2025", "MetaController"]
@@ -283,8 +284,7 @@ class MetaController:
             optimizer_state=self._inner.state(),
             decayed=self._inner.decayed(),
             scale=1.0 if self._scaler is None else self._scaler.get_scale(),
-            # So that one run does not repeat the numbers of another, a step later.
-            seed=7_368_787 * self.seed + progress.step + self._model.seed,
+            seed=7_368_787 * self.seed + progress.step + self._model.seed,  # runs differ at every step
             first=not progress.updates,
             set_sinks=self._outer.set_sinks,
         )

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from dsptorch.hyperparams import BoundedHyperparam
-from dsptorch.meta.checks import newly_saturated
 from dsptorch.meta.estimators.base import Estimate, Estimator, Problem, Scope
 from dsptorch.meta.objectives import Losses, Objective
-from dsptorch.meta.outer import Outer
+from dsptorch.meta.optimizers import Outer
+from dsptorch.meta.schedule import newly_saturated
 from dsptorch.meta.state import Progress, average
 from dsptorch.meta.untouched import untouched
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 from torch import nn
 
 from dsptorch.layers import Layer, fold_layer
-from dsptorch.surgery.outermost import outermost
+from dsptorch.surgery.find import outermost
 
 __all__ = ["fold"]
 

@@ -3,9 +3,21 @@
 from typing import Any
 
 from torch import Tensor
-from torch.utils._pytree import tree_map_only
+from torch.utils._pytree import tree_leaves, tree_map_only
 
-__all__ = ["CachedStates", "cached_tokens", "find_cache", "select_rows"]
+__all__ = [
+    "CACHE",
+    "CachedStates",
+    "cached_tokens",
+    "find_cache",
+    "holds_tokens",
+    "put_states",
+    "select_rows",
+    "states_in",
+]
+
+CACHE = "past_key_values"
+"""The argument, and the output, by which a model takes and gives its cache."""
 
 
 class CachedStates:
@@ -68,13 +80,16 @@ def find_cache(*candidates: Any) -> Any | None:
 
 
 def cached_tokens(cache: Any) -> int:
-    """How many tokens a cache holds; 0 for what is none."""
+    """How many tokens a HuggingFace cache holds; 0 without one."""
     found = find_cache(cache)
-    if (
-        found is None
-    ):  # before transformers 4.36 a cache was a tuple of (key, value), (batch, heads, time, width)
-        return int(cache[0][0].shape[-2]) if isinstance(cache, (tuple, list)) and cache and cache[0] else 0
-    return int(found.get_seq_length())
+    return 0 if found is None else int(found.get_seq_length())
+
+
+def holds_tokens(cache: Any) -> bool:
+    """Whether a model continues from this cache; a cache of an unknown kind counts if it holds a tensor."""
+    if find_cache(cache) is not None:
+        return cached_tokens(cache) > 0
+    return any(isinstance(leaf, Tensor) and leaf.numel() > 0 for leaf in tree_leaves(cache))
 
 
 def states_in(cache: Any) -> CachedStates | None:

@@ -5,7 +5,7 @@ import warnings
 import pytest
 import torch
 
-from dsptorch.meta.outer import Outer
+from dsptorch.meta.optimizers import Outer
 from tests.meta.loops import ESTIMATORS, Run, check_alike, loss_of, nothing
 
 

@@ -11,6 +11,7 @@ from dsptorch.hyperparams import BoundedHyperparam
 from dsptorch.layers import Layer
 from dsptorch.surgery.binding.tensor_number import BoundValue, RefusedError, Use, plain, refusal
 from dsptorch.surgery.binding.trial import probe
+from dsptorch.surgery.find import CONTAINERS
 from dsptorch.surgery.forward import InsertedForward
 
 
@@ -244,7 +245,7 @@ def _check(module: nn.Module, name: str, hyperparam: BoundedHyperparam) -> None:
             f"hyperparam must be a BoundedHyperparam, got {hyperparam!r} of type {type(hyperparam).__name__}"
         )
     kind = type(module).__name__
-    if isinstance(module, (nn.Sequential, nn.ModuleList, nn.ModuleDict)):
+    if isinstance(module, CONTAINERS):
         raise TypeError(
             f"{kind} runs its children itself, and would run the hyperparameter as one of them; bind at a member"
         )

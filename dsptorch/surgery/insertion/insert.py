@@ -7,10 +7,10 @@ from torch import nn
 from dsptorch.layers import Blend, Layer
 from dsptorch.surgery.find import Where, find
 from dsptorch.surgery.forward import NAMES, attach, detach, positions_taken, tell_calls
-from dsptorch.surgery.insertion.arguments import signal_argument
 from dsptorch.surgery.insertion.layout import LAYOUTS
 from dsptorch.surgery.insertion.refusals import check_places, is_inserted
 from dsptorch.surgery.insertion.row_mixing import Probe, check_rows
+from dsptorch.surgery.insertion.signal import signal_argument
 
 
 def insert(

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from dsptorch.layers.context import Call, current_call, enter_call, remember_in_backward
-from dsptorch.surgery.hf_cache import cached_tokens
-from dsptorch.surgery.insertion.arguments import SIGNALS
+from dsptorch.surgery.hf_cache import CACHE, holds_tokens
+from dsptorch.surgery.insertion.signal import SIGNALS
 
 
 def _from_attention_mask(mask: Tensor, like: Tensor | None) -> Tensor | None:
@@ -44,7 +44,6 @@ _MASKS: dict[str, Callable[[Tensor, Tensor | None], Tensor | None]] = {
     "key_padding_mask": _from_padding_mask,
     "lengths": _from_lengths,  # torchaudio.models.Conformer
 }
-CACHE = "past_key_values"
 
 
 def names_read(module: nn.Module) -> tuple[str, ...]:
@@ -60,7 +59,7 @@ def begin_call(names: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, 
     read = None if outer.given else _read(arguments)
     continues = outer.continues
     if continues is None and CACHE in names:  # the outermost knows; the inner ones see it being filled
-        continues = cached_tokens(arguments.get(CACHE)) > 0
+        continues = holds_tokens(arguments.get(CACHE))
     return enter_call(Call(outer.segment_ids if read is None else read, outer.given, continues))
 
 

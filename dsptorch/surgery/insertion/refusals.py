@@ -5,13 +5,13 @@ from collections import Counter
 from torch import nn
 
 from dsptorch.layers import Layer
+from dsptorch.surgery.find import CONTAINERS
 from dsptorch.surgery.forward import NAMES, positions_taken
-from dsptorch.surgery.insertion.unclear_layout import check_layout_is_clear
+from dsptorch.surgery.insertion.layout import check_layout_is_clear
 from dsptorch.surgery.streams.streaming import StreamedForward
 
 __all__ = ["check_places", "is_inserted"]
 
-_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 # By name: importing them takes seconds.
 _WRAPPERS = {
     "DistributedDataParallel": "synchronizes the parameters that it found; insert into the plain model, and wrap that",
@@ -50,7 +50,7 @@ def is_inserted(name: str) -> bool:
 
 
 def _check_kind(name: str, module: nn.Module, position: str) -> None:
-    if isinstance(module, _CONTAINERS):
+    if isinstance(module, CONTAINERS):
         raise ValueError(
             f"{name} is a {type(module).__name__}, which runs its children itself, and would "
             f"run an inserted one as one of them; insert at a member of it, '{name}.0' say"

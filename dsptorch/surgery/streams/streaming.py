@@ -8,9 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from dsptorch.layers import Layer
-from dsptorch.surgery.hf_cache import find_cache
-from dsptorch.surgery.insertion.masks import CACHE
-from dsptorch.surgery.outermost import outermost
+from dsptorch.surgery.find import outermost
+from dsptorch.surgery.hf_cache import CACHE, find_cache
 from dsptorch.surgery.streams.stream import Stream
 
 
