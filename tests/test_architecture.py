@@ -23,6 +23,7 @@ PACKAGE = Path(dsptorch.__file__).parent
 FLOORS = [
     ("functional",),
     ("hyperparams",),
+    ("isolation",),
     ("layers", "meta"),
     ("surgery", "analysis"),
     ("testing", "integrations"),

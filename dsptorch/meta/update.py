@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from dsptorch.hyperparams import BoundedHyperparam
+from dsptorch.isolation import preserved
 from dsptorch.meta.estimators.base import Estimate, Estimator, Problem, Scope
 from dsptorch.meta.objectives import Losses, Objective
 from dsptorch.meta.optimizers import Outer
 from dsptorch.meta.schedule import newly_saturated
 from dsptorch.meta.state import Progress, average
-from dsptorch.meta.untouched import untouched
 
 __all__ = ["check_unchanged", "meta_loss", "update"]
 
@@ -38,7 +38,7 @@ def update(
     Raises:
         ValueError: If the estimator has no path to a hyperparameter, at the first update.
     """
-    with untouched(problem.scope, problem.seed), torch.enable_grad():
+    with preserved(problem.scope, gradients=True, seed=problem.seed), torch.enable_grad():
         estimate = estimator.estimate(problem)
     loss, hypergradients, without = _agreed(problem, estimate, agree)
     if without and problem.first:

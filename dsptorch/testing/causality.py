@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dsptorch.isolation import random_state_kept
 from dsptorch.testing._engine.blame import origin_of, phase_of
 from dsptorch.testing._engine.jitter import jittered
 from dsptorch.testing._engine.perturb import Layout, Probe, Worst, distance, repeated
-from dsptorch.testing._engine.run import Model, evaluating, random_state_kept, training_without_dropout
+from dsptorch.testing._engine.run import Model, evaluating, training_without_dropout
 
 _FEW = 20  # consecutive cuts where not every one is made: all phases of periods up to this
 
@@ -203,7 +204,7 @@ def _trials(
 ) -> Generator[_Trial, None, None]:
     """The model in eval mode and in train mode, and then a copy of it."""
     _check_example(example)
-    with torch.no_grad(), random_state_kept(model, example):
+    with torch.no_grad(), random_state_kept(everywhere=True):
         yield from _modes("", model, example, vocab_size, seed, train_mode)
         if jitter and isinstance(model, nn.Module):
             other = jittered(model, seed)

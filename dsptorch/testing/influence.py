@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
+from dsptorch.isolation import random_state_kept
 from dsptorch.testing._engine.perturb import Probe, repeated
-from dsptorch.testing._engine.run import Model, evaluating, random_state_kept
+from dsptorch.testing._engine.run import Model, evaluating
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,7 +55,7 @@ def influence_matrix(
         raise ValueError(f'method: expected "replace" or "gradient", got {method!r}; choose one of them')
     if method == "gradient" and not example.is_floating_point():
         raise ValueError(f'method="gradient" takes real signals, got {example.dtype}; use method="replace"')
-    with random_state_kept(model, example), evaluating(model):
+    with random_state_kept(everywhere=True), evaluating(model):
         if method == "gradient":
             return _by_gradient(model, example[:1], seed)
         with torch.no_grad():

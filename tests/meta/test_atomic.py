@@ -99,7 +99,7 @@ def test_a_loss_that_fails_changes_nothing(estimator, failure):
 
 @pytest.mark.parametrize("failure", [in_the_middle, after_eval, after_train_of_a_part, after_backward])
 def test_what_a_failing_loss_changes_is_seen(failure, monkeypatch):
-    monkeypatch.setattr("dsptorch.meta.update.untouched", nothing)
+    monkeypatch.setattr("dsptorch.meta.update.preserved", nothing)
     with pytest.raises(AssertionError):
         check_undone(Run("direct"), with_val_loss(failure))
 

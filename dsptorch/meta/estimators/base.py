@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from dsptorch.hyperparams import BoundedHyperparam
+from dsptorch.isolation import preserved
 from dsptorch.meta.estimators.rules import State, Tensors
-from dsptorch.meta.untouched import modes_kept
 
 __all__ = ["Estimate", "Estimator", "Loss", "Problem", "Scope"]
 
@@ -147,6 +147,6 @@ class Problem:
         places = {id(parameter): name for name, parameter in self.scope.named_parameters()}
         exchanged = {places[id(h.raw)]: raws[name] for name, h in self.hyperparams.items()}
         exchanged |= {f"model.{name}": tensor for name, tensor in ((weights or {}) | (buffers or {})).items()}
-        with modes_kept(self.scope.model):
+        with preserved(self.scope.model, buffers=False):
             result: T = functional_call(self.scope, exchanged, (function,))
         return result

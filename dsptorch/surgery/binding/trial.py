@@ -7,17 +7,14 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from dsptorch.hyperparams import BoundedHyperparam
+from dsptorch.isolation import preserved, random_state_kept
 from dsptorch.surgery.binding.tensor_number import RefusedError, cure
-from dsptorch.surgery.unchanged import attributes_kept
 
 
 def probe(module: nn.Module, name: str, hyperparam: BoundedHyperparam, args: tuple[Any, ...]) -> None:
     """Run a module once to see that a gradient comes to the hyperparameter, and leave no trace."""
     who = f"{name} of {type(module).__name__}"
-    tensors = [*module.parameters(), *module.buffers(), *tree_leaves(args)]
-    devices = {t.device for t in tensors if isinstance(t, Tensor) and t.device.type not in ("cpu", "meta")}
-    kind = next(iter(devices)).type if devices else "cuda"
-    with torch.random.fork_rng(devices, device_type=kind), torch.enable_grad(), attributes_kept(module):
+    with random_state_kept(), torch.enable_grad(), preserved(module, attributes=True):
         # Copies: what forward writes to its buffers and its arguments is written there.
         buffers = {key: buffer.clone() for key, buffer in module.named_buffers()}
         args = tree_map_only(Tensor, Tensor.clone, args)

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
 from dsptorch.functional.validate import check_int
-from dsptorch.meta.untouched import untouched
-from dsptorch.surgery.unchanged import attributes_kept
+from dsptorch.isolation import preserved
 
 __all__ = ["Probe", "check_rows"]
 
@@ -96,7 +95,7 @@ def _run(model: nn.Module, layers: list[str], call: _Call, *, bypass: bool = Fal
     def note(name: str) -> Any:
         return lambda _, args: inputs[name].append(args[0].detach().clone())
 
-    with untouched(model, seed=0), attributes_kept(model), torch.no_grad():
+    with preserved(model, attributes=True, gradients=True, seed=0), torch.no_grad():
         model.eval()
         for name in layers:  # these hooks go with the attributes
             layer = model.get_submodule(name)

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dsptorch.testing._engine.run import Model, evaluating, random_state_kept
+from dsptorch.isolation import random_state_kept
+from dsptorch.testing._engine.run import Model, evaluating
 
 
 @contextmanager
@@ -19,7 +20,7 @@ def examined(model: Model, *examples: Tensor, gradients: bool = False) -> Iterat
         *examples: What it will be run on.
         gradients: Whether they are recorded.
     """
-    with random_state_kept(model, *examples), evaluating(model), torch.set_grad_enabled(gradients):
+    with random_state_kept(everywhere=True), evaluating(model), torch.set_grad_enabled(gradients):
         yield
 
 

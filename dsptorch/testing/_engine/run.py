@@ -1,14 +1,16 @@
-"""Run somebody's model for a check, and leave no trace: modes, buffers and random states are put back."""
+"""Run somebody's model for a check: what it is given, in which mode, and which tensor of its output counts."""
 
 import dataclasses
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from dsptorch.isolation import preserved
 
 Model = Callable[..., Any]
 
@@ -69,19 +71,6 @@ def modules_of(model: Model) -> list[nn.Module]:
     return list(model.modules()) if isinstance(model, nn.Module) else []
 
 
-@contextmanager
-def random_state_kept(model: Model, *examples: Tensor) -> Iterator[None]:
-    """Put the random states of torch (CPU, and the GPUs in use), numpy and Python back at the end."""
-    devices = cuda_devices(model, *examples)
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002, the models that we run use it
-    try:
-        with torch.random.fork_rng(devices):
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002
-
-
 def seed_all(seed: int, devices: Iterable[int] = ()) -> None:
     """Seed what `random_state_kept` puts back: a pass after it draws what the last one drew."""
     torch.default_generator.manual_seed(seed)
@@ -99,21 +88,9 @@ def cuda_devices(model: Model, *examples: Tensor) -> list[int]:
 
 
 @contextmanager
-def modes_kept(model: Model) -> Iterator[None]:
-    """Put the training modes, the dropout probabilities and the buffers (running statistics) back at the end.
-
-    What a module remembers in plain attributes is its own affair.
-    """
-    with ExitStack() as stack:
-        for module in modules_of(model):
-            stack.callback(_restore, module, dict(module.__dict__), _copies(module))
-        yield
-
-
-@contextmanager
 def evaluating(model: Model) -> Iterator[None]:
-    """Put a model into eval mode for a while; see `modes_kept`."""
-    with modes_kept(model):
+    """Put a model into eval mode for a while; its modes, buffers and float attributes are restored."""
+    with preserved(model, floats=True):
         for module in modules_of(model):
             module.training = False
         yield
@@ -124,9 +101,10 @@ def training_without_dropout(model: Model) -> Iterator[None]:
     """Put a model into train mode for a while, with every dropout probability that we know of at 0.
 
     Those are the `p` of torch's dropout layers, and float attributes of any module whose names end with
-    "dropout" or "drop" (as `nn.LSTM.dropout`, or HuggingFace's `attention_dropout`). See `modes_kept`.
+    "dropout" or "drop" (as `nn.LSTM.dropout`, or HuggingFace's `attention_dropout`). What `evaluating` restores is
+    restored.
     """
-    with modes_kept(model):
+    with preserved(model, floats=True):
         for module in modules_of(model):
             module.training = True
             for name, value in vars(module).items():
@@ -134,21 +112,3 @@ def training_without_dropout(model: Model) -> Iterator[None]:
                 if isinstance(value, float) and (is_dropout or name.endswith(("dropout", "drop"))):
                     vars(module)[name] = 0.0
         yield
-
-
-def _copies(module: nn.Module) -> dict[str, tuple[Tensor | None, Tensor | None]]:
-    return {name: (b, None if b is None else b.detach().clone()) for name, b in module._buffers.items()}
-
-
-def _restore(
-    module: nn.Module, attributes: dict[str, Any], buffers: dict[str, tuple[Tensor | None, Tensor | None]]
-) -> None:
-    for name, value in attributes.items():
-        if name == "training" or isinstance(value, float):  # the modes, and the dropout probabilities
-            module.__dict__[name] = value
-    module._buffers.clear()
-    for name, (buffer, copy) in buffers.items():
-        if buffer is not None and copy is not None and not torch.equal(buffer, copy):
-            with torch.no_grad():
-                buffer.copy_(copy)
-        module._buffers[name] = buffer
