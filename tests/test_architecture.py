@@ -124,7 +124,7 @@ WITHOUT_EXAMPLE = {
     "FIRState",
     "FrequencyResponse",
     "Stream",
-    *("Estimate", "Estimator", "Losses", "Problem", "Rule"),
+    *("Estimate", "Estimator", "Losses", "MetaStep", "Rule"),
 }
 
 

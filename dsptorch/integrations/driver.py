@@ -14,9 +14,9 @@ from dsptorch.integrations.batches import Batches
 from dsptorch.integrations.metrics import hyperparam_metrics
 from dsptorch.meta import MetaController, Replay
 
-__all__ = ["Driver", "Sinks"]
+__all__ = ["Driver", "Outside"]
 
-Sinks = Mapping[str, tuple[BoundedHyperparam, Callable[[Any], None] | None]]
+Outside = Mapping[str, tuple[BoundedHyperparam, Callable[[Any], None] | None]]
 
 _TRAINERS = ("scaler", "process_group", "total_steps")  # arguments that a trainer knows
 _SEEDS = 1_000_003  # between the seeds of two processes
@@ -35,7 +35,7 @@ class Driver:
         loss_fn: The loss of a model on a batch; None only where there are no data.
         train_data: Batches for the estimators that train on their own.
         val_data: Batches to judge the hyperparameters by, in evaluation mode; None for the gradients of training.
-        sinks: Hyperparameters outside the model: their names, with themselves and their setters.
+        outside: Hyperparameters outside the model: their names, with themselves and their setters.
         arguments: Of the MetaController.
 
     Raises:
@@ -48,7 +48,7 @@ class Driver:
         *,
         train_data: Iterable[Any] | None,
         val_data: Iterable[Any] | None,
-        sinks: Sinks | None,
+        outside: Outside | None,
         arguments: Mapping[str, Any],
     ) -> None:
         if known := [name for name in _TRAINERS if name in arguments]:
@@ -65,7 +65,7 @@ class Driver:
             raise TypeError(
                 f"loss_fn must be a function of a model and a batch, got {type(loss_fn).__name__}"
             )
-        self._loss_fn, self._sinks = loss_fn, _checked(sinks)
+        self._loss_fn, self._outside = loss_fn, _checked(outside)
         self._arguments = dict(arguments)
         self._data = {"train": train_data, "val": val_data}
         self._batches = {name: Batches(data, 0) for name, data in self._data.items() if data is not None}
@@ -88,7 +88,7 @@ class Driver:
         model: nn.Module,
         optimizers: Iterable[torch.optim.Optimizer],
         *,
-        cure: str,
+        hint: str,
         move: Callable[[Any], Any],
         scaler: Any = None,
         rank: int | None = None,
@@ -101,7 +101,7 @@ class Driver:
         Args:
             model: The model, without the trainer's wrappers.
             optimizers: Of the weights.
-            cure: What to do where one holds a hyperparameter.
+            hint: What to do where one holds a hyperparameter.
             move: Brings a batch to the model's device.
             scaler: The trainer's GradScaler.
             rank: Of this process, where there are several.
@@ -120,10 +120,10 @@ class Driver:
             total_steps=total_steps,
             **self._arguments,
         )
-        for name, (hyperparam, setter) in self._sinks.items():
-            controller.sink(name, hyperparam, setter)
+        for name, (hyperparam, setter) in self._outside.items():
+            controller.add_hyperparam(name, hyperparam, setter)
         for optimizer in optimizers:
-            _refuse_held(optimizer, controller.hyperparams, cure)
+            _refuse_held(optimizer, controller.hyperparams, hint)
             controller.attach(optimizer)
         seed = controller.seed + _SEEDS * (rank or 0)
         batches = {name: Batches(data, seed) for name, data in self._data.items() if data is not None}
@@ -197,23 +197,23 @@ class Driver:
         return loss
 
 
-def _checked(sinks: Sinks | None) -> Sinks:
-    for name, sink in (sinks or {}).items():
-        if not (isinstance(sink, tuple) and len(sink) == 2 and isinstance(sink[0], BoundedHyperparam)):
+def _checked(outside: Outside | None) -> Outside:
+    for name, pair in (outside or {}).items():
+        if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], BoundedHyperparam)):
             raise TypeError(
-                f"sinks must map names to (BoundedHyperparam, setter or None), got {sink!r} at {name!r}; as in "
-                'sinks={"dropout": (hyperparam, lambda p: setattr(layer, "p", p))}'
+                f"outside must map names to (BoundedHyperparam, setter or None), got {pair!r} at {name!r}; as in "
+                'outside={"dropout": (hyperparam, lambda p: setattr(layer, "p", p))}'
             )
-    return dict(sinks or {})
+    return dict(outside or {})
 
 
 def _refuse_held(
-    optimizer: torch.optim.Optimizer, hyperparams: Mapping[str, BoundedHyperparam], cure: str
+    optimizer: torch.optim.Optimizer, hyperparams: Mapping[str, BoundedHyperparam], hint: str
 ) -> None:
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
     if both := [name for name, h in hyperparams.items() if id(h.raw) in held]:
         raise ValueError(
-            f"expected an optimizer of the weights alone, got one that also steps {', '.join(both)}; {cure}"
+            f"expected an optimizer of the weights alone, got one that also steps {', '.join(both)}; {hint}"
         )
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dsptorch.hyperparams import named_hyperparams
-from dsptorch.integrations.driver import Driver, Sinks
+from dsptorch.integrations.driver import Driver, Outside
 from dsptorch.integrations.json_state import from_plain, to_plain
 from dsptorch.integrations.metrics import hyperparam_metrics
 from dsptorch.meta import MetaController
@@ -29,7 +29,7 @@ except ImportError as error:
 
 __all__ = ["HyperparamLogger", "MetaControllerCallback"]
 
-_CURE = (
+_HINT = (
     "let the Trainer make the optimizer, with this callback among Trainer(model, ..., callbacks=[...]) from the start "
     "(not add_callback, nor model_init); or make it of MetaController(model).inner_param_groups(weight_decay=...)"
 )
@@ -91,7 +91,8 @@ class MetaControllerCallback(TrainerCallback, ExportableState):
         val_data: Batches that the weights do not see, as a DataLoader: the hyperparameters are judged by the loss on
             them, in evaluation mode. None takes the gradients that training leaves, at no cost.
         train_data: Batches for the estimators that train on their own.
-        sinks: Hyperparameters outside the model: names with (hyperparam, setter), see `MetaController.sink`.
+        outside: Hyperparameters outside the model: names with (hyperparam, setter), as `MetaController.add_hyperparam`
+            takes them.
         **controller: The arguments of MetaController, but for those that the Trainer knows: `scaler`,
             `process_group` and `total_steps`.
 
@@ -111,14 +112,14 @@ class MetaControllerCallback(TrainerCallback, ExportableState):
         *,
         val_data: Iterable[Any] | None = None,
         train_data: Iterable[Any] | None = None,
-        sinks: Sinks | None = None,
+        outside: Outside | None = None,
         **controller: Any,
     ) -> None:
         self._driver = Driver(
             _own_loss if loss_fn is None else loss_fn,
             train_data=train_data,
             val_data=val_data,
-            sinks=sinks,
+            outside=outside,
             arguments=controller,
         )
         self._returned: list[
@@ -174,7 +175,7 @@ class MetaControllerCallback(TrainerCallback, ExportableState):
         self._driver.begin(
             model,
             [optimizer],
-            cure=_CURE,
+            hint=_HINT,
             move=partial(send_to_device, device=args.device),
             scaler=getattr(optimizer, "scaler", None),
             rank=args.process_index if args.world_size > 1 else None,

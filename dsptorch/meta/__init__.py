@@ -1,7 +1,7 @@
 """Hyperparameters that learn beside the weights: a controller, objectives, and estimators of the hypergradient."""
 
-from dsptorch.meta.controller import YIFEE_2025, MetaController
-from dsptorch.meta.estimators.base import Estimate, Estimator, Problem
+from dsptorch.meta.controller import STUDY_SETTINGS, MetaController
+from dsptorch.meta.estimators.base import Estimate, Estimator, MetaStep
 from dsptorch.meta.estimators.direct import Direct
 from dsptorch.meta.estimators.evolution import EvolutionStrategy
 from dsptorch.meta.estimators.implicit import Implicit
@@ -12,7 +12,7 @@ from dsptorch.meta.objectives import OBJECTIVES, Losses
 
 __all__ = [
     "OBJECTIVES",
-    "YIFEE_2025",
+    "STUDY_SETTINGS",
     "AdamRule",
     "Direct",
     "Estimate",
@@ -21,7 +21,7 @@ __all__ = [
     "Implicit",
     "Losses",
     "MetaController",
-    "Problem",
+    "MetaStep",
     "Replay",
     "Rule",
     "SGDRule",

@@ -110,7 +110,7 @@ class Outer:
         chosen = self.hyperparams if names is None else names
         return {name: self.hyperparams[name].raw.detach().clone() for name in chosen}
 
-    def set_sinks(self) -> None:
+    def call_setters(self) -> None:
         """Hand the present values on."""
         for name, setter in self._setters.items():
             setter(_handed(self.hyperparams[name]))
@@ -119,10 +119,10 @@ class Outer:
         """Make a step of Adam on those that have a hypergradient, and hand the values on."""
         if hypergradients:
             self._memory = self._adam_step(hypergradients)
-        self.set_sinks()
+        self.call_setters()
 
     @contextmanager
-    def whole_or_undone(self) -> Iterator[None]:
+    def atomic(self) -> Iterator[None]:
         """Run a block; if it raises, values, Adam's memory and gradients are as before, and are handed on again."""
         raws, memory = self.raws(), self._memory
         gradients = {name: h.raw.grad for name, h in self.hyperparams.items()}
@@ -152,8 +152,8 @@ class Outer:
         here = {name: tuple(h.raw.shape) for name, h in self.hyperparams.items()}
         if saved != here:
             raise ValueError(
-                f"expected the state of hyperparameters {here}, got that of {saved}; make the same model and the same "
-                "sinks before loading"
+                f"expected the state of hyperparameters {here}, got that of {saved}; make the same model, and "
+                "add the same hyperparameters before loading"
             )
         if not set(state["adam"]) <= set(here):
             raise ValueError(f"expected Adam's averages of {list(here)}, got those of {list(state['adam'])}")
@@ -166,10 +166,10 @@ class Outer:
             }
             for name, kept in state["adam"].items()
         }
-        with self.whole_or_undone():
+        with self.atomic():
             self._memory = memory
             self._put({name: state["hyperparams"][name] for name in self.outside})
-            self.set_sinks()
+            self.call_setters()
 
     def _adam_step(self, hypergradients: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
         """Let torch's Adam move the raw values; return what it remembers."""

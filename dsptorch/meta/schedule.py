@@ -8,13 +8,13 @@ import torch
 from dsptorch.functional.validate import check_int
 from dsptorch.hyperparams import BoundedHyperparam
 
-__all__ = ["Schedule", "newly_saturated", "still"]
+__all__ = ["Schedule", "immobile_warning", "newly_saturated"]
 
 _LEAST = 0.05  # of the interval: what a run must be able to move a value by
 _SATURATED = 0.98  # a saturation: within 0.5 % of the interval from a bound
 
 
-def still(hyperparams: Mapping[str, BoundedHyperparam], lr: float, updates: int) -> str | None:
+def immobile_warning(hyperparams: Mapping[str, BoundedHyperparam], lr: float, updates: int) -> str | None:
     """Return a warning if so many updates cannot move a hyperparameter by 5 % of its interval, else None.
 
     One update of Adam moves a raw value by about lr at the most.
@@ -86,4 +86,4 @@ class Schedule:
         if self.total_steps is None:
             return None
         last = self.total_steps if self.freeze_at is None else min(self.total_steps, self.freeze_at)
-        return still(hyperparams, lr, max(0, last - self.warmup) // self.every)
+        return immobile_warning(hyperparams, lr, max(0, last - self.warmup) // self.every)

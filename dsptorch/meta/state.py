@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["Progress", "average", "check_state"]
+__all__ = ["ControllerState", "average", "check_state"]
 
 
 @dataclass(frozen=True)
-class Progress:
+class ControllerState:
     """What a controller remembers between steps.
 
     Args:
@@ -44,7 +44,9 @@ class Progress:
     saturated: tuple[str, ...] = ()
     history: tuple[Mapping[str, Any], ...] = ()
 
-    def after_training(self, loss: Tensor, gradients: Mapping[str, Tensor | None], decay: float) -> Progress:
+    def after_training(
+        self, loss: Tensor, gradients: Mapping[str, Tensor | None], decay: float
+    ) -> ControllerState:
         """Take in a training step; one with a loss or gradient that is not finite counts as none, without a sync."""
         given = {name: g for name, g in gradients.items() if g is not None}
         usable = finite = torch.isfinite(loss)
@@ -82,7 +84,7 @@ class Progress:
             return None
         return self.total[name] / self.counted.to(self.total[name])
 
-    def after_update(self, **changes: Any) -> Progress:
+    def after_update(self, **changes: Any) -> ControllerState:
         """Close an update: empty the sums, and take what else has changed."""
         return replace(self, total={}, total_loss=None, counted=None, **changes)
 
@@ -91,7 +93,7 @@ class Progress:
         return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
 
     @classmethod
-    def from_state_dict(cls, state: Mapping[str, Any], like: Mapping[str, Tensor]) -> Progress:
+    def from_state_dict(cls, state: Mapping[str, Any], like: Mapping[str, Tensor]) -> ControllerState:
         """Return what `state_dict` was made of, on the devices of the raw values.
 
         Raises:

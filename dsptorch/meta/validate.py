@@ -16,10 +16,10 @@ from dsptorch.meta.objectives import OBJECTIVES, Objective
 from dsptorch.meta.wrapped import Wrapped
 
 __all__ = [
+    "check_addition",
     "check_complete",
     "check_losses",
     "check_scaler",
-    "check_sink",
     "checked_loss",
     "chosen_hyperparams",
     "refuse_twice",
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 _ESTIMATORS: dict[str, Callable[[], Estimator]] = {"direct": Direct, "es": EvolutionStrategy}
-_MEMBERS = ("estimate", "requires", "wrapped", "cure")
+_MEMBERS = ("estimate", "requires", "allows_wrappers", "hint")
 
 
 def to_number(name: str, value: Any, least: float, below: float) -> float:
@@ -100,7 +100,7 @@ def check_scaler(scaler: Any) -> None:
         raise TypeError(f"scaler must be a torch.amp.GradScaler or None, got {type(scaler).__name__}")
 
 
-def check_sink(
+def check_addition(
     name: Any,
     hyperparam: Any,
     setter: Any,
@@ -111,7 +111,8 @@ def check_sink(
     """Refuse a hyperparameter that cannot be learned beside those that are known, from this step on."""
     if step:
         raise ValueError(
-            f"sink must come before the first step, got {name!r} after {step}; call it where you make the controller"
+            f"add_hyperparam must come before the first step, got {name!r} after {step}; call it where you make the "
+            "controller"
         )
     if not isinstance(name, str):
         raise TypeError(f"name must be a string, got {name!r} of type {type(name).__name__}")
@@ -135,7 +136,7 @@ def check_sink(
 
 def refuse_twice(model: Wrapped, estimator: Estimator) -> None:
     """Refuse an estimator that differentiates twice where the model cannot be."""
-    if not (model.twice or estimator.wrapped):
+    if not (model.second_order or estimator.allows_wrappers):
         raise ValueError(
             f"{type(estimator).__name__} differentiates twice, which a model under torch.compile or "
             "DistributedDataParallel does not allow; give the model itself, or use 'direct' or 'es'"
@@ -149,13 +150,13 @@ def check_complete(estimator: Estimator, known: Mapping[str, BoundedHyperparam])
         if hyperparam.raw.requires_grad and all(h is not hyperparam for h in known.values()):
             raise ValueError(
                 f"the rule's {name} is a BoundedHyperparam that the controller does not learn; call "
-                f'controller.sink("{name}", hyperparam) before the first step, with a setter for your optimizer, '
-                "or freeze() it"
+                f'controller.add_hyperparam("{name}", hyperparam) before the first step, with a setter for your '
+                "optimizer, or freeze() it"
             )
     if not known:
         raise ValueError(
-            "there is nothing to learn: the model holds no BoundedHyperparam that is not frozen, and no sink was "
-            "given; put one into the model, or call controller.sink"
+            "there is nothing to learn: the model holds no BoundedHyperparam that is not frozen, and none was "
+            "added; put one into the model, or call controller.add_hyperparam"
         )
 
 

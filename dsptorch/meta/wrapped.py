@@ -21,8 +21,8 @@ class Wrapped:
         group: The processes to agree with, where the model is not under DistributedDataParallel.
 
     Attributes:
-        inside: The user's own module.
-        view: What to compute losses with: compiled where it is, but without DDP, whose hooks want a backward pass.
+        module: The user's own module.
+        callable: What to compute losses with: compiled where it is, but without DDP, whose hooks want a backward pass.
 
     Raises:
         TypeError, ValueError: If it is no module, or one whose parameters are sharded.
@@ -37,13 +37,13 @@ class Wrapped:
                 "give torch.distributed.group.WORLD for all processes"
             )
         _refuse_sharded(model)
-        self.inside, ddp = _unwrapped(model)
-        self.view: nn.Module
+        self.module, ddp = _unwrapped(model)
+        self.callable: nn.Module
         if isinstance(model, DistributedDataParallel):
-            self.view = model.module
+            self.callable = model.module
         else:
-            self.view = self.inside if ddp else model
-        self.twice = ddp is None and not any(map(_is_compiled, model.modules()))
+            self.callable = self.module if ddp else model
+        self.second_order = ddp is None and not any(map(_is_compiled, model.modules()))
         """Whether it can be differentiated twice."""
         self._alone = group is None and ddp is None
         self._group = ddp.process_group if group is None and ddp is not None else group
@@ -53,7 +53,7 @@ class Wrapped:
         """What to add to a seed, so that each process draws its own numbers."""
         return 0 if self._alone else _SEEDS * torch.distributed.get_rank(self._group)
 
-    def agree(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+    def all_reduce_mean(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Return the means of tensors over all processes, which are then the same on each, bit for bit."""
         if self._alone:
             return list(tensors)

@@ -17,7 +17,7 @@ from dsptorch import (
     find,
     param_groups,
 )
-from dsptorch.meta import Direct, Estimate, Problem
+from dsptorch.meta import Direct, Estimate, MetaStep
 
 BLOCKS = {"multirate": Multirate, "lfo_routing": LFORouting, "bottleneck_channel": ChannelBottleneck}
 
@@ -64,10 +64,10 @@ class AdaptiveDSP:
 class RandomSign(Direct):
     """A control: the estimates of `Direct`, each with a random sign."""
 
-    def estimate(self, problem: Problem) -> Estimate:
-        """Estimate, and draw the signs from the problem's seed."""
-        loss, found = super().estimate(problem)
-        generator = torch.Generator().manual_seed(problem.seed)
+    def estimate(self, meta_step: MetaStep) -> Estimate:
+        """Estimate, and draw the signs from the meta_step's seed."""
+        loss, found = super().estimate(meta_step)
+        generator = torch.Generator().manual_seed(meta_step.seed)
         signs = {name: 1 - 2 * torch.randint(2, (), generator=generator).item() for name in found}
         return Estimate(loss, {name: None if g is None else signs[name] * g for name, g in found.items()})
 

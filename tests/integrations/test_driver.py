@@ -79,8 +79,8 @@ def test_one_of_several_elements_is_logged_as_mean_and_greatest_saturation():
     assert found["saturation/mix"] == hyperparam.saturation()[1].item()
 
 
-def driver(loss_fn=None, *, train_data=None, val_data=None, sinks=None, **arguments):
-    return Driver(loss_fn, train_data=train_data, val_data=val_data, sinks=sinks, arguments=arguments)
+def driver(loss_fn=None, *, train_data=None, val_data=None, outside=None, **arguments):
+    return Driver(loss_fn, train_data=train_data, val_data=val_data, outside=outside, arguments=arguments)
 
 
 @pytest.mark.parametrize(
@@ -95,9 +95,9 @@ def driver(loss_fn=None, *, train_data=None, val_data=None, sinks=None, **argume
         ({"val_data": 3, "loss_fn": len}, TypeError, "that can be iterated, got int; give a DataLoader"),
         ({"loss_fn": 3}, TypeError, "loss_fn must be a function of a model and a batch, got int"),
         (
-            {"sinks": {"p": BoundedHyperparam(0.5, 0, 1)}},
+            {"outside": {"p": BoundedHyperparam(0.5, 0, 1)}},
             TypeError,
-            "sinks must map names to .* at 'p'; as in",
+            "outside must map names to .* at 'p'; as in",
         ),
     ],
 )

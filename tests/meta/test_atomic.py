@@ -148,7 +148,7 @@ def test_a_setter_that_fails_changes_nothing(name, when):
 
 def test_a_setter_that_fails_half_way_is_seen(monkeypatch):
     calls = set_per_update()
-    monkeypatch.setattr(Outer, "whole_or_undone", nothing)
+    monkeypatch.setattr(Outer, "atomic", nothing)
 
     def failing(run, loss):
         refusing(run, "dropout", calls)
@@ -160,7 +160,7 @@ def test_a_setter_that_fails_half_way_is_seen(monkeypatch):
 
 def saturating(run):
     """Bring the temperature near its bound, as the controller left it."""
-    run.controller._progress.expected["temperature"].fill_(6.0)
+    run.controller._state.expected["temperature"].fill_(6.0)
     with torch.no_grad():
         run.model.temperature.raw.fill_(6.0)
 
@@ -185,6 +185,6 @@ def test_a_warning_made_an_error_changes_nothing(estimator):
 
 
 def test_a_warning_after_the_values_moved_is_seen(monkeypatch):
-    monkeypatch.setattr(Outer, "whole_or_undone", nothing)
+    monkeypatch.setattr(Outer, "atomic", nothing)
     with pytest.raises(AssertionError):
         check_warning_undone(Run("direct"), saturating)

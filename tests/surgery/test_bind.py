@@ -467,7 +467,10 @@ FLOATS_ONLY = {
     "range": (lambda: small(lambda self, x: [x for _ in range(self.p)], p=1), "p", "__index__"),
 }
 INPUTS = {"attention": (torch.ones(3, 1, WIDTH),) * 3}
-CURE = r"(?s)ordinary float \(unbind\).*sink.*'es'.*MetaController: controller\.sink\('{name}', hyperparam, lambda"
+CURE = (
+    r"(?s)ordinary float \(unbind\).*setter.*'es'.*MetaController: "
+    r"controller\.add_hyperparam\('{name}', hyperparam, lambda"
+)
 
 
 @pytest.mark.parametrize("case", FLOATS_ONLY)

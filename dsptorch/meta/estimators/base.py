@@ -11,7 +11,7 @@ from dsptorch.hyperparams import BoundedHyperparam
 from dsptorch.isolation import preserved
 from dsptorch.meta.estimators.rules import State, Tensors
 
-__all__ = ["Estimate", "Estimator", "Loss", "Problem", "Scope"]
+__all__ = ["Estimate", "Estimator", "Loss", "MetaStep", "Scope"]
 
 T = TypeVar("T")
 
@@ -42,14 +42,14 @@ class Estimator(Protocol):
         """Which of "train_loss" and "val_loss" it cannot do without."""
 
     @property
-    def wrapped(self) -> bool:
+    def allows_wrappers(self) -> bool:
         """Whether it works with models under `torch.compile` or DistributedDataParallel."""
 
     @property
-    def cure(self) -> str:
+    def hint(self) -> str:
         """What to do about a hyperparameter to which it has no path."""
 
-    def estimate(self, problem: "Problem") -> Estimate:
+    def estimate(self, meta_step: "MetaStep") -> Estimate:
         """Compute the hypergradients."""
 
 
@@ -71,12 +71,12 @@ class Scope(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Problem:
+class MetaStep:
     """One meta-update: what there is to compute with.
 
     Args:
         scope: The model, with the hyperparameters beside it.
-        view: The model as the user runs it, compiled or not.
+        callable: The model as the user runs it, compiled or not.
         hyperparams: Those to be learned, by name.
         train_loss: The loss that the weights descend, where it was given.
         val_loss: The loss that the hyperparameters are to lower, where it was given.
@@ -89,11 +89,11 @@ class Problem:
         scale: The gradient scaler's factor; 1 without one.
         seed: Of all that is random in this update.
         first: Whether this is the first update, before which nothing was checked.
-        set_sinks: Hands the present values of hyperparameters outside the model to their setters.
+        call_setters: Hands the present values of hyperparameters outside the model to their setters.
     """
 
     scope: Scope
-    view: nn.Module
+    callable: nn.Module
     hyperparams: Mapping[str, BoundedHyperparam]
     train_loss: Loss | None
     val_loss: Loss | None
@@ -105,7 +105,7 @@ class Problem:
     scale: float
     seed: int
     first: bool
-    set_sinks: Callable[[], None]
+    call_setters: Callable[[], None]
 
     @property
     def target(self) -> Loss:

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import torch
 
-from dsptorch.meta.estimators.base import Estimate, Problem
+from dsptorch.meta.estimators.base import Estimate, MetaStep
 
 __all__ = ["Direct"]
 
@@ -35,27 +35,27 @@ class Direct:
     """
 
     requires: ClassVar[tuple[str, ...]] = ()
-    wrapped: ClassVar[bool] = True
-    cure: ClassVar[str] = (
+    allows_wrappers: ClassVar[bool] = True
+    hint: ClassVar[str] = (
         "it does not enter the forward pass of this loss as a tensor (a learning rate, a weight decay, a dropout "
         "rate do not); use EvolutionStrategy or Unroll, or take it out of `hyperparams`. Or its gradient was "
         "cleared: call controller.step after loss.backward(), and optimizer.zero_grad(), not model.zero_grad()"
     )
 
-    def estimate(self, problem: Problem) -> Estimate:
+    def estimate(self, meta_step: MetaStep) -> Estimate:
         """Take the derivative at one batch, or the mean of those of training."""
-        if problem.val_loss is None and problem.train_loss is None:
-            return _from_training(problem)
-        loss = problem.target(problem.view)
-        raws = [h.raw for h in problem.hyperparams.values()]
-        gradients = torch.autograd.grad(problem.scale * problem.objective(loss), raws, allow_unused=True)
-        unscaled = [None if g is None else g / problem.scale for g in gradients]
-        return Estimate(loss.detach(), dict(zip(problem.hyperparams, unscaled, strict=True)))
+        if meta_step.val_loss is None and meta_step.train_loss is None:
+            return _from_training(meta_step)
+        loss = meta_step.target(meta_step.callable)
+        raws = [h.raw for h in meta_step.hyperparams.values()]
+        gradients = torch.autograd.grad(meta_step.scale * meta_step.objective(loss), raws, allow_unused=True)
+        unscaled = [None if g is None else g / meta_step.scale for g in gradients]
+        return Estimate(loss.detach(), dict(zip(meta_step.hyperparams, unscaled, strict=True)))
 
 
-def _from_training(problem: Problem) -> Estimate:
+def _from_training(meta_step: MetaStep) -> Estimate:
     """Chain the objective to the gradients of the training loss that are there already."""
-    loss = problem.mean_loss.detach().requires_grad_()
-    (factor,) = torch.autograd.grad(problem.objective(loss), loss)
-    chained = {name: None if g is None else factor.to(g) * g for name, g in problem.accumulated.items()}
+    loss = meta_step.mean_loss.detach().requires_grad_()
+    (factor,) = torch.autograd.grad(meta_step.objective(loss), loss)
+    chained = {name: None if g is None else factor.to(g) * g for name, g in meta_step.accumulated.items()}
     return Estimate(loss.detach(), chained)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dsptorch.functional.validate import check_finite, check_int
-from dsptorch.meta.estimators.base import Estimate, Problem
+from dsptorch.meta.estimators.base import Estimate, MetaStep
 from dsptorch.meta.estimators.replay import Tape, taping
 from dsptorch.meta.estimators.rules import Rule, Tensors
 from dsptorch.meta.estimators.unroll import check_rule, inner_gradients
@@ -76,65 +76,67 @@ class EvolutionStrategy:
         return ("train_loss",) if self.horizon else ("val_loss",)
 
     @property
-    def wrapped(self) -> bool:  # noqa: D102
+    def allows_wrappers(self) -> bool:  # noqa: D102
         return True
 
     @property
-    def cure(self) -> str:  # noqa: D102
+    def hint(self) -> str:  # noqa: D102
         return "the loss is the same for any value of it" + (
             f" after {self.horizon} steps; does its setter reach the model, or the rule read it?"
             if self.horizon
             else "; if it acts on training, give a rule and a horizon above 0"
         )
 
-    def estimate(self, problem: Problem) -> Estimate:
+    def estimate(self, meta_step: MetaStep) -> Estimate:
         """Compare pairs of losses."""
-        raws = {name: raw.detach() for name, raw in problem.raws().items()}
-        generator = torch.Generator().manual_seed(problem.seed)
+        raws = {name: raw.detach() for name, raw in meta_step.raws().items()}
+        generator = torch.Generator().manual_seed(meta_step.seed)
         directions = [
             {name: torch.randn(raw.shape, generator=generator).to(raw) for name, raw in raws.items()}
             for _ in range(self.pairs)
         ]
         # Another seed for the losses: with the same one, the noise in them would be that of the directions.
-        problem = replace(problem, seed=int(torch.randint(2**31, (), generator=generator)))
+        meta_step = replace(meta_step, seed=int(torch.randint(2**31, (), generator=generator)))
         totals = {name: torch.zeros_like(raw) for name, raw in raws.items()}
         try:
             with taping() as tape:
-                loss = self._loss(problem, raws, tape)
-                reached = self._reached(problem, raws, tape, loss) if problem.first else set(raws)
+                loss = self._loss(meta_step, raws, tape)
+                reached = self._reached(meta_step, raws, tape, loss) if meta_step.first else set(raws)
                 for noise in directions:
                     above, below = (
-                        problem.objective(self._loss(problem, _shifted(raws, noise, shift), tape))
+                        meta_step.objective(self._loss(meta_step, _shifted(raws, noise, shift), tape))
                         for shift in (self.sigma, -self.sigma)
                     )
                     slope = (above - below) / (2 * self.sigma * self.pairs)
                     for name, direction in noise.items():
                         totals[name] += slope.to(direction) * direction
         finally:
-            problem.set_sinks()  # with the values that stand in the hyperparameters
+            meta_step.call_setters()  # with the values that stand in the hyperparameters
         return Estimate(loss, {name: total if name in reached else None for name, total in totals.items()})
 
-    def _loss(self, problem: Problem, raws: Tensors, tape: Tape) -> Tensor:
+    def _loss(self, meta_step: MetaStep, raws: Tensors, tape: Tape) -> Tensor:
         """The loss with these raw values, on the batches of the tape, after the steps of the horizon."""
         tape.rewind()
-        torch.manual_seed(problem.seed)
-        problem.run(lambda _: problem.set_sinks(), raws=raws)
-        weights, buffers = problem.weights(), problem.buffers()
+        torch.manual_seed(meta_step.seed)
+        meta_step.run(lambda _: meta_step.call_setters(), raws=raws)
+        weights, buffers = meta_step.weights(), meta_step.buffers()
         if self.rule is not None:
-            state = self.rule.start(weights, problem.optimizer_state)
+            state = self.rule.start(weights, meta_step.optimizer_state)
             for _ in range(self.horizon):
-                gradients = inner_gradients(problem, weights, raws, buffers, differentiable=False)
+                gradients = inner_gradients(meta_step, weights, raws, buffers, differentiable=False)
                 with torch.no_grad():
-                    before = (weights, gradients, state, problem.decayed)
-                    stepped, state = problem.run(lambda _, before=before: self.rule.step(*before), raws=raws)  # type: ignore[misc]
+                    before = (weights, gradients, state, meta_step.decayed)
+                    stepped, state = meta_step.run(
+                        lambda _, before=before: self.rule.step(*before), raws=raws
+                    )  # type: ignore[misc]
                 weights = {name: weight.requires_grad_() for name, weight in stepped.items()}
         with torch.no_grad():
-            loss = problem.run(problem.target, raws=raws, weights=weights, buffers=buffers)
+            loss = meta_step.run(meta_step.target, raws=raws, weights=weights, buffers=buffers)
         return loss.detach()
 
-    def _reached(self, problem: Problem, raws: Tensors, tape: Tape, loss: Tensor) -> set[str]:
+    def _reached(self, meta_step: MetaStep, raws: Tensors, tape: Tape, loss: Tensor) -> set[str]:
         """The hyperparameters on which the loss depends; refuse a loss that is another at each call."""
-        again = self._loss(problem, raws, tape)
+        again = self._loss(meta_step, raws, tape)
         if not torch.isclose(loss, again, rtol=1e-4, atol=0.0, equal_nan=True):
             raise ValueError(
                 f"expected the same loss from the same hyperparameters, got {loss.item():.6g} and {again.item():.6g}: "
@@ -144,7 +146,7 @@ class EvolutionStrategy:
         reached = set()
         for name, raw in raws.items():
             for shift in (_FAR, -_FAR):
-                if self._loss(problem, {**raws, name: raw + shift}, tape) != again:
+                if self._loss(meta_step, {**raws, name: raw + shift}, tape) != again:
                     reached.add(name)
                     break
         return reached

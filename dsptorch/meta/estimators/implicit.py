@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dsptorch.functional.validate import check_finite, check_int
-from dsptorch.meta.estimators.base import Estimate, Problem
+from dsptorch.meta.estimators.base import Estimate, MetaStep
 from dsptorch.meta.estimators.rules import SGDRule, learned_hyperparams
 from dsptorch.meta.estimators.unroll import inner_gradients
 
@@ -54,8 +54,8 @@ class Implicit:
     """
 
     requires: ClassVar[tuple[str, ...]] = ("train_loss", "val_loss")
-    wrapped: ClassVar[bool] = False
-    cure: ClassVar[str] = (
+    allows_wrappers: ClassVar[bool] = False
+    hint: ClassVar[str] = (
         "neither the losses nor the rule read it as a tensor; a weight decay can be given to the rule, for "
         "anything else use EvolutionStrategy, which needs no derivative"
     )
@@ -83,19 +83,19 @@ class Implicit:
         if not 0 <= check_finite("tolerance", self.tolerance) < 1:
             raise ValueError(f"tolerance must be a number in [0, 1), got {self.tolerance}")
 
-    def estimate(self, problem: Problem) -> Estimate:
+    def estimate(self, meta_step: MetaStep) -> Estimate:
         """Solve for the adjoint, and chain it to the derivative of one step."""
         # The solution has no lr in it, but a small one would be lost beside the I of dF/dw = I - lr H.
         rule = replace(self.rule, lr=1.0) if self.solver == "cg" else self.rule
-        raws, weights = problem.raws(), problem.weights()
+        raws, weights = meta_step.raws(), meta_step.weights()
         by, at = list(raws.values()), list(weights.values())
         with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no second derivative
-            loss = problem.run(problem.target, raws=raws, weights=weights, buffers=problem.buffers())
-            outer = torch.autograd.grad(problem.objective(loss), at + by, allow_unused=True)
+            loss = meta_step.run(meta_step.target, raws=raws, weights=weights, buffers=meta_step.buffers())
+            outer = torch.autograd.grad(meta_step.objective(loss), at + by, allow_unused=True)
             direct, adjoint = outer[len(at) :], _filled(outer[: len(at)], at)
-            gradients = inner_gradients(problem, weights, raws, problem.buffers())
-            before = (weights, gradients, rule.start(weights, {}), problem.decayed)
-            stepped = problem.run(lambda _: rule.step(*before), raws=raws)[0]
+            gradients = inner_gradients(meta_step, weights, raws, meta_step.buffers())
+            before = (weights, gradients, rule.start(weights, {}), meta_step.decayed)
+            stepped = meta_step.run(lambda _: rule.step(*before), raws=raws)[0]
             moved = [stepped[name] for name in weights]
 
             def through(vector: Vectors) -> Vectors:

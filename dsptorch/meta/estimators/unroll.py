@@ -7,7 +7,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dsptorch.functional.validate import check_int
-from dsptorch.meta.estimators.base import Estimate, Problem
+from dsptorch.meta.estimators.base import Estimate, MetaStep
 from dsptorch.meta.estimators.rules import Rule, Tensors
 
 __all__ = ["Unroll", "inner_gradients"]
@@ -40,8 +40,8 @@ class Unroll:
     """
 
     requires: ClassVar[tuple[str, ...]] = ("train_loss",)
-    wrapped: ClassVar[bool] = False
-    cure: ClassVar[str] = (
+    allows_wrappers: ClassVar[bool] = False
+    hint: ClassVar[str] = (
         "neither the losses nor the rule read it as a tensor; give it to the rule, as in SGDRule(lr=hyperparam), "
         "or use EvolutionStrategy, which needs no derivative"
     )
@@ -54,22 +54,22 @@ class Unroll:
         check_rule(self.rule)
         check_int("steps", self.steps, least=1)
 
-    def estimate(self, problem: Problem) -> Estimate:
+    def estimate(self, meta_step: MetaStep) -> Estimate:
         """Make the steps on copies, and go back through them."""
-        raws, weights, buffers = problem.raws(), problem.weights(), problem.buffers()
-        state = self.rule.start(weights, problem.optimizer_state)
+        raws, weights, buffers = meta_step.raws(), meta_step.weights(), meta_step.buffers()
+        state = self.rule.start(weights, meta_step.optimizer_state)
         with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no second derivative
             for _ in range(self.steps):
-                gradients = inner_gradients(problem, weights, raws, buffers)
-                before = (weights, gradients, state, problem.decayed)
-                weights, state = problem.run(lambda _, before=before: self.rule.step(*before), raws=raws)  # type: ignore[misc]
-            loss = problem.run(problem.target, raws=raws, weights=weights, buffers=buffers)
-            found = torch.autograd.grad(problem.objective(loss), list(raws.values()), allow_unused=True)
+                gradients = inner_gradients(meta_step, weights, raws, buffers)
+                before = (weights, gradients, state, meta_step.decayed)
+                weights, state = meta_step.run(lambda _, before=before: self.rule.step(*before), raws=raws)  # type: ignore[misc]
+            loss = meta_step.run(meta_step.target, raws=raws, weights=weights, buffers=buffers)
+            found = torch.autograd.grad(meta_step.objective(loss), list(raws.values()), allow_unused=True)
         return Estimate(loss.detach(), dict(zip(raws, found, strict=True)))
 
 
 def inner_gradients(
-    problem: Problem, weights: Tensors, raws: Tensors, buffers: Tensors, *, differentiable: bool = True
+    meta_step: MetaStep, weights: Tensors, raws: Tensors, buffers: Tensors, *, differentiable: bool = True
 ) -> Tensors:
     """The gradients of the training loss by the weights, on a batch that it draws; 0 where a weight is not used."""
     if not weights:
@@ -77,9 +77,9 @@ def inner_gradients(
             "expected weights that train, got none: all parameters are frozen or hyperparameters; use Direct, or an "
             "EvolutionStrategy without a horizon"
         )
-    if problem.train_loss is None:
+    if meta_step.train_loss is None:
         raise ValueError("expected train_loss, got none; give controller.step(loss, train_loss=...)")
-    loss = problem.run(problem.train_loss, raws=raws, weights=weights, buffers=buffers)
+    loss = meta_step.run(meta_step.train_loss, raws=raws, weights=weights, buffers=buffers)
     gradients = torch.autograd.grad(
         loss, list(weights.values()), create_graph=differentiable, allow_unused=True, materialize_grads=True
     )

@@ -57,7 +57,7 @@ def bind(
         TypeError, ValueError: If there is no such number, or it is bound; if the module runs its children itself
             (Sequential) or is a dsptorch layer, which takes hyperparameters by itself; or if the example fails. The
             module is unchanged. From `forward`, if it cannot compute with a tensor: leave it an ordinary float then,
-            and let a MetaController with the estimator "es" move it through a setter (`controller.sink`).
+            and let a MetaController with the estimator "es" move it through a setter (`controller.add_hyperparam`).
 
     Example:
         >>> class Scores(nn.Module):

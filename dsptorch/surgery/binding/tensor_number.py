@@ -11,8 +11,8 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 def cure(name: str) -> str:
     """What to do about a number that cannot be a tensor."""
     return (
-        "Leave it an ordinary float (unbind), and move that by a setter, a sink, with the estimator 'es' of "
-        f"dsptorch.meta.MetaController: controller.sink({name!r}, hyperparam, "
+        "Leave it an ordinary float (unbind), and move that by a setter, with the estimator 'es' of "
+        f"dsptorch.meta.MetaController: controller.add_hyperparam({name!r}, hyperparam, "
         f"lambda value: setattr(module, {name!r}, value))"
     )
 
