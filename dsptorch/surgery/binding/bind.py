@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from dsptorch.hyperparams import BoundedHyperparam
 from dsptorch.layers import Layer
-from dsptorch.surgery.binding.tensor_number import BoundValue, RefusedError, Use, plain, refusal
-from dsptorch.surgery.binding.trial import probe
+from dsptorch.surgery.binding.tensor_number import RefusedError, TensorNumber, Use, as_tensors, refusal
+from dsptorch.surgery.binding.trial import check_gradient
 from dsptorch.surgery.find import CONTAINERS
-from dsptorch.surgery.forward import InsertedForward
+from dsptorch.surgery.insertion.inserted import InsertedForward
 
 
 def bind(
@@ -86,7 +86,7 @@ def bind(
     forward = _attach(module, name, child)
     if args is not None:
         try:
-            probe(module, name, hyperparam, args)
+            check_gradient(module, name, hyperparam, args)
         except BaseException:
             _detach(module, forward, name)
             if of_class:
@@ -173,7 +173,7 @@ class _Forward:
             value = module.get_submodule(child)().reshape(())
             # A compiler sees itself what is read into Python; and what is a subclass already stays one.
             if not torch.compiler.is_compiling() and type(value) is Tensor:
-                value = BoundValue.of(value, use, name, module)
+                value = TensorNumber.of(value, use, name, module)
             values[name] = value
         try:
             for name, value in values.items():
@@ -190,14 +190,14 @@ class _Forward:
                     )
         except TypeError as error:
             # Where only floats are taken, PyTorch and Python name the type that came; nobody else knows this name.
-            if BoundValue.__name__ in str(error) and not isinstance(error, RefusedError):
+            if TensorNumber.__name__ in str(error) and not isinstance(error, RefusedError):
                 raise refusal(" or ".join(values), module, str(error)) from error
             raise
         finally:
             use.over = True
             for name, number in before.items():
                 setattr(module, name, number)
-        return output if torch.compiler.is_compiling() else plain(output)
+        return output if torch.compiler.is_compiling() else as_tensors(output)
 
 
 def _bound(module: nn.Module) -> _Forward | None:

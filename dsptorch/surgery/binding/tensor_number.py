@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 
-def cure(name: str) -> str:
+def hint(name: str) -> str:
     """What to do about a number that cannot be a tensor."""
     return (
         "Leave it an ordinary float (unbind), and move that by a setter, with the estimator 'es' of "
@@ -25,7 +25,7 @@ def refusal(name: str, module: nn.Module, problem: str) -> RefusedError:
     """The error that says so, and what to do."""
     return RefusedError(
         f"{name} of {type(module).__name__} is bound to a BoundedHyperparam, and forward cannot compute with a tensor "
-        f"in its place: {problem}. {cure(name)}"
+        f"in its place: {problem}. {hint(name)}"
     )
 
 
@@ -35,14 +35,14 @@ class Use:
     over = False
 
 
-class BoundValue(Tensor):
+class TensorNumber(Tensor):
     """The value as `forward` sees it: it, and what is computed of it alone, will not be read into Python."""
 
     _use: Use
     _who: tuple[str, nn.Module]
 
     @classmethod
-    def of(cls, value: Tensor, use: Use, name: str, module: nn.Module) -> "BoundValue":
+    def of(cls, value: Tensor, use: Use, name: str, module: nn.Module) -> "TensorNumber":
         """Mark a value, in one run of the forward of a module, as that of one of its attributes."""
         bound = value.as_subclass(cls)
         bound._use, bound._who = use, (name, module)
@@ -76,8 +76,8 @@ _READS = {
 }
 
 
-def plain(output: Any) -> Any:
+def as_tensors(output: Any) -> Any:
     """The output, with the bound value as an ordinary tensor if it is in it."""
-    if not any(isinstance(leaf, BoundValue) for leaf in tree_leaves(output)):
+    if not any(isinstance(leaf, TensorNumber) for leaf in tree_leaves(output)):
         return output
-    return tree_map_only(BoundValue, lambda value: value.as_subclass(Tensor), output)
+    return tree_map_only(TensorNumber, lambda value: value.as_subclass(Tensor), output)

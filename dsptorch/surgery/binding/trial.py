@@ -8,10 +8,12 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from dsptorch.hyperparams import BoundedHyperparam
 from dsptorch.isolation import preserved, random_state_kept
-from dsptorch.surgery.binding.tensor_number import RefusedError, cure
+from dsptorch.surgery.binding.tensor_number import RefusedError, hint
 
 
-def probe(module: nn.Module, name: str, hyperparam: BoundedHyperparam, args: tuple[Any, ...]) -> None:
+def check_gradient(
+    module: nn.Module, name: str, hyperparam: BoundedHyperparam, args: tuple[Any, ...]
+) -> None:
     """Run a module once to see that a gradient comes to the hyperparameter, and leave no trace."""
     who = f"{name} of {type(module).__name__}"
     with random_state_kept(), torch.enable_grad(), preserved(module, attributes=True):
@@ -38,7 +40,7 @@ def probe(module: nn.Module, name: str, hyperparam: BoundedHyperparam, args: tup
                 else "it is exactly 0: by rounding, or a bound, or zeros in the example"
             )
             + ". "
-            + cure(name)
+            + hint(name)
         )
 
 

@@ -6,10 +6,10 @@ from torch import nn
 
 from dsptorch.layers import Blend, Layer
 from dsptorch.surgery.find import Where, find
-from dsptorch.surgery.forward import NAMES, attach, detach, positions_taken, tell_calls
+from dsptorch.surgery.insertion.inserted import NAMES, attach, detach, positions_taken, tell_calls
 from dsptorch.surgery.insertion.layout import LAYOUTS
 from dsptorch.surgery.insertion.refusals import check_places, is_inserted
-from dsptorch.surgery.insertion.row_mixing import Probe, check_rows
+from dsptorch.surgery.insertion.row_mixing import Example, check_rows
 from dsptorch.surgery.insertion.signal import signal_argument
 
 
@@ -21,7 +21,7 @@ def insert(
     position: str = "before",
     identity: bool = False,
     layout: str | None = None,
-    probe: Probe | None = None,
+    example: Example | None = None,
     batch_dim: int = 0,
 ) -> list[str]:
     """Insert a layer before or after submodules of any model, in place.
@@ -49,10 +49,10 @@ def insert(
         layout: What the submodules work on: "btd" (batch, time, channels), "tbd" (time, batch, channels), or "bct"
             (batch, channels, ..., time), whose dimensions between, an image's height, are rows of their own. None is
             "btd", unless the submodule is of a kind that may be otherwise, which is then refused.
-        probe: An example of the model's input, a tensor, a tuple of arguments or a dict of keywords, with two
-            different rows at least: the model runs on it, without a trace, to prove that the layers are called, and
-            do not mix rows.
-        batch_dim: Where the tensors of the probe have the batch.
+        example: An input of the model: a tensor, a tuple of arguments or a dict of keywords, with at least two
+            different rows. The model runs on it, without a trace, to prove that the layers are called and do not mix
+            rows.
+        batch_dim: Where the tensors of the example have the batch.
 
     Returns:
         The names of the inserted layers.
@@ -93,8 +93,8 @@ def insert(
         for name, target in targets.items():
             attach(target, position, layers[name].train(target.training), layout or "btd", signals[name])
         tell_calls(model, [name.rpartition(".")[0] for name in _inserted(model)])
-        if probe is not None:
-            check_rows(model, names, probe, batch_dim)
+        if example is not None:
+            check_rows(model, names, example, batch_dim)
     except BaseException:
         _take_out(model, [name for name in names if name in _inserted(model)])
         raise

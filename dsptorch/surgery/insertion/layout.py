@@ -165,7 +165,7 @@ def check_layout_is_clear(model: nn.Module, name: str, module: nn.Module) -> Non
         raise ValueError(
             f"{name} {reason} with batch_first=False, so time may come first, and the layer would filter across the "
             "batch; give layout='tbd' if its signal is (time, batch, channels), layout='btd' if it is (batch, time, "
-            "channels), and a probe to prove it"
+            "channels), and an example to prove it"
         )
 
 

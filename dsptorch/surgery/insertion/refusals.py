@@ -6,7 +6,7 @@ from torch import nn
 
 from dsptorch.layers import Layer
 from dsptorch.surgery.find import CONTAINERS
-from dsptorch.surgery.forward import NAMES, positions_taken
+from dsptorch.surgery.insertion.inserted import NAMES, positions_taken
 from dsptorch.surgery.insertion.layout import check_layout_is_clear
 from dsptorch.surgery.streams.streaming import StreamedForward
 
@@ -89,9 +89,9 @@ def _check_around(model: nn.Module, name: str, module: nn.Module, position: str)
 
 def _check_wrapper(name: str, module: nn.Module) -> None:
     kinds = {base.__name__ for base in type(module).__mro__ if base.__module__.startswith("torch.")}
-    for kind, cure in _WRAPPERS.items():
+    for kind, hint in _WRAPPERS.items():
         if kind in kinds:
-            raise ValueError(f"{name} is a {kind}, which {cure}")
+            raise ValueError(f"{name} is a {kind}, which {hint}")
 
 
 def _check_free(name: str, module: nn.Module, position: str) -> None:

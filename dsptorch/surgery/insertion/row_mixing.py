@@ -11,9 +11,9 @@ from torch.utils._pytree import tree_leaves, tree_map
 from dsptorch.functional.validate import check_int
 from dsptorch.isolation import preserved
 
-__all__ = ["Probe", "check_rows"]
+__all__ = ["Example", "check_rows"]
 
-Probe = Tensor | tuple[Any, ...] | Mapping[str, Any]
+Example = Tensor | tuple[Any, ...] | Mapping[str, Any]
 """What a model is called with: a tensor, positional arguments, or keyword arguments."""
 
 
@@ -29,29 +29,29 @@ class _Seen(NamedTuple):
     output: list[Tensor]
 
 
-class _Call(NamedTuple):
+class _Arguments(NamedTuple):
     """What the model is called with."""
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
 
 
-def check_rows(model: nn.Module, layers: list[str], probe: Probe, batch_dim: int) -> None:
+def check_rows(model: nn.Module, layers: list[str], example: Example, batch_dim: int) -> None:
     """Raise if some layer, or the model with them, sees more of the batch than the row that was changed.
 
-    The model runs in eval mode, without a trace: on the probe, and with its first row replaced by its second.
+    The model runs in eval mode, without a trace: on the example, and with its first row replaced by its second.
 
     Args:
         model: With the layers in it.
         layers: Their names.
-        probe: The example, with two different rows at least. The first tensor says how many; tensors of another size
-            in `batch_dim` belong to all rows.
+        example: What the model is called with: two different rows at least. The first tensor says how many; tensors
+            of another size in `batch_dim` belong to all rows.
         batch_dim: Where its tensors have the batch.
 
     Raises:
-        TypeError, ValueError: If rows mix, if a layer is not called, or if the probe is no such example.
+        TypeError, ValueError: If rows mix, if a layer is not called, or if the example is no such call.
     """
-    call = _as_call(probe)
+    call = _as_call(example)
     changed, rows = _with_first_row_replaced(call, check_int("batch_dim", batch_dim, least=0))
     first, second = _run(model, layers, call), _run(model, layers, changed)
     problem = _problem(first, second, rows)
@@ -62,7 +62,7 @@ def check_rows(model: nn.Module, layers: list[str], probe: Probe, batch_dim: int
     if mixed:
         raise ValueError(
             f"without any inserted layer {mixed}: the model mixes rows itself, or its batch is not in dimension "
-            f"{batch_dim} of the probe, which batch_dim says; insert without a probe if it is meant to"
+            f"{batch_dim} of the example, which batch_dim says; insert without an example if it is meant to"
         )
     raise ValueError(problem)
 
@@ -70,12 +70,12 @@ def check_rows(model: nn.Module, layers: list[str], probe: Probe, batch_dim: int
 def _problem(first: _Seen, second: _Seen, rows: int) -> str | None:
     for name, calls in first.inputs.items():
         if not calls:
-            return f"{name} was not called on the probe; give a probe that reaches it, or narrow where"
+            return f"{name} was not called on the example; give an example that reaches it, or narrow where"
         again = second.inputs[name]
         if len(calls) != len(again):
             return (
-                f"{name} was called {len(calls)} times on the probe and {len(again)} with another first row, so its "
-                "rows cannot be compared; insert without a probe"
+                f"{name} was called {len(calls)} times on the example and {len(again)} with another first row, so its "
+                "rows cannot be compared; insert without an example"
             )
         for before, after in zip(calls, again, strict=True):
             if not _only_first_changed(before, after, 0, rows):
@@ -88,7 +88,7 @@ def _problem(first: _Seen, second: _Seen, rows: int) -> str | None:
     return mixed and f"with {', '.join(first.inputs)} {mixed}; build layers that treat each row by itself"
 
 
-def _run(model: nn.Module, layers: list[str], call: _Call, *, bypass: bool = False) -> _Seen:
+def _run(model: nn.Module, layers: list[str], call: _Arguments, *, bypass: bool = False) -> _Seen:
     """Run the model on a copy of a call; with `bypass` the layers return their input."""
     inputs: dict[str, list[Tensor]] = {name: [] for name in layers}
 
@@ -107,24 +107,24 @@ def _run(model: nn.Module, layers: list[str], call: _Call, *, bypass: bool = Fal
         return _Seen(inputs, [leaf.detach().clone() for leaf in _tensors(output)])
 
 
-def _as_call(probe: Probe) -> _Call:
-    if isinstance(probe, Mapping):
-        return _Call((), dict(probe))
-    if isinstance(probe, tuple):
-        return _Call(probe, {})
-    if isinstance(probe, Tensor):
-        return _Call((probe,), {})
+def _as_call(example: Example) -> _Arguments:
+    if isinstance(example, Mapping):
+        return _Arguments((), dict(example))
+    if isinstance(example, tuple):
+        return _Arguments(example, {})
+    if isinstance(example, Tensor):
+        return _Arguments((example,), {})
     raise TypeError(
-        f"probe must be a tensor, a tuple of arguments or a dict of keywords, got {type(probe).__name__}"
+        f"example must be a tensor, a tuple of arguments or a dict of keywords, got {type(example).__name__}"
     )
 
 
-def _with_first_row_replaced(call: _Call, batch_dim: int) -> tuple[_Call, int]:
+def _with_first_row_replaced(call: _Arguments, batch_dim: int) -> tuple[_Arguments, int]:
     """The call with its second row for its first, and how many rows there are."""
     rows = next((leaf.shape[batch_dim] for leaf in _tensors(call) if leaf.dim() > batch_dim), 0)
     if rows < 2:
         raise ValueError(
-            f"probe must hold at least 2 rows in dimension {batch_dim} (batch_dim), got {rows}; give it two that differ"
+            f"example must hold at least 2 rows in dimension {batch_dim} (batch_dim), got {rows}; give two that differ"
         )
 
     def replaced(leaf: Any) -> Any:
@@ -137,9 +137,9 @@ def _with_first_row_replaced(call: _Call, batch_dim: int) -> tuple[_Call, int]:
         order[0] = 1
         return leaf.index_select(batch_dim, order)
 
-    changed = _Call(*tree_map(replaced, tuple(call)))
+    changed = _Arguments(*tree_map(replaced, tuple(call)))
     if all(torch.equal(a, b) for a, b in zip(_tensors(call), _tensors(changed), strict=True)):
-        raise ValueError("probe must hold a second row that differs from the first, got two equal ones")
+        raise ValueError("example must hold a second row that differs from the first, got two equal ones")
     return changed, rows
 
 

@@ -22,11 +22,11 @@ class Argument(NamedTuple):
     """An argument of a module.
 
     Attributes:
-        place: Its place among the positional arguments; None if it has none.
+        index: Its index among the positional arguments; None if it has none.
         name: Its name.
     """
 
-    place: int | None
+    index: int | None
     name: str
 
 
@@ -56,9 +56,9 @@ def change_signal(
     signal: Argument, args: tuple[Any, ...], kwargs: dict[str, Any], change: Callable[[Any], Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
     """Change the signal among the arguments of a call, and copy the others; None if it is not there."""
-    place = signal.place
-    if place is not None and place < len(args) and args[place] is not None:
-        return (*args[:place], change(args[place]), *args[place + 1 :]), kwargs
+    index = signal.index
+    if index is not None and index < len(args) and args[index] is not None:
+        return (*args[:index], change(args[index]), *args[index + 1 :]), kwargs
     for key in (signal.name, *SIGNALS):
         if kwargs.get(key) is not None:
             return args, {**kwargs, key: change(kwargs[key])}
@@ -96,9 +96,9 @@ def with_signal(output: Any, change: Callable[[Any], Any], name: str, owner: str
             object.__setattr__(record, key, change(getattr(output, key)))
             return record
     elif isinstance(output, (tuple, list)):
-        place = _first_tensor(enumerate(output))
-        if place is not None:
-            parts = [*output[:place], change(output[place]), *output[place + 1 :]]
+        index = _first_tensor(enumerate(output))
+        if index is not None:
+            parts = [*output[:index], change(output[index]), *output[index + 1 :]]
             return type(output)._make(parts) if hasattr(output, "_make") else type(output)(parts)
     raise TypeError(
         f"{name} was inserted after {owner}, whose output must be a tensor, or hold one (tuple, list, mapping, "

@@ -12,7 +12,7 @@ from dsptorch.surgery.hf_cache import CachedStates, cached_tokens, put_states, s
 from dsptorch.surgery.streams.checkpoint import load_states, save_states
 
 
-class Live:
+class FoldedView:
     """A layer that is run in chunks: as it is where gradients are recorded, folded where not.
 
     Its weights fold once, and again when one of them has changed.
@@ -23,8 +23,8 @@ class Live:
         self._folded: Layer | None = None
         self._made_of: list[tuple[int, int]] = []
 
-    def present(self) -> Layer:
-        """What to run now."""
+    def current(self) -> Layer:
+        """The layer to run now."""
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
             return self.layer
         made_of = [(tensor.data_ptr(), _version(tensor)) for tensor in self._tensors()]
@@ -49,7 +49,7 @@ class Stream:
     """
 
     def __init__(self, layers: dict[str, Layer]) -> None:
-        self._layers = {name: Live(layer) for name, layer in layers.items()}
+        self._layers = {name: FoldedView(layer) for name, layer in layers.items()}
         self._called: set[str] | None = None  # in the present forward pass of the model; None between two
         self._memory = CachedStates(None)
 
@@ -116,7 +116,7 @@ class Stream:
                 )
             self._called.add(name)
         states = self._memory.states
-        y, states[name] = self._layers[name].present().step(x, states.get(name), segment_ids)
+        y, states[name] = self._layers[name].current().step(x, states.get(name), segment_ids)
         return y
 
     def take_states(self, cache: Any) -> None:
