@@ -1,5 +1,6 @@
-"""Trying a module once, to see what depends on a hyperparameter, without a trace."""
+"""What can be bound: the checks before, and a trial run that leaves no trace."""
 
+import inspect
 from typing import Any
 
 import torch
@@ -8,7 +9,51 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from dsptorch.hyperparams import BoundedHyperparam
 from dsptorch.isolation import preserved, random_state_kept
+from dsptorch.layers import Layer
+from dsptorch.surgery.binding.bound import BoundForward
 from dsptorch.surgery.binding.tensor_number import RefusedError, hint
+from dsptorch.surgery.find import CONTAINERS
+
+
+def check_number(module: nn.Module, name: str, hyperparam: BoundedHyperparam) -> None:
+    """Refuse what is not a number of a module, or cannot be bound."""
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"module must be an nn.Module, got {module!r} of type {type(module).__name__}")
+    if not isinstance(hyperparam, BoundedHyperparam):
+        raise TypeError(
+            f"hyperparam must be a BoundedHyperparam, got {hyperparam!r} of type {type(hyperparam).__name__}"
+        )
+    kind = type(module).__name__
+    if isinstance(module, CONTAINERS):
+        raise TypeError(
+            f"{kind} runs its children itself, and would run the hyperparameter as one of them; bind at a member"
+        )
+    if isinstance(module, Layer):
+        raise TypeError(
+            f"{kind} is a dsptorch layer, whose step would not know of it; give the hyperparameter to its constructor"
+        )
+    if hyperparam.raw.numel() != 1:
+        raise ValueError(
+            f"hyperparam must hold 1 value, as {name} does, got shape {tuple(hyperparam.raw.shape)}"
+        )
+    forward = BoundForward.of(module)
+    if forward and any(bound == name for bound, _, _ in forward.bound):
+        raise ValueError(f"{name} of {kind} is bound to {forward.child(name)}; unbind it first")
+    of_class = inspect.getattr_static(type(module), name, None)
+    if hasattr(type(of_class), "__get__") or hasattr(type(of_class), "__set__"):
+        raise TypeError(
+            f"{name} of {kind} is a property or a method; bind the plain number that it is made of"
+        )
+    try:
+        number = getattr(module, name)
+    except AttributeError:
+        numbers = ", ".join(key for key, value in vars(module).items() if type(value) in (int, float))
+        raise ValueError(
+            f"{kind} has no attribute {name!r}; its plain numbers are: {numbers or 'none'}"
+        ) from None
+    if isinstance(number, bool) or not isinstance(number, (int, float)):
+        learns = ", which learns without it" if isinstance(number, nn.Parameter) else ""
+        raise TypeError(f"{name} of {kind} must be a float or an int, got a {type(number).__name__}{learns}")
 
 
 def check_gradient(

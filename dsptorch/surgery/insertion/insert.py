@@ -6,7 +6,7 @@ from torch import nn
 
 from dsptorch.layers import Blend, Layer
 from dsptorch.surgery.find import Where, find
-from dsptorch.surgery.insertion.inserted import NAMES, attach, detach, positions_taken, tell_calls
+from dsptorch.surgery.insertion.inserted import NAMES, attach, detach, positions_taken, sync_interposers
 from dsptorch.surgery.insertion.layout import LAYOUTS
 from dsptorch.surgery.insertion.refusals import check_places, is_inserted
 from dsptorch.surgery.insertion.row_mixing import Example, check_rows
@@ -92,7 +92,7 @@ def insert(
     try:
         for name, target in targets.items():
             attach(target, position, layers[name].train(target.training), layout or "btd", signals[name])
-        tell_calls(model, [name.rpartition(".")[0] for name in _inserted(model)])
+        sync_interposers(model, [name.rpartition(".")[0] for name in _inserted(model)])
         if example is not None:
             check_rows(model, names, example, batch_dim)
     except BaseException:
@@ -144,7 +144,7 @@ def _take_out(model: nn.Module, names: list[str]) -> None:
     inserted = _inserted(model)
     for name in names:
         detach(*inserted.pop(name))
-    tell_calls(model, [name.rpartition(".")[0] for name in inserted])
+    sync_interposers(model, [name.rpartition(".")[0] for name in inserted])
 
 
 def _inserted(model: nn.Module) -> dict[str, tuple[nn.Module, str]]:

@@ -1,7 +1,6 @@
 """What the forward of a module is while layers are inserted around it."""
 
-import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from torch import nn
@@ -10,36 +9,22 @@ from dsptorch.layers.context import enter_call
 from dsptorch.surgery.insertion.layout import apply_in_layout
 from dsptorch.surgery.insertion.masks import begin_call, end_call, names_read
 from dsptorch.surgery.insertion.signal import Argument, change_signal, with_signal
+from dsptorch.surgery.interpose import Interposer
 
-__all__ = ["NAMES", "InsertedForward", "attach", "detach", "positions_taken", "tell_calls"]
+__all__ = ["NAMES", "InsertedForward", "attach", "detach", "positions_taken", "sync_interposers"]
 
 NAMES = {"before": "dsp_before", "after": "dsp_after"}
 """The names of inserted layers, as children of their place."""
 
 
-class InsertedForward:
-    """A module's own forward, between inserted layers, or around some: it tells them of its mask and its cache.
-
-    It is set on the instance. Hooks would do the same, but `torch.compile` does not guard on hooks: it would run the
-    code of a plain model for one with insertions that was compiled after it.
-    """
+class InsertedForward(Interposer):
+    """A forward between inserted layers, or around some: it tells them of the module's mask and cache."""
 
     def __init__(self, module: nn.Module) -> None:
-        self.module = module
+        super().__init__(module)
         self.signal = Argument(None, "")
         self.reads = names_read(module)
-        self.own = vars(module).get("forward")  # most modules have only their class's
         self.layouts: dict[str, str] = {}  # by position
-
-    @property
-    def __signature__(self) -> inspect.Signature:
-        # HuggingFace's generate and Trainer look for the names of the arguments.
-        return inspect.signature(self.own or type(self.module).forward.__get__(self.module))
-
-    @property
-    def __code__(self) -> Any:  # `torch.export` looks for its place in a file
-        own: Callable[..., Any] = self.own or type(self.module).forward
-        return own.__code__
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the layers and the module."""
@@ -64,9 +49,7 @@ class InsertedForward:
                     "another module"
                 )
             args, kwargs = changed
-        output = (
-            type(module).forward(module, *args, **kwargs) if self.own is None else self.own(*args, **kwargs)
-        )
+        output = self.call_original(args, kwargs)
         if "after" not in self.layouts:
             return output
         owner = type(module).__name__
@@ -80,7 +63,7 @@ class InsertedForward:
 def attach(target: nn.Module, position: str, layer: nn.Module, layout: str, signal: Argument) -> None:
     """Make a layer the child `dsp_before` or `dsp_after` of a module, and let it act."""
     target.add_module(NAMES[position], layer)
-    forward = _inserted_forward(target)
+    forward = InsertedForward.of(target) or InsertedForward(target).attach()
     if not forward.layouts:
         target.register_forward_pre_hook(_no_fast_path)
     forward.signal = signal
@@ -88,53 +71,41 @@ def attach(target: nn.Module, position: str, layer: nn.Module, layout: str, sign
 
 
 def detach(target: nn.Module, position: str) -> None:
-    """Take such a child out; without any, and with none around which to tell of calls, the module is as it was."""
-    forward = vars(target)["forward"]
+    """Take such a child out; `sync_interposers` then decides whether the module's forward is given back."""
+    forward = InsertedForward.of(target)
+    if forward is None:
+        raise ValueError(f"{type(target).__name__} has no inserted layer")
     del forward.layouts[position]
     if not forward.layouts:
-        _restore(target)
+        forward.detach()
         for key, hook in list(target._forward_pre_hooks.items()):
             if hook is _no_fast_path:
                 del target._forward_pre_hooks[key]
     delattr(target, NAMES[position])
 
 
-def tell_calls(model: nn.Module, targets: Iterable[str]) -> None:
-    """Let the modules around these places, and no others, tell of their masks and caches."""
+def sync_interposers(model: nn.Module, targets: Iterable[str]) -> None:
+    """Interpose at the modules around these places that take a mask or a cache, and nowhere else."""
     around = {name for target in targets for name in _prefixes(target)}
     for name, module in list(model.named_modules()):
-        forward = vars(module).get("forward")
+        forward = InsertedForward.of(module)
         if name in around and names_read(module):
-            _inserted_forward(module)
-        elif isinstance(forward, InsertedForward) and not forward.layouts:
-            _restore(module)
+            if forward is None:
+                InsertedForward(module).attach()
+        elif forward is not None and not forward.layouts:
+            forward.detach()
+
+
+def positions_taken(target: nn.Module) -> list[str]:
+    """Where layers are inserted around a module: "before", "after"."""
+    forward = InsertedForward.of(target)
+    return [] if forward is None else list(forward.layouts)
 
 
 def _prefixes(target: str) -> list[str]:
     """The names of a module and of all around it; the model itself is ""."""
     parts = target.split(".")
     return [".".join(parts[:count]) for count in range(len(parts) + 1)]
-
-
-def _inserted_forward(module: nn.Module) -> InsertedForward:
-    forward = vars(module).get("forward")
-    if not isinstance(forward, InsertedForward):
-        forward = InsertedForward(module)
-        module.forward = forward
-    return forward
-
-
-def _restore(module: nn.Module) -> None:
-    own = vars(module)["forward"].own
-    del module.forward
-    if own is not None:
-        module.forward = own
-
-
-def positions_taken(target: nn.Module) -> list[str]:
-    """Where layers are inserted around a module: "before", "after"."""
-    forward = vars(target).get("forward")
-    return list(forward.layouts) if isinstance(forward, InsertedForward) else []
 
 
 def _no_fast_path(module: nn.Module, args: tuple[Any, ...]) -> None:

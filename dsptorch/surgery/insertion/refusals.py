@@ -55,7 +55,7 @@ def _check_kind(name: str, module: nn.Module, position: str) -> None:
             f"{name} is a {type(module).__name__}, which runs its children itself, and would "
             f"run an inserted one as one of them; insert at a member of it, '{name}.0' say"
         )
-    if isinstance(vars(module).get("forward"), StreamedForward):
+    if StreamedForward.of(module) is not None:
         raise ValueError(f"{name} is streaming; leave that context before inserting")
     if position == "before" and isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
         raise ValueError(f"{name} takes ids, which are no signal; insert after it, position='after'")

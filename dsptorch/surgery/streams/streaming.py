@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from dsptorch.layers import Layer
 from dsptorch.surgery.find import outermost
 from dsptorch.surgery.hf_cache import CACHE, find_cache
+from dsptorch.surgery.interpose import Interposer
 from dsptorch.surgery.streams.stream import Stream
 
 
@@ -56,21 +57,21 @@ def streaming(model: nn.Module) -> Iterator[Stream]:
         hooks.append(holder.register_forward_hook(_Give(stream, names), with_kwargs=True))
     try:
         for name, layer in layers.items():
-            # On the instance, so that the class, and every other model, is as before.
-            layer.forward = StreamedForward(stream, name)  # type: ignore[method-assign]
+            StreamedForward(layer, stream, name).attach()
         yield stream
     finally:
         for hook in hooks:
             hook.remove()
         for layer in layers.values():
-            if isinstance(vars(layer).get("forward"), StreamedForward):
-                del layer.forward
+            if (forward := StreamedForward.of(layer)) is not None:
+                forward.detach()
 
 
-class StreamedForward:
-    """What a layer's `forward` is while it streams."""
+class StreamedForward(Interposer):
+    """The forward of a layer while it streams."""
 
-    def __init__(self, stream: Stream, name: str) -> None:
+    def __init__(self, layer: Layer, stream: Stream, name: str) -> None:
+        super().__init__(layer)
         self.stream, self.name = stream, name
 
     def __call__(self, x: Tensor, segment_ids: Tensor | None = None) -> Tensor:
