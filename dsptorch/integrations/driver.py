@@ -13,13 +13,14 @@ from dsptorch.hyperparams import BoundedHyperparam
 from dsptorch.integrations.batches import Batches
 from dsptorch.integrations.metrics import hyperparam_metrics
 from dsptorch.meta import MetaController, Replay
+from dsptorch.meta.optimizers import refuse_held
+from dsptorch.meta.wrapped import seed_of
 
 __all__ = ["Driver", "Outside"]
 
 Outside = Mapping[str, tuple[BoundedHyperparam, Callable[[Any], None] | None]]
 
 _TRAINERS = ("scaler", "process_group", "total_steps")  # arguments that a trainer knows
-_SEEDS = 1_000_003  # between the seeds of two processes
 
 
 class Driver:
@@ -123,9 +124,9 @@ class Driver:
         for name, (hyperparam, setter) in self._outside.items():
             controller.add_hyperparam(name, hyperparam, setter)
         for optimizer in optimizers:
-            _refuse_held(optimizer, controller.hyperparams, hint)
+            refuse_held(optimizer, controller.hyperparams, hint)
             controller.attach(optimizer)
-        seed = controller.seed + _SEEDS * (rank or 0)
+        seed = controller.seed + seed_of(rank or 0)
         batches = {name: Batches(data, seed) for name, data in self._data.items() if data is not None}
         if state is not None:
             _load(controller, batches, state)
@@ -205,16 +206,6 @@ def _checked(outside: Outside | None) -> Outside:
                 'outside={"dropout": (hyperparam, lambda p: setattr(layer, "p", p))}'
             )
     return dict(outside or {})
-
-
-def _refuse_held(
-    optimizer: torch.optim.Optimizer, hyperparams: Mapping[str, BoundedHyperparam], hint: str
-) -> None:
-    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    if both := [name for name, h in hyperparams.items() if id(h.raw) in held]:
-        raise ValueError(
-            f"expected an optimizer of the weights alone, got one that also steps {', '.join(both)}; {hint}"
-        )
 
 
 def _load(controller: MetaController, batches: Mapping[str, Batches], state: Mapping[str, Any]) -> None:

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from dsptorch.hyperparams import BoundedHyperparam, param_groups
 from dsptorch.meta.estimators.rules import State
 
-__all__ = ["Inner", "Outer", "Setter"]
+__all__ = ["Inner", "Outer", "Setter", "refuse_held"]
+
+_HINT = "make it of controller.inner_param_groups(weight_decay=...)"
 
 
 class Inner:
@@ -44,13 +46,13 @@ class Inner:
                 f"optimizer must be a torch.optim.Optimizer, got {type(optimizer).__name__}; a wrapper keeps the real "
                 "one, often as .optimizer"
             )
-        _refuse_held(optimizer, hyperparams)
+        refuse_held(optimizer, hyperparams)
         self._optimizer = optimizer
 
     def refuse_held(self, hyperparams: Mapping[str, BoundedHyperparam]) -> None:
         """Refuse hyperparameters that the attached optimizer steps, too."""
         if self._optimizer is not None:
-            _refuse_held(self._optimizer, hyperparams)
+            refuse_held(self._optimizer, hyperparams)
 
     def state(self) -> State:
         """What the attached optimizer remembers, by the names of the weights."""
@@ -65,13 +67,19 @@ class Inner:
         return frozenset(name for name, p in self._model.named_parameters() if id(p) in decayed)
 
 
-def _refuse_held(optimizer: torch.optim.Optimizer, hyperparams: Mapping[str, BoundedHyperparam]) -> None:
+def refuse_held(
+    optimizer: torch.optim.Optimizer, hyperparams: Mapping[str, BoundedHyperparam], hint: str = _HINT
+) -> None:
+    """Refuse an optimizer of the weights that also steps a hyperparameter, with a hint at what to do.
+
+    Raises:
+        ValueError: With the names.
+    """
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
     both = [name for name, h in hyperparams.items() if id(h.raw) in held]
     if both:
         raise ValueError(
-            f"expected an optimizer of the weights alone, got one that also steps {', '.join(both)}; make it of "
-            "controller.inner_param_groups(weight_decay=...)"
+            f"expected an optimizer of the weights alone, got one that also steps {', '.join(both)}; {hint}"
         )
 
 
@@ -82,7 +90,7 @@ class Outer:
     """The hyperparameters with the means to move them.
 
     Args:
-        hyperparams: Them, by name.
+        hyperparams: The hyperparameters, by name.
         lr: Adam's learning rate.
         decay: Adam's first beta: the decay of the hypergradient's moving average.
     """
@@ -91,8 +99,8 @@ class Outer:
         self.hyperparams = dict(hyperparams)
         self.outside: dict[str, BoundedHyperparam] = {}
         self._setters: dict[str, Setter] = {}
-        self._lr, self._decay = lr, decay
-        self._memory: dict[str, dict[str, Tensor]] = {}
+        self._adam = torch.optim.Adam([{"params": []}], lr=lr, betas=(decay, 0.999))
+        self._memory: dict[str, dict[str, Tensor]] = {}  # Adam's, by name
 
     def add(self, name: str, hyperparam: BoundedHyperparam, setter: Setter | None) -> None:
         """Take in a hyperparameter outside the model, and hand its value on."""
@@ -116,15 +124,20 @@ class Outer:
             setter(_handed(self.hyperparams[name]))
 
     def move(self, hypergradients: Mapping[str, Tensor]) -> None:
-        """Make a step of Adam on those that have a hypergradient, and hand the values on."""
-        if hypergradients:
-            self._memory = self._adam_step(hypergradients)
+        """Make a step of Adam on the raw values that have a hypergradient, and hand the values on."""
+        # By name: a checkpoint that is loaded with assign=True puts other tensors in the place of the raw values.
+        raws = {name: self.hyperparams[name].raw for name in hypergradients}
+        self._adam.param_groups[0]["params"] = list(raws.values())
+        for name, raw in raws.items():
+            raw.grad = hypergradients[name]
+            self._adam.state[raw] = self._memory.setdefault(name, {})
+        self._adam.step()
         self.call_setters()
 
     @contextmanager
     def atomic(self) -> Iterator[None]:
-        """Run a block; if it raises, values, Adam's memory and gradients are as before, and are handed on again."""
-        raws, memory = self.raws(), self._memory
+        """Run a block; if it raises, restore values, Adam's memory and gradients, and hand the values on again."""
+        raws, memory = self.raws(), copy.deepcopy(self._memory)
         gradients = {name: h.raw.grad for name, h in self.hyperparams.items()}
         try:
             yield
@@ -170,17 +183,6 @@ class Outer:
             self._memory = memory
             self._put({name: state["hyperparams"][name] for name in self.outside})
             self.call_setters()
-
-    def _adam_step(self, hypergradients: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-        """Let torch's Adam move the raw values; return what it remembers."""
-        moved = {name: self.hyperparams[name].raw for name in hypergradients}
-        adam = torch.optim.Adam(moved.values(), lr=self._lr, betas=(self._decay, 0.999))
-        for name, raw in moved.items():
-            raw.grad = hypergradients[name]
-            if name in self._memory:
-                adam.state[raw] = copy.deepcopy(self._memory[name])
-        adam.step()
-        return self._memory | {name: dict(adam.state[raw]) for name, raw in moved.items()}
 
     @torch.no_grad()
     def _put(self, raws: Mapping[str, Tensor]) -> None:

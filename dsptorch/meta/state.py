@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 __all__ = ["ControllerState", "average", "check_state"]
 
@@ -90,7 +91,7 @@ class ControllerState:
 
     def state_dict(self) -> dict[str, Any]:
         """Return plain values and tensors, which `torch.load(weights_only=True)` reads."""
-        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+        return {f.name: _copied(getattr(self, f.name)) for f in fields(self)}
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Any], like: Mapping[str, Tensor]) -> ControllerState:
@@ -102,7 +103,7 @@ class ControllerState:
         names = {f.name for f in fields(cls)}
         if set(state) != names:
             raise ValueError(f"expected a progress of {sorted(names)}, got {sorted(state)}")
-        values = {name: _plain(value) for name, value in state.items()}
+        values = {name: _copied(value) for name, value in state.items()}
         values["total"] = {name: total.to(like[name]) for name, total in values["total"].items()}
         return cls(**values | {"saturated": tuple(values["saturated"]), "history": tuple(values["history"])})
 
@@ -123,12 +124,6 @@ def average(ema: Tensor | None, loss: Tensor, decay: float) -> Tensor:
     return loss if ema is None else decay * ema + (1 - decay) * loss
 
 
-def _plain(value: Any) -> Any:
-    """Copy nested values: mappings as dicts, sequences as lists."""
-    if isinstance(value, Tensor):
-        return value.detach().clone()
-    if isinstance(value, Mapping):
-        return {name: _plain(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value
+def _copied(tree: Any) -> Any:
+    """Copy nested values, the tensors in them too."""
+    return tree_map_only(Tensor, lambda tensor: tensor.detach().clone(), tree)

@@ -60,8 +60,8 @@ def update(
         "step": state.step,
         "loss": loss.item(),
         "meta_loss": judged.item(),
-        "value": {name: _plain(h.value) for name, h in meta_step.hyperparams.items()},
-        "hypergradient": {name: _plain(g) for name, g in hypergradients.items()},
+        "value": {name: _numbers(h.value) for name, h in meta_step.hyperparams.items()},
+        "hypergradient": {name: _numbers(g) for name, g in hypergradients.items()},
     }
     saturated = newly_saturated(meta_step.hyperparams, state.saturated)
     after = state.after_update(
@@ -144,7 +144,7 @@ def _agreed(
     return loss, dict(zip(found, gradients, strict=True)), without
 
 
-def _plain(value: Tensor) -> float | list[float]:
+def _numbers(value: Tensor) -> float | list[float]:
     """A number, or a list of several, as JSON holds it."""
     numbers: list[float] = value.detach().flatten().tolist()
     return numbers[0] if len(numbers) == 1 else numbers

@@ -8,9 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-__all__ = ["Wrapped"]
-
-_SEEDS = 1_000_003  # between the seeds of two processes
+__all__ = ["Wrapped", "seed_of"]
 
 
 class Wrapped:
@@ -51,7 +49,7 @@ class Wrapped:
     @property
     def seed(self) -> int:
         """What to add to a seed, so that each process draws its own numbers."""
-        return 0 if self._alone else _SEEDS * torch.distributed.get_rank(self._group)
+        return 0 if self._alone else seed_of(torch.distributed.get_rank(self._group))
 
     def all_reduce_mean(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Return the means of tensors over all processes, which are then the same on each, bit for bit."""
@@ -64,6 +62,11 @@ class Wrapped:
         flat /= torch.distributed.get_world_size(self._group)
         parts = flat.split([t.numel() for t in tensors])
         return [part.reshape(t.shape).to(t) for part, t in zip(parts, tensors, strict=True)]
+
+
+def seed_of(rank: int) -> int:
+    """What to add to a seed in a process, so that no two processes draw the same numbers."""
+    return 1_000_003 * rank
 
 
 def _unwrapped(model: nn.Module) -> tuple[nn.Module, DistributedDataParallel | None]:

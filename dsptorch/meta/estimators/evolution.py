@@ -9,7 +9,7 @@ from dsptorch.functional.validate import check_finite, check_int
 from dsptorch.meta.estimators.base import Estimate, MetaStep
 from dsptorch.meta.estimators.replay import Tape, taping
 from dsptorch.meta.estimators.rules import Rule, Tensors
-from dsptorch.meta.estimators.unroll import check_rule, inner_gradients
+from dsptorch.meta.estimators.unroll import check_rule, inner_gradients, inner_step
 
 __all__ = ["EvolutionStrategy"]
 
@@ -125,10 +125,7 @@ class EvolutionStrategy:
             for _ in range(self.horizon):
                 gradients = inner_gradients(meta_step, weights, raws, buffers, differentiable=False)
                 with torch.no_grad():
-                    before = (weights, gradients, state, meta_step.decayed)
-                    stepped, state = meta_step.run(
-                        lambda _, before=before: self.rule.step(*before), raws=raws
-                    )  # type: ignore[misc]
+                    stepped, state = inner_step(meta_step, self.rule, weights, gradients, state, raws)
                 weights = {name: weight.requires_grad_() for name, weight in stepped.items()}
         with torch.no_grad():
             loss = meta_step.run(meta_step.target, raws=raws, weights=weights, buffers=buffers)

@@ -12,7 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from dsptorch.functional.validate import check_finite, check_int
 from dsptorch.meta.estimators.base import Estimate, MetaStep
 from dsptorch.meta.estimators.rules import SGDRule, learned_hyperparams
-from dsptorch.meta.estimators.unroll import inner_gradients
+from dsptorch.meta.estimators.unroll import inner_gradients, inner_step
 
 __all__ = ["Implicit"]
 
@@ -94,8 +94,7 @@ class Implicit:
             outer = torch.autograd.grad(meta_step.objective(loss), at + by, allow_unused=True)
             direct, adjoint = outer[len(at) :], _filled(outer[: len(at)], at)
             gradients = inner_gradients(meta_step, weights, raws, meta_step.buffers())
-            before = (weights, gradients, rule.start(weights, {}), meta_step.decayed)
-            stepped = meta_step.run(lambda _: rule.step(*before), raws=raws)[0]
+            stepped, _ = inner_step(meta_step, rule, weights, gradients, rule.start(weights, {}), raws)
             moved = [stepped[name] for name in weights]
 
             def through(vector: Vectors) -> Vectors:

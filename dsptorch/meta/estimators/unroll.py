@@ -8,9 +8,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dsptorch.functional.validate import check_int
 from dsptorch.meta.estimators.base import Estimate, MetaStep
-from dsptorch.meta.estimators.rules import Rule, Tensors
+from dsptorch.meta.estimators.rules import Rule, State, Tensors
 
-__all__ = ["Unroll", "inner_gradients"]
+__all__ = ["Unroll", "check_rule", "inner_gradients", "inner_step"]
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,7 @@ class Unroll:
         with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no second derivative
             for _ in range(self.steps):
                 gradients = inner_gradients(meta_step, weights, raws, buffers)
-                before = (weights, gradients, state, meta_step.decayed)
-                weights, state = meta_step.run(lambda _, before=before: self.rule.step(*before), raws=raws)  # type: ignore[misc]
+                weights, state = inner_step(meta_step, self.rule, weights, gradients, state, raws)
             loss = meta_step.run(meta_step.target, raws=raws, weights=weights, buffers=buffers)
             found = torch.autograd.grad(meta_step.objective(loss), list(raws.values()), allow_unused=True)
         return Estimate(loss.detach(), dict(zip(raws, found, strict=True)))
@@ -86,8 +85,15 @@ def inner_gradients(
     return dict(zip(weights, gradients, strict=True))
 
 
+def inner_step(
+    meta_step: MetaStep, rule: Rule, weights: Tensors, gradients: Tensors, state: State, raws: Tensors
+) -> tuple[Tensors, State]:
+    """Weights and memory after a step of the rule, whose hyperparameters have these raw values."""
+    return meta_step.run(lambda _: rule.step(weights, gradients, state, meta_step.decayed), raws=raws)
+
+
 def check_rule(rule: object) -> None:
-    """Refuse what is no rule."""
+    """Refuse an object that is not a rule."""
     if not (callable(getattr(rule, "start", None)) and callable(getattr(rule, "step", None))):
         raise TypeError(
             f"rule must have the methods start and step, as SGDRule(lr=0.1) or AdamRule(lr=3e-4) have, got {rule!r}; "

@@ -22,11 +22,11 @@ class Argument(NamedTuple):
     """An argument of a module.
 
     Attributes:
-        index: Its index among the positional arguments; None if it has none.
+        slot: Its index among the positional arguments; None if it has none.
         name: Its name.
     """
 
-    index: int | None
+    slot: int | None
     name: str
 
 
@@ -56,7 +56,7 @@ def change_signal(
     signal: Argument, args: tuple[Any, ...], kwargs: dict[str, Any], change: Callable[[Any], Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
     """Change the signal among the arguments of a call, and copy the others; None if it is not there."""
-    index = signal.index
+    index = signal.slot
     if index is not None and index < len(args) and args[index] is not None:
         return (*args[:index], change(args[index]), *args[index + 1 :]), kwargs
     for key in (signal.name, *SIGNALS):
