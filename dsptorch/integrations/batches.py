@@ -1,16 +1,16 @@
-"""Batches without an end, of a loader that ends, which a checkpoint can go on from."""
+"""An endless stream of batches from a loader that ends, which a checkpoint can resume."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
 
-__all__ = ["Batches"]
+__all__ = ["ResumableBatches"]
 
 _END = object()
 
 
-class Batches:
+class ResumableBatches:
     """Go through a loader again and again, each time in an order that depends on a seed alone.
 
     A shuffling loader draws its order from torch's generator, which is seeded here and given back: neither the
@@ -25,7 +25,7 @@ class Batches:
         ValueError: When drawing, if there is no batch, or an iterator has come to its end.
 
     Example:
-        >>> batches = Batches([1, 2, 3], seed=0)
+        >>> batches = ResumableBatches([1, 2, 3], seed=0)
         >>> [next(batches) for _ in range(5)], batches.state_dict()
         ([1, 2, 3, 1, 2], {'epoch': 1, 'drawn': 2})
     """

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dsptorch.hyperparams import BoundedHyperparam
-from dsptorch.integrations.batches import Batches
+from dsptorch.integrations.batches import ResumableBatches
 from dsptorch.integrations.metrics import hyperparam_metrics
 from dsptorch.meta import MetaController, Replay
 from dsptorch.meta.optimizers import refuse_held
@@ -69,7 +69,9 @@ class Driver:
         self._loss_fn, self._outside = loss_fn, _checked(outside)
         self._arguments = dict(arguments)
         self._data = {"train": train_data, "val": val_data}
-        self._batches = {name: Batches(data, 0) for name, data in self._data.items() if data is not None}
+        self._batches = {
+            name: ResumableBatches(data, 0) for name, data in self._data.items() if data is not None
+        }
         self._losses: dict[str, Callable[[nn.Module], Tensor]] = {}
         self._waiting: dict[str, BoundedHyperparam] = {}
         self._kept: dict[Tensor, Tensor] = {}
@@ -127,7 +129,9 @@ class Driver:
             refuse_held(optimizer, controller.hyperparams, hint)
             controller.attach(optimizer)
         seed = controller.seed + seed_of(rank or 0)
-        batches = {name: Batches(data, seed) for name, data in self._data.items() if data is not None}
+        batches = {
+            name: ResumableBatches(data, seed) for name, data in self._data.items() if data is not None
+        }
         if state is not None:
             _load(controller, batches, state)
         self._batches, self._record, self.controller = batches, None, controller
@@ -208,7 +212,9 @@ def _checked(outside: Outside | None) -> Outside:
     return dict(outside or {})
 
 
-def _load(controller: MetaController, batches: Mapping[str, Batches], state: Mapping[str, Any]) -> None:
+def _load(
+    controller: MetaController, batches: Mapping[str, ResumableBatches], state: Mapping[str, Any]
+) -> None:
     """Go on from a state, of the same data."""
     given = set(state.get("batches", ()))
     if "controller" not in state or given != set(batches):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from dsptorch.hyperparams import named_hyperparams
 from dsptorch.integrations.driver import Driver, Outside
-from dsptorch.integrations.json_state import from_plain, to_plain
+from dsptorch.integrations.json_state import from_json, to_json
 from dsptorch.integrations.metrics import hyperparam_metrics
 from dsptorch.meta import MetaController
 
@@ -214,7 +214,7 @@ class MetaControllerCallback(TrainerCallback, ExportableState):
 
     def state(self) -> dict[str, Any]:
         """Return what the Trainer writes into a checkpoint."""
-        return {"args": {}, "attributes": {"saved": to_plain(self._driver.state_dict())}}
+        return {"args": {}, "attributes": {"saved": to_json(self._driver.state_dict())}}
 
     def _see(self, model: nn.Module, args: Any, kwargs: Mapping[str, Any], output: Any) -> None:
         """Note the loss that the model returns in training."""
@@ -239,7 +239,7 @@ class MetaControllerCallback(TrainerCallback, ExportableState):
         """The state in the checkpoint that the Trainer resumes from."""
         stored: Any = state.stateful_callbacks
         found = stored.get(type(self).__name__) if isinstance(stored, Mapping) else None
-        saved = from_plain(found["attributes"].get("saved")) if isinstance(found, Mapping) else None
+        saved = from_json(found["attributes"].get("saved")) if isinstance(found, Mapping) else None
         if not saved:
             raise ValueError(
                 f"expected a checkpoint with the state of one {type(self).__name__}, got none of step "

@@ -6,35 +6,35 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["from_plain", "to_plain"]
+__all__ = ["from_json", "to_json"]
 
 _TENSOR = {"dtype", "shape", "values"}
 
 
-def to_plain(value: Any) -> Any:
+def to_json(value: Any) -> Any:
     """Return nested values with each tensor as dtype, shape and values; JSON keeps them exactly.
 
     Example:
-        >>> to_plain({"raw": torch.ones(1)})
+        >>> to_json({"raw": torch.ones(1)})
         {'raw': {'dtype': 'float32', 'shape': [1], 'values': [1.0]}}
     """
     if isinstance(value, Tensor):
         dtype = str(value.dtype).removeprefix("torch.")
         return {"dtype": dtype, "shape": list(value.shape), "values": value.detach().flatten().tolist()}
     if isinstance(value, Mapping):
-        return {name: to_plain(item) for name, item in value.items()}
-    return [to_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+        return {name: to_json(item) for name, item in value.items()}
+    return [to_json(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def from_plain(value: Any) -> Any:
-    """Return what `to_plain` was given, on the CPU, with lists for tuples.
+def from_json(value: Any) -> Any:
+    """Return what `to_json` was given, on the CPU, with lists for tuples.
 
     Example:
-        >>> from_plain(to_plain({"raw": torch.ones(1)}))
+        >>> from_json(to_json({"raw": torch.ones(1)}))
         {'raw': tensor([1.])}
     """
     if isinstance(value, Mapping):
         if set(value) == _TENSOR:
             return torch.tensor(value["values"], dtype=getattr(torch, value["dtype"])).reshape(value["shape"])
-        return {name: from_plain(item) for name, item in value.items()}
-    return [from_plain(item) for item in value] if isinstance(value, list) else value
+        return {name: from_json(item) for name, item in value.items()}
+    return [from_json(item) for item in value] if isinstance(value, list) else value

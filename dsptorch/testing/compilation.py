@@ -18,7 +18,7 @@ from dsptorch.testing._engine.examples import (
     projected_gradients,
 )
 from dsptorch.testing._engine.run import Model, output_of
-from dsptorch.testing.tolerances import difference, place
+from dsptorch.testing.tolerances import difference, site
 
 # What Dynamo and torch's own decompositions warn of themselves, where warnings are errors.
 _OF_TORCH = (
@@ -193,6 +193,6 @@ def _compare(ours: dict[str, Tensor], eager: dict[str, Tensor], how: str) -> Non
         )
         if found is not None:
             raise AssertionError(
-                f"{how}, the {name} is not that of eager mode: at {place(found.at)} {found.actual:.6g} instead of "
+                f"{how}, the {name} is not that of eager mode: at {site(found.at)} {found.actual:.6g} instead of "
                 f"{found.expected:.6g}"
             )

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dsptorch.isolation import random_state_kept
-from dsptorch.testing._engine.perturb import Probe, repeated
+from dsptorch.testing._engine.perturb import Perturber, repeated
 from dsptorch.testing._engine.run import Model, evaluating
 
 if TYPE_CHECKING:
@@ -59,13 +59,13 @@ def influence_matrix(
         if method == "gradient":
             return _by_gradient(model, example[:1], seed)
         with torch.no_grad():
-            probe, time = Probe(model, vocab_size, seed), example.shape[1]
+            perturber, time = Perturber(model, vocab_size, seed), example.shape[1]
             everything = torch.ones(time, time, dtype=torch.bool)
             where = torch.eye(time, dtype=torch.bool)
-            layout = probe.layout(example)
-            mixed = layout.mixing > 1e-6 * layout.size  # rows one by one, then
+            baseline = perturber.baseline(example)
+            mixed = baseline.mixing > 1e-6 * baseline.size  # rows one by one, then
             row = example if mixed else example[:1]
-            return probe.react(row, where, everything, layout, 0.0, together=mixed)[0].mT.contiguous()
+            return perturber.perturb(row, where, everything, baseline, 0.0, together=mixed)[0].mT.contiguous()
 
 
 def plot_influence(matrix: Tensor, *, ax: Any = None, decades: float = 8.0) -> "Figure":
@@ -118,10 +118,10 @@ def plot_influence(matrix: Tensor, *, ax: Any = None, decades: float = 8.0) -> "
 
 def _by_gradient(model: Model, row: Tensor, seed: int) -> Tensor:
     """Row t of a batch of copies looks at the output at time t: one backward for all of them."""
-    probe, time = Probe(model, None, seed), row.shape[1]
+    perturber, time = Perturber(model, None, seed), row.shape[1]
     x = repeated(row.detach(), time).requires_grad_()
     with torch.enable_grad():
-        y = probe.run(x).flatten(2)
+        y = perturber.run(x).flatten(2)
         generator = torch.Generator().manual_seed(seed)
         signs = 2.0 * torch.randint(0, 2, y.shape[-1:], generator=generator) - 1
         at = torch.arange(time, device=y.device)

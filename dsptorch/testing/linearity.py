@@ -5,7 +5,7 @@ from torch import Tensor
 
 from dsptorch.testing._engine.examples import check_example, examined, greatest, noise
 from dsptorch.testing._engine.run import Model, output_of
-from dsptorch.testing.tolerances import difference, place
+from dsptorch.testing.tolerances import difference, site
 
 _ROWS = 256  # impulses in a pass
 _GROWS = 1 - 1e-3  # a gain that doubles, to this, as the length does, has no bound
@@ -40,7 +40,7 @@ def assert_linear(model: Model, example: Tensor, *, seed: int = 0) -> None:
     with examined(model, x):
         silent = output_of(model, torch.zeros_like(x))
         if silent.abs().max() > 0:
-            at = place(tuple(int(i) for i in silent.abs().eq(silent.abs().max()).nonzero()[0]))
+            at = site(tuple(int(i) for i in silent.abs().eq(silent.abs().max()).nonzero()[0]))
             raise AssertionError(
                 f"not linear: the output of silence is {greatest(silent):.3g} at {at}, not 0. Look for a bias"
             )
@@ -61,7 +61,7 @@ def assert_bounded(
 
         |y[t, c]| <= G max |x|,   G = max_{t, c} sum_{s, i} |h[t, c; s, i]|
 
-    h is measured by impulses at every moment s and channel i. The gain G is attained: the input
+    h is measured by impulses at every time step s and channel i. The gain G is attained: the input
     x[s, i] = sign h[t, c; s, i], the impulse response turned round with its signs, gives y[t, c] = G, and must
     do so here, or the model is not linear. Cost: time * channels rows of the example.
 

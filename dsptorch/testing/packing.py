@@ -9,7 +9,7 @@ from torch import Tensor
 from dsptorch.testing._engine.examples import check_example, examined, greatest, named_leaves, noise
 from dsptorch.testing._engine.run import output_of
 from dsptorch.testing.streaming import random_chunks
-from dsptorch.testing.tolerances import difference, place
+from dsptorch.testing.tolerances import difference, site
 
 
 class Packs(Protocol):
@@ -138,6 +138,6 @@ def _check_gradients(layer: Packs, packed: Tensor, ids: Tensor) -> None:
         off = difference(gradient, expected[name], scale=greatest(*expected.values()))
         if off is not None:
             raise AssertionError(
-                f"packed with others, the gradient in {name} is {off.actual:.6g} at {place(off.at)} instead of "
+                f"packed with others, the gradient in {name} is {off.actual:.6g} at {site(off.at)} instead of "
                 f"{off.expected:.6g}, the sum over the signals alone; padding held NaN"
             )

@@ -17,7 +17,7 @@ from dsptorch.testing._engine.examples import (
     projected_gradients,
 )
 from dsptorch.testing._engine.run import output_of
-from dsptorch.testing.tolerances import difference, place
+from dsptorch.testing.tolerances import difference, site
 
 
 class Streams(Protocol):
@@ -153,7 +153,7 @@ def _check_output(y: Tensor, whole: Tensor, lengths: Sequence[int]) -> None:
         chunk = next(i for i, end in enumerate(ends) if found.at[1] < end)
         sample = found.at[1] - (ends[chunk] - lengths[chunk])
         raise AssertionError(
-            f"in chunks of {_brief(lengths)} the output differs at {place(found.at)} (in chunk {chunk}, its sample "
+            f"in chunks of {_brief(lengths)} the output differs at {site(found.at)} (in chunk {chunk}, its sample "
             f"{sample}): {found.actual:.6g} instead of {found.expected:.6g}, off by {found.size:.3g}. Look for a "
             "state that forgets inputs or the position"
         )
@@ -179,7 +179,7 @@ def _check_state(state: Any, expected: Any, what: str) -> None:
             if not torch.equal(leaf, other):
                 raise AssertionError(f"{message} is {leaf.tolist()} instead of {other.tolist()}")
         elif (found := difference(leaf, other, scale=greatest(other))) is not None:
-            raise AssertionError(f"{message} is off by {found.size:.3g} at {place(found.at)}")
+            raise AssertionError(f"{message} is off by {found.size:.3g} at {site(found.at)}")
 
 
 def _check_gradients(layer: Streams, x: Tensor, lengths: Sequence[int]) -> None:
@@ -197,7 +197,7 @@ def _check_gradients(layer: Streams, x: Tensor, lengths: Sequence[int]) -> None:
         found = difference(gradient, whole[name], scale=greatest(*whole.values()))
         if found is not None:
             raise AssertionError(
-                f"in chunks of {_brief(lengths)} the gradient in {name} differs at {place(found.at)}: "
+                f"in chunks of {_brief(lengths)} the gradient in {name} differs at {site(found.at)}: "
                 f"{found.actual:.6g} instead of {found.expected:.6g}. Look for a state that is detached, or made by "
                 "operations without a gradient"
             )

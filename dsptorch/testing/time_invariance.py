@@ -102,8 +102,8 @@ def assert_receptive_field(
 
         y[t] is a function of x[t + lookahead - receptive_field + 1], ..., x[t + lookahead]
 
-    The inputs before a moment c are replaced (by noise as loud, and 1,000 times as loud), and the outputs from
-    c + receptive_field - 1 - lookahead on must stay; the same with what comes after. All moments are tried, or
+    The inputs before a time c are replaced (by noise as loud, and 1,000 times as loud), and the outputs from
+    c + receptive_field - 1 - lookahead on must stay; the same with what comes after. All times are tried, or
     64 that are spread over them.
 
     Args:

@@ -34,7 +34,7 @@ class Difference(NamedTuple):
 
     def __str__(self) -> str:
         return (
-            f"{place(self.at)}: {self.actual:.6g} instead of {self.expected:.6g}, off by {self.size:.3g} where "
+            f"{site(self.at)}: {self.actual:.6g} instead of {self.expected:.6g}, off by {self.size:.3g} where "
             f"{self.allowed:.1g} is allowed"
         )
 
@@ -129,12 +129,12 @@ def assert_same(actual: Tensor, expected: Tensor, *, what: str = "the result") -
     at = first_unequal(actual, expected)
     if at is not None:
         raise AssertionError(
-            f"{what} differs at {place(at)}: {actual[at].item()!r} instead of {expected[at].item()!r}, and must "
+            f"{what} differs at {site(at)}: {actual[at].item()!r} instead of {expected[at].item()!r}, and must "
             "be equal in every bit"
         )
 
 
-def place(index: tuple[int, ...]) -> str:
+def site(index: tuple[int, ...]) -> str:
     """Words for an index into (batch, time, channels), or into another tensor."""
     if len(index) == 3:
         return f"row {index[0]}, time {index[1]}, channel {index[2]}"

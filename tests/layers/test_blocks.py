@@ -1,4 +1,4 @@
-"""The three blocks against the seed's equations, and what each promises by itself."""
+"""The three blocks against the study's equations, and what each promises by itself."""
 
 import pytest
 import torch

@@ -11,7 +11,7 @@ from torch import nn
 import dsptorch
 from dsptorch import Layer
 from dsptorch.testing import assert_causal, assert_shift_covariant
-from dsptorch.testing.contract import CONTRACT, Skipped, subject_of
+from dsptorch.testing.contract import CONTRACT, NotApplicable, subject_of
 from tests.layers.broken import broken
 from tests.layers.table import CAUSAL, CENTRED, LAYERS, build, signal
 from tests.tolerances import assert_close, assert_same
@@ -39,7 +39,7 @@ def test_the_table_is_complete():
 @pytest.mark.parametrize("promise", [p for p in CONTRACT if p not in ("compiles", "exports")])
 def test_keeps(name, promise):
     it = subject_of(build(name), None, lambda: build(name, scatter=False), "aot_eager")
-    with contextlib.suppress(Skipped):  # that is tested in tests/testing/test_layer.py
+    with contextlib.suppress(NotApplicable):  # that is tested in tests/testing/test_layer.py
         CONTRACT[promise](it)
 
 

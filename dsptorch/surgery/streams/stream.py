@@ -44,7 +44,7 @@ class Stream:
     """The states of a model's layers between the chunks of one signal; `streaming` makes it.
 
     A state is a value that no step changes, so that keeping `stream.states` and setting it again later goes back to
-    that moment, and continuing twice from it is a fork. Beside a HuggingFace cache the states live in the cache, and
+    that point, and continuing twice from it is a fork. Beside a HuggingFace cache the states live in the cache, and
     follow it when it is reordered, repeated, copied or reset.
     """
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from dsptorch.testing._engine.perturb import Probe, distance
+from dsptorch.testing._engine.perturb import Perturber, distance
 from dsptorch.testing._engine.run import tensors_of
 
 
@@ -31,19 +31,19 @@ def phase_of(leaking: Tensor) -> str:
     return ""
 
 
-def origin_of(probe: Probe, clean: Tensor, changed: Tensor, cut: int, limit: float) -> str:
+def origin_of(perturber: Perturber, clean: Tensor, changed: Tensor, cut: int, limit: float) -> str:
     """Say which module of a model first gave an output before the cut that changed with the inputs after it.
 
     Outputs with the time in a dimension of their own are looked at; one whose layout is ambiguous is not.
 
     Args:
-        probe: Of the model.
+        perturber: The model's.
         clean: The rows of a pass.
         changed: The same, replaced from `cut` on.
         cut: The first time that was replaced.
         limit: The relative change that counts as none.
     """
-    before, after = (_watch(probe, x, clean.shape[:2]) for x in (clean, changed))
+    before, after = (_watch(perturber, x, clean.shape[:2]) for x in (clean, changed))
     if [name for name, _ in before] != [name for name, _ in after]:
         return ""
     for (name, old), (_, new) in zip(before, after, strict=True):
@@ -52,7 +52,7 @@ def origin_of(probe: Probe, clean: Tensor, changed: Tensor, cut: int, limit: flo
     return ""
 
 
-def _watch(probe: Probe, x: Tensor, shape: torch.Size) -> list[tuple[str, Tensor]]:
+def _watch(perturber: Perturber, x: Tensor, shape: torch.Size) -> list[tuple[str, Tensor]]:
     """The outputs of all submodules in the order in which they come, the time moved to dimension 1."""
     seen: list[tuple[str, Tensor]] = []
 
@@ -68,10 +68,10 @@ def _watch(probe: Probe, x: Tensor, shape: torch.Size) -> list[tuple[str, Tensor
         label = f"{name!r} ({type(module).__name__})"
         return module.register_forward_hook(lambda _module, _args, output: keep(label, output))
 
-    names = dict(probe.model.named_modules()) if isinstance(probe.model, nn.Module) else {}
+    names = dict(perturber.model.named_modules()) if isinstance(perturber.model, nn.Module) else {}
     handles = [hook_of(name, module) for name, module in names.items() if name]
     try:
-        probe.run(x)
+        perturber.run(x)
     finally:
         for handle in handles:
             handle.remove()  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""How outputs react to replaced inputs: clean and changed rows in passes of one layout, compared row by row.
+"""How outputs react to replaced inputs: clean and changed rows in passes of one shape, compared row by row.
 
 Rounding depends on the shape of a pass and on the row's place in it, never on what other rows hold; so two
 passes of one shape differ, at a row that does not see the change, by nothing at all.
@@ -18,16 +18,16 @@ _MIXED = 4  # rows of the pass that looks for mixing
 
 
 @dataclass
-class Layout:
-    """How a model takes rows.
+class Baseline:
+    """What a model does before its future is replaced, which later passes are compared to.
 
     Attributes:
-        rows: Of a pass.
-        fixed: The model takes no other number of them.
-        mixing: How much a row changed when another one was replaced.
-        noise: How much a row changed when nothing was.
-        size: The greatest output that is finite.
-        outputs: What was computed to learn this.
+        rows: The number of rows of a pass.
+        fixed: Whether the model takes no other number of rows.
+        mixing: How much a row changed when another row was replaced.
+        noise: How much a row changed when nothing was replaced.
+        size: The greatest finite output.
+        outputs: The outputs that this was measured on.
     """
 
     rows: int
@@ -38,7 +38,7 @@ class Layout:
     outputs: Tensor
 
 
-class Worst(NamedTuple):
+class WorstChange(NamedTuple):
     """The greatest change: its size, the replacement, the output's time, the replaced row or rows, the scale."""
 
     change: float
@@ -58,7 +58,7 @@ class Worst(NamedTuple):
 
 
 @dataclass
-class Probe:
+class Perturber:
     """Replaces inputs of a model and measures how its outputs change.
 
     Args:
@@ -77,7 +77,7 @@ class Probe:
         y = output_of(self.model, x)
         return y if y.dtype == torch.float64 else y.abs().float() if y.is_complex() else y.float()
 
-    def layout(self, example: Tensor) -> Layout:
+    def baseline(self, example: Tensor) -> Baseline:
         """Run four rows, replace every other one, and see whether the rest change."""
         row = example[:1]
         fixed = False
@@ -105,7 +105,7 @@ class Probe:
         finite = before[before.isfinite()]
         mixing = distance(after, before)[~other].max().item() if len(clean) > 1 else 0.0
         width = before[0, 0].numel() * row.shape[1]
-        return Layout(
+        return Baseline(
             rows=len(clean) if fixed else max(2, min(_ROWS, _NUMBERS // max(1, width))),
             fixed=fixed,
             mixing=mixing,
@@ -114,22 +114,22 @@ class Probe:
             outputs=torch.cat((before, after)),
         )
 
-    def react(
+    def perturb(
         self,
         clean: Tensor,
         where: Tensor,
         watched: Tensor,
-        layout: Layout,
+        baseline: Baseline,
         limit: float,
         together: bool = False,
-    ) -> tuple[Tensor, Worst]:
+    ) -> tuple[Tensor, WorstChange]:
         """Replace inputs, and measure the change of outputs.
 
         Args:
             clean: One row, (1, time, ...); or, `together`, all rows of a batch.
             where: (n, time): the input times that the n-th replacement replaces.
             watched: (n, time): the output times that count.
-            layout: How the model takes rows.
+            baseline: How the model takes rows, and how loud it is.
             limit: The change that counts as none.
             together: One replacement a pass, the same times in all rows: for models that mix rows.
 
@@ -138,11 +138,11 @@ class Probe:
             its scale.
         """
         generator = torch.Generator().manual_seed(self.seed)
-        rows = 1 if together else layout.rows if layout.fixed else min(layout.rows, max(2, len(where)))
+        rows = 1 if together else baseline.rows if baseline.fixed else min(baseline.rows, max(2, len(where)))
         batch = clean if together else repeated(clean, rows)
         before = self.run(batch)
         changes = torch.zeros(where.shape, dtype=torch.float64)
-        worst = Worst(0.0, 0, 0, clean, 1.0)
+        worst = WorstChange(0.0, 0, 0, clean, 1.0)
         for start in range(0, len(where), rows):
             index = torch.arange(start, start + rows).clamp(max=len(where) - 1)
             for scale in _scales(clean):
@@ -155,7 +155,7 @@ class Probe:
                 if most > limit and most / max(1, scale) > worst.change / max(1, worst.scale):
                     row, time = divmod(int(change.argmax()), change.shape[1])
                     source = x if together else x[row : row + 1]
-                    worst = Worst(most, int(index[row]), time, source, scale)
+                    worst = WorstChange(most, int(index[row]), time, source, scale)
         return changes, worst
 
 

@@ -23,7 +23,7 @@ def dtypes() -> st.SearchStrategy[torch.dtype]:
 def shapes(
     max_batch: int = 3, max_time: int = 16, max_width: int = 4, *, min_batch: int = 0, min_time: int = 0
 ) -> st.SearchStrategy[tuple[int, int, int]]:
-    """Shapes (batch, time, channels), no rows and no moments among them; the simplest is the smallest.
+    """Shapes (batch, time, channels), no rows and no time steps among them; the simplest is the smallest.
 
     Args:
         max_batch: The most rows.

@@ -1,4 +1,4 @@
-"""One way to open a file that may be packed."""
+"""One way to open a file that may be compressed."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from io import BufferedIOBase
 from pathlib import Path
 from typing import IO
 
-Unpacked = IO[bytes] | BufferedIOBase
+Readable = IO[bytes] | BufferedIOBase
 
 
 @contextmanager
-def open_unpacked(path: Path) -> Iterator[Unpacked]:
-    """Open a file for reading, unpacking .gz, .bz2, .xz and .zip on the way; anything else is read as it is.
+def open_compressed(path: Path) -> Iterator[Readable]:
+    """Open a file for reading, decompressing .gz, .bz2, .xz and .zip; anything else is read as it is.
 
     Raises:
         ValueError: If the file is damaged or cut short, or a .zip does not hold exactly one plain file.
@@ -34,7 +34,7 @@ def open_unpacked(path: Path) -> Iterator[Unpacked]:
             raise ValueError(f"{path} is damaged ({error}); get it again") from error
 
 
-def _open(path: Path, stack: ExitStack) -> Unpacked:
+def _open(path: Path, stack: ExitStack) -> Readable:
     suffix = path.suffix.lower()
     if suffix == ".gz":
         return stack.enter_context(gzip.open(path, "rb"))

@@ -24,7 +24,7 @@ _LEFT_OUT = {
 }
 
 
-def python_docs(limit: int = _LIMIT) -> bytes:
+def stdlib_corpus(limit: int = _LIMIT) -> bytes:
     """Return up to ``limit`` bytes of the standard library's source and of Python's help topics, well mixed.
 
     Source files and help topics are documents, ordered by the hash of their names: the order does not change
