@@ -1,6 +1,7 @@
 """A value that learns inside its bounds."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -110,9 +111,20 @@ class BoundedHyperparam(nn.Module):
 
     @property
     def nearest(self) -> Tensor:
-        """The integer nearest to the value, as a floating-point tensor; halfway, the even one."""
-        self._check_integer("nearest")
+        """The integer nearest to the value, as a floating-point tensor; halfway, the even one.
+
+        Raises:
+            AttributeError: If the hyperparameter is not of integers. (A TypeError would stop tools that look at every
+                attribute, such as inspect.getmembers and torch.jit.trace.)
+        """
+        if not self.integer:
+            raise AttributeError  # so __getattr__ is asked, which has the message
         return self.value.round()
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "nearest":
+            raise AttributeError(self._only_for_integers(name))
+        return super().__getattr__(name)
 
     def weights(self) -> Tensor:
         """The weights of the integers low ... high, (*shape, high - low + 1), with gradient: see `hat_weights`."""
@@ -198,10 +210,13 @@ class BoundedHyperparam(nn.Module):
 
     def _check_integer(self, name: str) -> None:
         if not self.integer:
-            raise TypeError(
-                f"{name} is for hyperparameters of integers, got {self!r}; build it with integer=True, or use value "
-                "and freeze()"
-            )
+            raise TypeError(self._only_for_integers(name))
+
+    def _only_for_integers(self, name: str) -> str:
+        return (
+            f"{name} is for hyperparameters of integers, got {self!r}; build it with integer=True, or use value and "
+            "freeze()"
+        )
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "BoundedHyperparam":
         super()._apply(at_least_float32(fn), recurse)  # type: ignore[no-untyped-call]
