@@ -19,7 +19,7 @@ class BoundedHyperparam(nn.Module):
         v = low + (high - low) * sigmoid(raw),      or, if log,  v = low * (high / low) ** sigmoid(raw)
 
     Calling the module gives the value with its gradient; `.value` gives it without. With `integer` the value
-    still moves continuously, since rounding has no gradient; what it stands for is the integers beside it,
+    still moves continuously, since rounding has no gradient; it stands for the two integers beside it,
 
         w_i = max(0, 1 - |v - i|),      i = low ... high
 
@@ -43,7 +43,7 @@ class BoundedHyperparam(nn.Module):
         () -> shape
 
     Raises:
-        ValueError: If the bounds are no interval (of integers, if `integer`), or `init` is outside.
+        ValueError: If the bounds are not an interval (of integers, if `integer`), or `init` is outside.
 
     Example:
         >>> mix = BoundedHyperparam(0.4, 0.2, 0.6)
@@ -101,12 +101,12 @@ class BoundedHyperparam(nn.Module):
 
     @property
     def value(self) -> Tensor:
-        """The value, detached; between two integers that of an integer hyperparameter too: see `nearest`."""
+        """The value, detached; for `integer` it may lie between two integers, see `nearest`."""
         return self._value_of(self.raw.detach())
 
     @property
     def first(self) -> Tensor:
-        """The value that it began with, on the CPU whatever the device."""
+        """The first value, always on the CPU."""
         return self._value_of(self._first)
 
     @property

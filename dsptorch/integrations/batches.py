@@ -17,8 +17,8 @@ class ResumableBatches:
     training nor the order depends on the other, and a position in it is two numbers.
 
     Args:
-        data: What can be iterated again and again, as a DataLoader or a list; or an iterator that does not end.
-        seed: Of the orders.
+        data: An iterable that can be iterated again and again, such as a DataLoader or a list; or an endless iterator.
+        seed: The seed of the orders.
 
     Raises:
         TypeError: If it cannot be iterated.
@@ -52,11 +52,11 @@ class ResumableBatches:
         return batch
 
     def state_dict(self) -> dict[str, int]:
-        """Return how often it went through the loader, and how far it is."""
+        """Return the number of finished passes through the loader, and the position in the present one."""
         return {"epoch": self._epoch, "drawn": self._drawn}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Go on from a `state_dict`, by drawing again what was drawn in that epoch."""
+        """Resume from a `state_dict`, by drawing the batches of that epoch again."""
         self._epoch, self._drawn, self._iterator = state["epoch"], 0, None
         for _ in range(state["drawn"]):
             next(self)

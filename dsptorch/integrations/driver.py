@@ -24,7 +24,7 @@ _TRAINERS = ("scaler", "process_group", "total_steps")  # arguments that a train
 
 
 class Driver:
-    """What a callback needs to run a MetaController: it is told of a trainer's events, and does the same in each.
+    """A MetaController behind the events of a trainer; the callbacks of all trainers share it.
 
     From `freeze` to `begin` the hyperparameters require no gradient, so that an optimizer made of what does leaves
     them out, and DistributedDataParallel does not reduce their gradients; the controller averages those itself. In
@@ -37,7 +37,7 @@ class Driver:
         train_data: Batches for the estimators that train on their own.
         val_data: Batches to judge the hyperparameters by, in evaluation mode; None for the gradients of training.
         outside: Hyperparameters outside the model: their names, with themselves and their setters.
-        arguments: Of the MetaController.
+        arguments: The arguments of the MetaController.
 
     Raises:
         TypeError, ValueError: If an argument is not as described.
@@ -103,14 +103,14 @@ class Driver:
 
         Args:
             model: The model, without the trainer's wrappers.
-            optimizers: Of the weights.
-            hint: What to do where one holds a hyperparameter.
+            optimizers: The optimizers of the weights.
+            hint: What to do if an optimizer holds a hyperparameter.
             move: Brings a batch to the model's device.
             scaler: The trainer's GradScaler.
-            rank: Of this process, where there are several.
-            total_steps: Planned.
-            context: In which the trainer computes losses, as autocast.
-            state: To go on from, a `state_dict`.
+            rank: The rank of this process, if there are several.
+            total_steps: The planned training steps.
+            context: The context in which the trainer computes losses, such as autocast.
+            state: A `state_dict` to resume from.
 
         Raises:
             ValueError: If an optimizer holds a hyperparameter, or the state is of others.

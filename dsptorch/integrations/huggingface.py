@@ -168,7 +168,7 @@ class MetaControllerCallback(TrainerCallback, ExportableState):
         control: TrainerControl,
         **kwargs: Any,
     ) -> None:
-        """Make the controller, or go on with that of the checkpoint."""
+        """Make the controller, or resume that of the checkpoint."""
         self._close()
         model, optimizer = kwargs["model"], kwargs["optimizer"]
         saved = self._saved(state) if state.global_step else None

@@ -1,4 +1,4 @@
-"""States as JSON holds them, for trainers whose checkpoints are text."""
+"""States as JSON, for trainers whose checkpoints are text."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,7 +27,7 @@ def to_json(value: Any) -> Any:
 
 
 def from_json(value: Any) -> Any:
-    """Return what `to_json` was given, on the CPU, with lists for tuples.
+    """Return the argument of `to_json`, on the CPU, with lists for tuples.
 
     Example:
         >>> from_json(to_json({"raw": torch.ones(1)}))

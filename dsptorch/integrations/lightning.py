@@ -113,7 +113,7 @@ class MetaControllerCallback(Callback):
         self._driver.freeze(pl_module)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Make the controller, or go on with that of the checkpoint, or of the last fit."""
+        """Make the controller, or resume that of the checkpoint or of the last fit."""
         saved = self._saved or self._driver.state_dict()
         if trainer.global_step and not saved:
             raise ValueError(

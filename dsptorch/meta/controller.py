@@ -62,8 +62,8 @@ class MetaController:
         lr: The learning rate of the raw values, at least 0; one update moves a raw value by about lr. From the
             middle of an interval, 1 on the raw scale is about a quarter of it.
         every: Training steps between two updates, at least 1.
-        objective: What to lower: "smoothed_loss", "convergence_rate", "composite", or a function of `Losses`; the
-            source's own signs are under "literal_convergence_rate" and "literal_composite".
+        objective: The quantity to lower: "smoothed_loss", "convergence_rate", "composite", or a function of `Losses`;
+            the study's own signs are under "literal_convergence_rate" and "literal_composite".
         estimator: How the hypergradient is found: "direct", "es", or an object: Direct(), Unroll(rule),
             Implicit(rule), EvolutionStrategy().
         ema_decay: The decay, in [0, 1), of the moving averages of the losses and of the hypergradient (Adam's beta1).
@@ -73,7 +73,7 @@ class MetaController:
         total_steps: The training steps that are planned, to be warned where they are too few to move anything.
         scaler: The GradScaler of the training, where there is one; call `step` after `scaler.update()`.
         process_group: The processes to agree with, where the model is not wrapped in DistributedDataParallel.
-        seed: Of all that is random in an update.
+        seed: The seed of everything random in an update.
 
     Raises:
         TypeError, ValueError: If an argument is not as described, or a higher-order estimator is asked of a compiled
@@ -133,18 +133,18 @@ class MetaController:
         """Return the parameter groups of the weights, without the hyperparameters that the controller moves.
 
         Args:
-            weight_decay: Of the weights that should decay; see `dsptorch.param_groups`.
+            weight_decay: The decay of the weights that should decay; see `dsptorch.param_groups`.
         """
         return self._inner.groups(weight_decay, self.hyperparams)
 
     def attach(self, optimizer: torch.optim.Optimizer) -> None:
         """Show the controller the optimizer of the weights.
 
-        It is checked to leave the hyperparameters alone, and estimators that look ahead start from what it remembers
-        (momenta, averages) instead of from rest.
+        The optimizer must leave the hyperparameters alone. Estimators that look ahead then start from its momenta and
+        averages instead of from rest.
 
         Raises:
-            TypeError, ValueError: If it is no optimizer, or holds a hyperparameter.
+            TypeError, ValueError: If it is not an optimizer, or holds a hyperparameter.
         """
         self._inner.attach(optimizer, self.hyperparams)
 
@@ -152,7 +152,7 @@ class MetaController:
         """Learn a hyperparameter outside the model: a learning rate, a dropout rate, the weight of a loss.
 
         Args:
-            name: What to call it.
+            name: Its name in `hyperparams` and `history`.
             hyperparam: The hyperparameter to learn.
             setter: Called with the value, now and after each update: a float, an int for an integer, a tensor for
                 several. None where a loss or a rule reads the hyperparameter itself.
@@ -186,7 +186,7 @@ class MetaController:
         Args:
             loss: The training loss of the step.
             train_loss: A function of the model that draws a training batch and returns its loss.
-            val_loss: The same for data that the weights do not see: what the hyperparameters are then judged by.
+            val_loss: The same for data that the weights do not see; the hyperparameters are then judged by it.
 
         Returns:
             The record of the update (see `history`), or None where there was none.
@@ -228,7 +228,7 @@ class MetaController:
         return self._state.skipped
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that a run needs to go on exactly, beside the model's own state, for `torch.save`."""
+        """Return all that an exact resume needs beside the model's own state, for `torch.save`."""
         return {
             "format": 1,
             **self._outer.state_dict(),
@@ -237,10 +237,10 @@ class MetaController:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a `state_dict`, beside a model that has loaded its own; nothing changes if it does not fit.
+        """Resume from a `state_dict`, after the model has loaded its own; nothing changes if it does not fit.
 
         Raises:
-            ValueError: If it is of another format, or of other hyperparameters.
+            ValueError: If the state has another format, or other hyperparameters.
         """
         check_state(state)
         with self._outer.atomic():
@@ -267,7 +267,7 @@ class MetaController:
     def _update(
         self, state: ControllerState, train_loss: Loss | None, val_loss: Loss | None
     ) -> tuple[ControllerState, list[str]]:
-        """Make one update, or none at all; return where the controller stands then, and what to warn of."""
+        """Make one update; return the state after it, and the warnings to give."""
         active, scope = self._outer.active(), Scope(self._model.module, self._outer.outside)
         check_unchanged(scope, active, state)
         ema = self._state.train_ema if val_loss is None else state.val_ema
@@ -290,7 +290,7 @@ class MetaController:
         return update(meta_step, self._estimator, self._outer, state, self.ema_decay, self._model)
 
     def _commit(self, state: ControllerState) -> Mapping[str, Any] | None:
-        """Stand there from now on, with the gradients cleared; return the record, if there was an update."""
+        """Make this the state, and clear the gradients; return the record if there was an update."""
         scale = self._scale if self._scaler is None else self._scaler.get_scale()  # of the next backward pass
         updated = state.updates > self._state.updates
         self._state, self._scale = state, scale

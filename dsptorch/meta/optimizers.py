@@ -17,7 +17,7 @@ _HINT = "make it of controller.inner_param_groups(weight_decay=...)"
 
 
 class Inner:
-    """What the optimizer of a model's weights steps, and what it remembers.
+    """The optimizer of a model's weights: its parameter groups and its memory.
 
     Args:
         model: The model, without wrappers.
@@ -36,10 +36,10 @@ class Inner:
         return [{**g, "params": [p for p in g["params"] if id(p) not in controlled]} for g in groups]
 
     def attach(self, optimizer: torch.optim.Optimizer, hyperparams: Mapping[str, BoundedHyperparam]) -> None:
-        """Look at an optimizer from now on.
+        """Read the memory of this optimizer from now on.
 
         Raises:
-            TypeError, ValueError: If it is none, or holds one of these hyperparameters.
+            TypeError, ValueError: If it is not an optimizer, or holds one of these hyperparameters.
         """
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise TypeError(
@@ -55,7 +55,7 @@ class Inner:
             refuse_held(self._optimizer, hyperparams)
 
     def state(self) -> State:
-        """What the attached optimizer remembers, by the names of the weights."""
+        """The memory of the attached optimizer, by the names of the weights."""
         if self._optimizer is None:
             return {}
         known = self._optimizer.state
@@ -87,7 +87,7 @@ Setter = Callable[[Any], None]
 
 
 class Outer:
-    """The hyperparameters with the means to move them.
+    """The hyperparameters, the Adam that moves them, and the setters that hand their values on.
 
     Args:
         hyperparams: The hyperparameters, by name.
@@ -103,14 +103,14 @@ class Outer:
         self._memory: dict[str, dict[str, Tensor]] = {}  # Adam's, by name
 
     def add(self, name: str, hyperparam: BoundedHyperparam, setter: Setter | None) -> None:
-        """Take in a hyperparameter outside the model, and hand its value on."""
+        """Add a hyperparameter outside the model, and hand its value on."""
         if setter is not None:
             setter(_handed(hyperparam))
             self._setters[name] = setter
         self.outside[name] = self.hyperparams[name] = hyperparam
 
     def active(self) -> dict[str, BoundedHyperparam]:
-        """Those that are not frozen."""
+        """The hyperparameters that are not frozen."""
         return {name: h for name, h in self.hyperparams.items() if h.raw.requires_grad}
 
     def raws(self, names: Iterable[str] | None = None) -> dict[str, Tensor]:

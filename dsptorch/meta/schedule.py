@@ -1,4 +1,4 @@
-"""When a controller updates, and what it warns of: values that cannot move, and values at a bound."""
+"""The schedule of a controller, and its warnings: values that cannot move, and values at a bound."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -65,7 +65,7 @@ class Schedule:
     total_steps: int | None
 
     def __post_init__(self) -> None:
-        """Refuse what is no number of steps."""
+        """Raise unless all are numbers of steps."""
         check_int("every", self.every, least=1)
         check_int("warmup", self.warmup, least=0)
         if self.freeze_at is not None:
@@ -74,7 +74,7 @@ class Schedule:
             check_int("total_steps", self.total_steps, least=1)
 
     def rests(self, step: int) -> bool:
-        """Whether a training step is none to learn from: in the warm-up, or after the end."""
+        """Whether a training step is ignored: in the warm-up, or after the end."""
         return step <= self.warmup or (self.freeze_at is not None and step > self.freeze_at)
 
     def updates(self, step: int) -> bool:
@@ -82,7 +82,7 @@ class Schedule:
         return not self.rests(step) and (step - self.warmup) % self.every == 0
 
     def warning(self, hyperparams: Mapping[str, BoundedHyperparam], lr: float) -> str | None:
-        """Say so if the planned steps are too few to move these hyperparameters, else return None."""
+        """Return a warning if the planned steps are too few to move these hyperparameters, else None."""
         if self.total_steps is None:
             return None
         last = self.total_steps if self.freeze_at is None else min(self.total_steps, self.freeze_at)

@@ -1,4 +1,4 @@
-"""Where a controller stands: what changes from step to step, replaced as a whole."""
+"""The state of a controller: all that changes from step to step, replaced as a whole."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["ControllerState", "average", "check_state"]
 
 @dataclass(frozen=True)
 class ControllerState:
-    """What a controller remembers between steps.
+    """All that a controller remembers between steps.
 
     Args:
         step: Training steps so far.
@@ -48,7 +48,7 @@ class ControllerState:
     def after_training(
         self, loss: Tensor, gradients: Mapping[str, Tensor | None], decay: float
     ) -> ControllerState:
-        """Take in a training step; one with a loss or gradient that is not finite counts as none, without a sync."""
+        """Take in a training step, without a host sync; a step whose loss or gradient is not finite is not counted."""
         given = {name: g for name, g in gradients.items() if g is not None}
         usable = finite = torch.isfinite(loss)
         for gradient in given.values():
@@ -86,7 +86,7 @@ class ControllerState:
         return self.total[name] / self.counted.to(self.total[name])
 
     def after_update(self, **changes: Any) -> ControllerState:
-        """Close an update: empty the sums, and take what else has changed."""
+        """Close an update: empty the sums, and replace the other fields that changed."""
         return replace(self, total={}, total_loss=None, counted=None, **changes)
 
     def state_dict(self) -> dict[str, Any]:
@@ -95,10 +95,10 @@ class ControllerState:
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Any], like: Mapping[str, Tensor]) -> ControllerState:
-        """Return what `state_dict` was made of, on the devices of the raw values.
+        """Return the state that a `state_dict` describes, on the devices of the raw values.
 
         Raises:
-            ValueError: If it is of something else.
+            ValueError: If its fields are not those of a ControllerState.
         """
         names = {f.name for f in fields(cls)}
         if set(state) != names:
@@ -109,7 +109,7 @@ class ControllerState:
 
 
 def check_state(state: Mapping[str, Any]) -> None:
-    """Refuse what no controller saved."""
+    """Raise unless a controller saved this."""
     needed = {"format", "hyperparams", "adam", "progress", "scale"}
     given = set(state) if isinstance(state, Mapping) else type(state).__name__
     if given != needed or state["format"] != 1:

@@ -103,9 +103,9 @@ def meta_loss(
 def check_unchanged(
     scope: Scope, hyperparams: Mapping[str, BoundedHyperparam], state: ControllerState
 ) -> None:
-    """Refuse to go on where somebody else moved a hyperparameter, or put another one in its place.
+    """Raise if somebody else moved a hyperparameter, or replaced it by another.
 
-    Two optimizers would undo each other's work; and one that is not in the model any more moves nothing.
+    Two optimizers would undo each other's work, and a hyperparameter that left the model moves nothing.
 
     Raises:
         RuntimeError: With the name.

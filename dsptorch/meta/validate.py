@@ -95,7 +95,7 @@ def chosen_hyperparams(model: nn.Module, names: Iterable[str] | None) -> dict[st
 
 
 def check_scaler(scaler: Any) -> None:
-    """Refuse what is no gradient scaler."""
+    """Raise unless this is a gradient scaler, or None."""
     if scaler is not None and not callable(getattr(scaler, "get_scale", None)):
         raise TypeError(f"scaler must be a torch.amp.GradScaler or None, got {type(scaler).__name__}")
 
@@ -108,7 +108,7 @@ def check_addition(
     estimator: Estimator,
     step: int,
 ) -> None:
-    """Refuse a hyperparameter that cannot be learned beside those that are known, from this step on."""
+    """Refuse a hyperparameter that cannot be added to the known ones at this step."""
     if step:
         raise ValueError(
             f"add_hyperparam must come before the first step, got {name!r} after {step}; call it where you make the "
@@ -135,7 +135,7 @@ def check_addition(
 
 
 def refuse_twice(model: Wrapped, estimator: Estimator) -> None:
-    """Refuse an estimator that differentiates twice where the model cannot be."""
+    """Refuse an estimator that differentiates twice if the model does not allow it."""
     if not (model.second_order or estimator.allows_wrappers):
         raise ValueError(
             f"{type(estimator).__name__} differentiates twice, which a model under torch.compile or "

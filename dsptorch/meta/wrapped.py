@@ -1,4 +1,4 @@
-"""Models as users hand them over: under wrappers, and on several processes."""
+"""Models under wrappers (torch.compile, DistributedDataParallel), on one process or several."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -20,10 +20,11 @@ class Wrapped:
 
     Attributes:
         module: The user's own module.
-        callable: What to compute losses with: compiled where it is, but without DDP, whose hooks want a backward pass.
+        callable: The model to compute losses with: compiled if it was, but without DDP, whose hooks need a backward
+            pass.
 
     Raises:
-        TypeError, ValueError: If it is no module, or one whose parameters are sharded.
+        TypeError, ValueError: If it is not a module, or has sharded parameters.
     """
 
     def __init__(self, model: nn.Module, group: Any = None) -> None:
@@ -48,7 +49,7 @@ class Wrapped:
 
     @property
     def seed(self) -> int:
-        """What to add to a seed, so that each process draws its own numbers."""
+        """The number to add to a seed, so that each process draws its own numbers."""
         return 0 if self._alone else seed_of(torch.distributed.get_rank(self._group))
 
     def all_reduce_mean(self, tensors: Sequence[Tensor]) -> list[Tensor]:
@@ -65,7 +66,7 @@ class Wrapped:
 
 
 def seed_of(rank: int) -> int:
-    """What to add to a seed in a process, so that no two processes draw the same numbers."""
+    """The number to add to a seed on a process of this rank, so that no two draw the same numbers."""
     return 1_000_003 * rank
 
 

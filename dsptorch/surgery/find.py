@@ -73,7 +73,7 @@ def _glob_to_regex(glob: str) -> str:
 
 
 def outermost(model: nn.Module) -> dict[str, Layer]:
-    """The layers that are no part of another layer, by name; one that stands in two places under both names."""
+    """The layers that are not part of another layer, by name; a layer that stands in two places has both names."""
     found: dict[str, Layer] = {}
     for name, module in model.named_modules(remove_duplicate=False):
         inside = any(name.startswith(f"{outer}.") or outer == "" for outer in found)

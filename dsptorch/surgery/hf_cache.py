@@ -1,4 +1,4 @@
-"""The states of layers inside a HuggingFace cache, so that they follow whatever is done to it."""
+"""States of layers inside a HuggingFace cache: they are reordered, repeated and reset with it."""
 
 from typing import Any
 
@@ -23,8 +23,8 @@ CACHE = "past_key_values"
 class CachedStates:
     """A last layer of a `transformers.Cache` that holds the states of the layers of a `Stream`.
 
-    A cache asks each of its layers to reorder, repeat, select or forget its rows. It is no subclass of its layer
-    class, so that nothing here imports transformers.
+    A cache asks each of its layers to reorder, repeat, select or forget its rows. This class does not derive from
+    the layer class of transformers, so nothing here imports transformers.
     """
 
     keys = values = None
@@ -39,7 +39,7 @@ class CachedStates:
         self.is_sliding = getattr(like, "is_sliding", False)  # masks look for the first layer of a kind
 
     def reorder_cache(self, beam_idx: Tensor) -> None:
-        """Beam search: row i goes on from row beam_idx[i]."""
+        """Beam search: row i continues row beam_idx[i]."""
         self.states = select_rows(self.states, beam_idx)
 
     batch_select_indices = reorder_cache
@@ -57,15 +57,15 @@ class CachedStates:
         _refuse_crop(tokens_to_remove)
 
     def get_max_length(self) -> int:
-        """No maximum."""
+        """Return -1: there is no maximum."""
         return -1
 
     def get_seq_length(self) -> int:
-        """The tokens seen."""
+        """The number of tokens seen."""
         return self.length
 
     def offload(self) -> None:
-        """Nothing: the states are small."""
+        """Do nothing: the states are small."""
 
     prefetch = offload
 
@@ -98,7 +98,7 @@ def states_in(cache: Any) -> CachedStates | None:
 
 
 def put_states(cache: Any, states: CachedStates) -> None:
-    """Put states into a cache, which refuses to be cropped then, before it has cropped anything."""
+    """Put states into a cache. The cache then refuses to be cropped, before it has cropped anything."""
     if states not in cache.layers:
         cache.layers.append(states)
         cache.crop = _refuse_crop
@@ -106,7 +106,7 @@ def put_states(cache: Any, states: CachedStates) -> None:
 
 
 def select_rows(states: Any, rows: Tensor) -> Any:
-    """The states of some rows, in their order, of a row several times if it is named so."""
+    """The states of the rows with these indices; a row that is named twice is copied."""
     return tree_map_only(Tensor, lambda leaf: leaf.index_select(0, rows.to(leaf.device)), states)
 
 

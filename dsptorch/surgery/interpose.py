@@ -12,13 +12,13 @@ Kind = TypeVar("Kind", bound="Interposer")
 
 
 class Interposer:
-    """An object that is the `forward` of one module, and knows the forward that it took the place of.
+    """An object that takes the place of one module's `forward`, and can call it and give it back.
 
     It is set on the instance, so the class, and every other model, stays as it is. Hooks would not do: `torch.compile`
     does not guard on hooks, and would run the code of a plain model for a model with hooks that is compiled after it.
     It holds the module and no bound method, so a deep copy or a pickle of the module has its own.
 
-    Several stand around a module in the order of their `depth`, whatever the order in which they came; each can be
+    Several interposers around a module stand in the order of their `depth`, not of their arrival. Each can be
     taken out by itself.
 
     Args:
@@ -38,7 +38,7 @@ class Interposer:
 
     @classmethod
     def of(cls: type[Kind], module: nn.Module) -> Kind | None:
-        """The interposer of this kind around a module; None if there is none, or if somebody replaced it."""
+        """Return the interposer of this kind around a module, or None if it is not there, or was replaced."""
         forward = vars(module).get("forward")
         while isinstance(forward, Interposer) and not isinstance(forward, cls):
             forward = forward.original
@@ -55,11 +55,11 @@ class Interposer:
         return original.__code__
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """What the module's forward does now."""
+        """Run the module; a subclass says what happens around the original forward."""
         return self.call_original(args, kwargs)
 
     def call_original(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call the forward that this one took the place of."""
+        """Call the forward whose place this object took."""
         if self.original is None:
             return type(self.module).forward(self.module, *args, **kwargs)
         return self.original(*args, **kwargs)

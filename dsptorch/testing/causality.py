@@ -134,7 +134,7 @@ def max_lookahead(
 
 @dataclass
 class _Leaks:
-    """What was found: which (cut, output time) changed, how far ahead, and the worst."""
+    """A leak: which (cut, output time) changed, how far ahead, and the worst change."""
 
     leaks: Tensor
     cuts: Tensor

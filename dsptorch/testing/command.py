@@ -24,7 +24,7 @@ installed; it returns a model, or (model, example). Exit code: 0 causal, 1 not c
 
 
 class _RefusalError(Exception):
-    """What keeps the command from testing."""
+    """The reason why the command cannot test."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _built(name: str) -> tuple[Model, Tensor | None]:
-    """What the factory makes: the model, and its example if it gives one."""
+    """The model that the factory makes, and its example if there is one."""
     module, colon, attribute = name.partition(":")
     if not (module and colon and attribute):
         raise _RefusalError(f"expected module:factory, as in mypackage.models:build, got {name!r}")

@@ -1,4 +1,4 @@
-"""Does it compile and export as one graph, and stay what it was?"""
+"""Does a module compile and export as one graph, with the same output?"""
 
 import warnings
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What a layer promises, as a table of checks: a name, and a function of a layer, a signal and its factory."""
+"""The contract of a layer, as a table of checks: a name, and a function of a `Subject`."""
 
 import copy
 from collections.abc import Callable
@@ -29,14 +29,14 @@ _LONGEST = 160  # samples of a signal that we make ourselves
 
 
 class Subject(NamedTuple):
-    """What is checked.
+    """The layer that is checked, and what the checks need.
 
     Attributes:
         layer: The layer as it came.
         jittered: A copy in float64 whose parameters are jittered: a gain of 0 would hide what is behind it.
         x: A signal for it, float64.
         factory: Builds another such layer; None: there is only this one.
-        backend: Of `torch.compile`.
+        backend: The backend of `torch.compile`.
     """
 
     layer: Layer
@@ -46,7 +46,7 @@ class Subject(NamedTuple):
     backend: str
 
 
-class NotApplicable(Exception):  # noqa: N818, it is none
+class NotApplicable(Exception):  # noqa: N818, it is not an error
     """A check does not apply: its message says why."""
 
 
@@ -56,7 +56,7 @@ def subject_of(
     """Make what the checks need of a layer.
 
     Raises:
-        TypeError: If it is no layer.
+        TypeError: If it is not a dsptorch layer.
         AssertionError: If it cannot be copied.
     """
     if not isinstance(layer, Layer):
@@ -76,12 +76,12 @@ def subject_of(
 
 
 def _length(layer: Layer) -> int:
-    """Twice its period and what it sees, and then some."""
+    """A length above twice the period plus the receptive field."""
     return min(_LONGEST, 2 * (layer.period or 4) + (layer.receptive_field or 16) + layer.lookahead + 7)
 
 
 def check_metadata(subject: Subject) -> None:
-    """What it says of itself are such numbers."""
+    """Metadata are integers in their ranges."""
     layer = subject.layer
     for name, least, optional in (
         ("d_model", 1, False),
@@ -103,7 +103,7 @@ def check_metadata(subject: Subject) -> None:
 
 
 def check_shapes(subject: Subject) -> None:
-    """Any batch and length, 0 too, comes out as it went in; each row is as if it were alone."""
+    """Any batch size and length, 0 too, stays the same, and no row depends on another."""
     for batch in (0, 1, 2):
         for time in (0, 1, 2, 3, 5, subject.x.shape[1]):
             x = subject.x[torch.arange(batch) % len(subject.x), :time]
@@ -127,7 +127,7 @@ def check_shapes(subject: Subject) -> None:
 
 
 def check_lookahead(subject: Subject) -> None:
-    """It sees no further ahead than it says."""
+    """The layer looks no further ahead than `lookahead`."""
     if subject.layer.lookahead == 0:
         assert_causal(subject.jittered, subject.x[:1])
         return
@@ -139,7 +139,7 @@ def check_lookahead(subject: Subject) -> None:
 
 
 def check_receptive_field(subject: Subject) -> None:
-    """It sees no further back than it says."""
+    """The layer looks no further back than `receptive_field`."""
     field = subject.layer.receptive_field
     if field is None:
         raise NotApplicable("the layer says that it never forgets: receptive_field is None")
@@ -149,7 +149,7 @@ def check_receptive_field(subject: Subject) -> None:
 
 
 def check_period(subject: Subject) -> None:
-    """It commutes with shifts by its period."""
+    """The layer commutes with shifts by `period`."""
     if subject.layer.period is None:
         raise NotApplicable("the layer says that it commutes with no shift: period is None")
     settle = (subject.layer.receptive_field or 1) - 1
@@ -159,7 +159,7 @@ def check_period(subject: Subject) -> None:
 
 
 def check_length(subject: Subject) -> None:
-    """It does not know how long the signal is."""
+    """The output does not depend on the length of the signal."""
     assert_length_invariant(subject.jittered, subject.x[:1], lookahead=subject.layer.lookahead)
 
 
@@ -210,7 +210,7 @@ def check_state(subject: Subject) -> None:
 
 
 def check_mutation(subject: Subject) -> None:
-    """It changes neither input nor state, and gives back memory of its own."""
+    """The layer changes neither input nor state, and returns new memory."""
     assert_no_mutation(subject.jittered, subject.x, views=False)
     if subject.layer.lookahead == 0:
         with examined(subject.jittered, subject.x):
@@ -220,27 +220,27 @@ def check_mutation(subject: Subject) -> None:
 
 
 def check_gradients(subject: Subject) -> None:
-    """Its first and second derivatives are those of the function."""
+    """First and second derivatives are those of the function."""
     assert_gradients(subject.jittered, subject.x[:1, : max(7, 2 * (subject.layer.period or 1))][:, :24])
 
 
 def check_dtypes(subject: Subject) -> None:
-    """It keeps every dtype, and the precision that it has."""
+    """The layer keeps every dtype, and its precision."""
     assert_dtypes(subject.jittered, subject.x)
 
 
 def check_serializes(subject: Subject) -> None:
-    """Copies of it are the same."""
+    """Copies of the layer are the same."""
     assert_serializes(subject.jittered, subject.x, factory=subject.factory)
 
 
 def check_compiles(subject: Subject) -> None:
-    """It compiles into one graph."""
+    """The layer compiles into one graph."""
     assert_compiles(subject.jittered, subject.x[:, :9], backend=subject.backend)
 
 
 def check_exports(subject: Subject) -> None:
-    """It exports."""
+    """The layer exports."""
     assert_exports(subject.jittered, subject.x[:, :9])
 
 

@@ -28,7 +28,7 @@ def check_layer(
         layer: A `dsptorch.Layer`.
         example: A signal, (batch, time, d_model). None: noise, two rows, long enough for the period and the
             receptive field, 160 samples at most.
-        factory: Builds such a layer anew; then the state dict must fit what it builds.
+        factory: Builds such a layer; then the state dict must fit what it builds.
         skip: Names of checks that are left out.
         backend: Of `torch.compile`; "inductor" takes much longer.
 

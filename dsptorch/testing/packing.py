@@ -13,7 +13,7 @@ from dsptorch.testing.tolerances import difference, site
 
 
 class Packs(Protocol):
-    """What takes the segment ids of its input, `layer(x, segment_ids)`."""
+    """A layer that takes the segment ids of its input, `layer(x, segment_ids)`."""
 
     def __call__(self, x: Tensor, segment_ids: Tensor | None = None, /) -> Any: ...  # noqa: D102
 

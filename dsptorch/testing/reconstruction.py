@@ -1,4 +1,4 @@
-"""What a filter or a filterbank keeps: the signal itself, its energy, its mean."""
+"""Checks that a filter or a filterbank preserves the signal, its energy, or its mean."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from dsptorch.testing._engine.run import Model, output_of, tensors_of
 from dsptorch.testing.tolerances import difference
 
 Bank = Any
-"""What has `analysis` and `synthesis`; or a pair of such functions; or their composition, signal to signal."""
+"""An object with `analysis` and `synthesis`; or a pair of such functions; or their composition, signal to signal."""
 
 
 def assert_identity(model: Model, example: Tensor, *, delay: int = 0, exact: bool = False) -> None:

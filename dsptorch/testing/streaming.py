@@ -21,7 +21,7 @@ from dsptorch.testing.tolerances import difference, site
 
 
 class Streams(Protocol):
-    """What can be run at once, `layer(x)`, and in chunks, `y, state = layer.step(x, state)`."""
+    """A layer that runs at once, `layer(x)`, and in chunks, `y, state = layer.step(x, state)`."""
 
     def __call__(self, x: Tensor, /) -> Any: ...  # noqa: D102
     def step(self, x: Tensor, state: Any = None, /) -> tuple[Tensor, Any]: ...  # noqa: D102
@@ -44,7 +44,7 @@ def assert_streaming_equals_batch(
     It is done sample by sample, in pairs, in one chunk between empty ones, and in random chunks. The outputs
     must be equal to rounding, the last state that of one step over the whole, and the gradients in the input
     and in every parameter those of the whole. No step may change its chunk or its state in place. Then rows
-    that have seen different lengths go on together in one batch, each as if it were alone.
+    that have seen different lengths continue together in one batch, each as if it were alone.
 
     Args:
         layer: What has `step`; None as its state means "at rest".
@@ -204,7 +204,7 @@ def _check_gradients(layer: Streams, x: Tensor, lengths: Sequence[int]) -> None:
 
 
 def _check_ragged(layer: Streams, x: Tensor, empty: bool) -> None:
-    """Rows that have seen different lengths go on in one batch."""
+    """Rows that have seen different lengths continue in one batch."""
     time = x.shape[1]
     starts = [0 if empty else 1, max(1, time // 3), max(1, time // 2)]
     more = max(1, time // 2)

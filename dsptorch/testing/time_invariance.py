@@ -1,4 +1,4 @@
-"""What a layer says of time: its period, its receptive field, and that it does not know the length."""
+"""Checks of a layer in time: its period, its receptive field, its independence of the length."""
 
 import torch
 import torch.nn.functional as F

@@ -13,7 +13,7 @@ ATOL = {torch.float64: 1e-11, torch.float32: 2e-5, torch.bfloat16: 2e-2, torch.f
 
 
 class Difference(NamedTuple):
-    """Where two tensors differ the most, in units of what is allowed there.
+    """The place where two tensors differ the most, in units of the tolerance there.
 
     Attributes:
         at: Where.
@@ -142,7 +142,7 @@ def site(index: tuple[int, ...]) -> str:
 
 
 def unequal(actual: Tensor, expected: Tensor) -> Tensor:
-    """Where two tensors differ; NaN equals NaN."""
+    """The elements that differ between two tensors; NaN equals NaN."""
     return (actual != expected) & ~(actual.isnan() & expected.isnan())
 
 

@@ -1,4 +1,4 @@
-"""What an estimator of hypergradients is given, and what it gives back."""
+"""The interface of estimators of the hypergradient: one meta-step in, one estimate out."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ Loss = Callable[[nn.Module], Tensor]
 
 
 class Estimate(NamedTuple):
-    """What an estimator returns.
+    """The result of an estimator.
 
     Attributes:
         loss: The loss that is to be lowered, detached, ().
@@ -39,7 +39,7 @@ class Estimator(Protocol):
 
     @property
     def requires(self) -> tuple[str, ...]:
-        """Which of "train_loss" and "val_loss" it cannot do without."""
+        """Which of "train_loss" and "val_loss" it needs."""
 
     @property
     def allows_wrappers(self) -> bool:
@@ -47,7 +47,7 @@ class Estimator(Protocol):
 
     @property
     def hint(self) -> str:
-        """What to do about a hyperparameter to which it has no path."""
+        """Advice for a hyperparameter to which it has no path."""
 
     def estimate(self, meta_step: "MetaStep") -> Estimate:
         """Compute the hypergradients."""
@@ -72,22 +72,22 @@ class Scope(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class MetaStep:
-    """One meta-update: what there is to compute with.
+    """One meta-update: everything that an estimator may compute with.
 
     Args:
         scope: The model, with the hyperparameters beside it.
         callable: The model as the user runs it, compiled or not.
-        hyperparams: Those to be learned, by name.
+        hyperparams: The hyperparameters that learn, by name.
         train_loss: The loss that the weights descend, where it was given.
         val_loss: The loss that the hyperparameters are to lower, where it was given.
         objective: From that loss to the meta-loss.
-        accumulated: What the backward passes of training left at the raw values since the last update: the mean over
-            steps, by name; None where nothing came.
+        accumulated: The gradients that training left at the raw values since the last update: the mean over steps, by
+            name; None where there was none.
         mean_loss: The mean training loss in that time, ().
-        optimizer_state: What the optimizer of the weights remembers of each, by name; may be empty.
+        optimizer_state: The memory of the optimizer of the weights, by their names; may be empty.
         decayed: The names of the weights that decay.
         scale: The gradient scaler's factor; 1 without one.
-        seed: Of all that is random in this update.
+        seed: The seed of everything random in this update.
         first: Whether this is the first update, before which nothing was checked.
         call_setters: Hands the present values of hyperparameters outside the model to their setters.
     """
@@ -142,7 +142,7 @@ class MetaStep:
     ) -> T:
         """Call a function with the model while other tensors stand in the places of its own.
 
-        Its modes are given back after each call: one loss may be of `model.eval()`, and the next is not.
+        The modes are restored after each call: one loss may call `model.eval()`, and the next may not.
         """
         places = {id(parameter): name for name, parameter in self.scope.named_parameters()}
         exchanged = {places[id(h.raw)]: raws[name] for name, h in self.hyperparams.items()}

@@ -16,9 +16,9 @@ class Direct:
 
         dL_meta/dz ~ dL_meta(w, z)/dz
 
-    It sees what a hyperparameter does in the forward pass now, and nothing of what it does to training; it costs one
-    forward and backward pass an update. Without `val_loss` and `train_loss` it costs none: it takes what the backward
-    passes of training have left at the raw values since the last update.
+    It sees the effect of a hyperparameter on the present forward pass, not its effect on training. It costs one
+    forward and backward pass an update. Without `val_loss` and `train_loss` it costs none: it takes the gradients that
+    training has left at the raw values since the last update.
 
     Under Adam, which undoes positive factors, the three corrected objectives are one algorithm with it.
 

@@ -28,7 +28,7 @@ class EvolutionStrategy:
 
     With a horizon, each loss is that after so many steps of training, made on copies from where the weights are
     now: so it sees hyperparameters that act on training alone. The noise of the estimate grows with the number of
-    hyperparameters; some tens are well.
+    hyperparameters; it works for some tens.
 
     Args:
         rule: The inner optimizer's rule, for a horizon above 0.

@@ -1,4 +1,4 @@
-"""The estimator that takes the weights for trained to the end."""
+"""The estimator that takes the weights to be at an optimum."""
 
 import warnings
 from collections.abc import Callable
@@ -31,7 +31,7 @@ class Implicit:
     there: to learning rates and schedules.
 
     Args:
-        rule: SGDRule without momentum, as a stand-in for any optimizer: what it converges to is the same.
+        rule: SGDRule without momentum, as a stand-in for any optimizer: the optimum is the same.
             lr must be under 2 / (greatest eigenvalue of H), or the series diverges; conjugate gradients do not need it.
         terms: Terms of the series, or most iterations of conjugate gradients, at least 1.
         solver: "neumann" or "cg".
@@ -66,7 +66,7 @@ class Implicit:
     tolerance: float = 1e-10
 
     def __post_init__(self) -> None:
-        """Refuse a rule whose step does not tell of an optimum."""
+        """Raise if a step of the rule says nothing about an optimum."""
         if not isinstance(self.rule, SGDRule) or self.rule.momentum:
             raise TypeError(
                 f"rule must be SGDRule(lr=...) without momentum, got {self.rule!r}; the optimum is the same, "

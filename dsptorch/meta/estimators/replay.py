@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Tape:
-    """What was drawn from every Replay while the tape ran, and how far it has been drawn again."""
+    """The batches drawn from every Replay in a block, and how far they have been drawn again."""
 
     def __init__(self) -> None:
         self._drawn: dict[Replay[Any], list[Any]] = {}
@@ -50,7 +50,7 @@ class Replay(Generic[T]):
     """Wrap an iterator of batches, so that an evolution strategy can draw the same batches again.
 
     Outside a meta-update it is the iterator. A loss that draws with torch's global generator needs no Replay: that
-    generator is seeded anew for each candidate.
+    generator is seeded for each candidate.
 
     Args:
         batches: An iterable of batches; endless, or `StopIteration` reaches the one who draws.

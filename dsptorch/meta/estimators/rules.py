@@ -1,4 +1,4 @@
-"""The inner optimizer's rule as a function: what one step makes of weights, differentiably."""
+"""The inner optimizer's rule: one step as a differentiable function of the weights."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ __all__ = ["AdamRule", "Rule", "SGDRule", "State", "Tensors"]
 
 Tensors = dict[str, Tensor]
 State = dict[str, Tensors]
-"""What a rule remembers of each weight: name of the weight -> name of the memory, as in `torch.optim` -> tensor."""
+"""The memory of a rule: name of the weight -> name of the memory, as in `torch.optim` -> tensor."""
 
 
 class Rule(Protocol):
@@ -25,7 +25,7 @@ class Rule(Protocol):
     """
 
     def start(self, weights: Tensors, state: State) -> State:
-        """Return what the rule remembers at first, from what the real optimizer remembers (which may be nothing)."""
+        """Return the first memory of the rule, from that of the real optimizer (which may be empty)."""
 
     def step(
         self, weights: Tensors, gradients: Tensors, state: State, decayed: frozenset[str]
@@ -35,7 +35,7 @@ class Rule(Protocol):
         Args:
             weights: The weights, by name.
             gradients: Their gradients, by name.
-            state: What the rule remembers.
+            state: The memory of the rule.
             decayed: The names of the weights that decay.
         """
 
@@ -53,7 +53,7 @@ class SGDRule:
         weight_decay: The pull of a weight to 0, at least 0, on the weights that decay.
 
     Raises:
-        TypeError, ValueError: If one is no hyperparameter, or outside its range.
+        TypeError, ValueError: If one is not a hyperparameter, or outside its range.
 
     Example:
         >>> rule = SGDRule(lr=0.1)
@@ -69,7 +69,7 @@ class SGDRule:
     weight_decay: Hyperparam = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse what is no rate."""
+        """Raise unless the rates are in range."""
         check_hyperparam("lr", self.lr, 0.0)
         check_hyperparam("momentum", self.momentum, 0.0, 1.0)
         check_hyperparam("weight_decay", self.weight_decay, 0.0)
@@ -114,7 +114,7 @@ class AdamRule:
         weight_decay: The pull of a weight to 0, at least 0, on the weights that decay.
 
     Raises:
-        TypeError, ValueError: If one is no hyperparameter, or outside its range.
+        TypeError, ValueError: If one is not a hyperparameter, or outside its range.
 
     Example:
         >>> rule = AdamRule(lr=0.1)
@@ -132,7 +132,7 @@ class AdamRule:
     weight_decay: Hyperparam = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse what is no rate."""
+        """Raise unless the rates are in range."""
         check_hyperparam("lr", self.lr, 0.0)
         check_hyperparam("weight_decay", self.weight_decay, 0.0)
         if len(self.betas) != 2 or not all(0 <= check_finite("betas", beta) < 1 for beta in self.betas):
@@ -180,7 +180,7 @@ def _scalar(value: Hyperparam) -> float | Tensor:
 
 
 def _memory(state: Mapping[str, Tensors], name: str, weight: Tensor, *kinds: str) -> Tensors:
-    """Copies of what an optimizer remembers of a weight; zeros where that is nothing."""
+    """Copies of an optimizer's memory of a weight; zeros where it has none."""
     memory = state.get(name, {})
     return {kind: _copied(memory.get(kind), weight, count=kind == "step") for kind in kinds}
 

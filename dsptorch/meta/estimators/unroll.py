@@ -50,7 +50,7 @@ class Unroll:
     steps: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse what is no rule or no horizon."""
+        """Raise unless there are a rule and a horizon."""
         check_rule(self.rule)
         check_int("steps", self.steps, least=1)
 

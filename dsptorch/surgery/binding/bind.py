@@ -1,4 +1,4 @@
-"""Letting a plain number inside a module that we do not own learn."""
+"""Hyperparameters in the place of plain numbers inside modules that we do not own."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def bind(
     gradient, which does not promote half-precision activations. The hyperparameter becomes a child of the module
     (`named_hyperparams`, `state_dict` and `.to()` see it) and keeps its own value: the number that the attribute held
     need not equal it, nor lie in its bounds. `unbind` undoes it. deepcopy, pickle, `torch.compile`,
-    `torch.func.functional_call` and a checkpoint around the module go on working, and so do `insert` and `remove`, in
+    `torch.func.functional_call` and a checkpoint around the module still work, and so do `insert` and `remove`, in
     any order.
 
     Only `forward`, and what it calls, sees the tensor. Before and after it the attribute is the number that it was,
@@ -37,7 +37,7 @@ def bind(
     `float(self.p)` by without a gradient: give an example, or call the module once before it is compiled.
 
     Args:
-        module: Any module that is no container and no dsptorch layer.
+        module: Any module that is neither a container nor a dsptorch layer.
         name: An attribute of it, or of its class, that is an int or a float.
         hyperparam: It holds one value.
         example: What `forward` takes, a tensor or a tuple of arguments. If given, the module runs once on a copy of it,

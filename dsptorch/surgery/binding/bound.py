@@ -30,7 +30,7 @@ class BoundForward(Interposer):
         return next(child for bound, child, _ in self.bound if bound == name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the module with the values at present."""
+        """Run the module with the present values in the places of the numbers."""
         module, use = self.module, Use()
         before, values = {}, {}
         for name, child, number in self.bound:
@@ -42,7 +42,7 @@ class BoundForward(Interposer):
                     f"would not see that; move {child} by its set_(), or unbind first"
                 )
             value = module.get_submodule(child)().reshape(())
-            # A compiler sees itself what is read into Python; and what is a subclass already stays one.
+            # A compiler finds reads into Python by itself, and a tensor subclass must stay one.
             if not torch.compiler.is_compiling() and type(value) is Tensor:
                 value = TensorNumber.of(value, use, name, module)
             values[name] = value

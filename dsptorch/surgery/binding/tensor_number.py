@@ -9,7 +9,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 
 def hint(name: str) -> str:
-    """What to do about a number that cannot be a tensor."""
+    """Advice for a number that cannot be a tensor."""
     return (
         "Leave it an ordinary float (unbind), and move that by a setter, with the estimator 'es' of "
         f"dsptorch.meta.MetaController: controller.add_hyperparam({name!r}, hyperparam, "
@@ -18,11 +18,11 @@ def hint(name: str) -> str:
 
 
 class RefusedError(TypeError):
-    """A forward does with the value what only a float allows."""
+    """A forward uses the value in a way that only a float allows."""
 
 
 def refusal(name: str, module: nn.Module, problem: str) -> RefusedError:
-    """The error that says so, and what to do."""
+    """The error for a forward that cannot compute with a tensor, with advice."""
     return RefusedError(
         f"{name} of {type(module).__name__} is bound to a BoundedHyperparam, and forward cannot compute with a tensor "
         f"in its place: {problem}. {hint(name)}"
@@ -36,7 +36,7 @@ class Use:
 
 
 class TensorNumber(Tensor):
-    """The value as `forward` sees it: it, and what is computed of it alone, will not be read into Python."""
+    """A bound value inside `forward`. Reading it, or a tensor computed from it alone, into Python is an error."""
 
     _use: Use
     _who: tuple[str, nn.Module]
@@ -77,7 +77,7 @@ _READS = {
 
 
 def as_tensors(output: Any) -> Any:
-    """The output, with the bound value as an ordinary tensor if it is in it."""
+    """The output, with every TensorNumber in it as an ordinary tensor."""
     if not any(isinstance(leaf, TensorNumber) for leaf in tree_leaves(output)):
         return output
     return tree_map_only(TensorNumber, lambda value: value.as_subclass(Tensor), output)

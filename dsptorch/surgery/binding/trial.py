@@ -1,4 +1,4 @@
-"""What can be bound: the checks before, and a trial run that leaves no trace."""
+"""Can a number be bound? Checks of the module, and a trial run that leaves no trace."""
 
 import inspect
 from typing import Any
@@ -16,7 +16,7 @@ from dsptorch.surgery.find import CONTAINERS
 
 
 def check_number(module: nn.Module, name: str, hyperparam: BoundedHyperparam) -> None:
-    """Refuse what is not a number of a module, or cannot be bound."""
+    """Raise unless the attribute of this name is a number that can be bound."""
     if not isinstance(module, nn.Module):
         raise TypeError(f"module must be an nn.Module, got {module!r} of type {type(module).__name__}")
     if not isinstance(hyperparam, BoundedHyperparam):

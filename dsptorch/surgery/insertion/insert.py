@@ -31,13 +31,13 @@ def insert(
     first tensor, if it is a tuple, list, mapping or dataclass), inside the submodule's own hooks. Rows that differ in
     length (a nested tensor) are each as if alone. Nothing else changes: classes, signatures and the names of parameters
     stay, so old checkpoints load with `strict=False`, and `remove` restores the model exactly. deepcopy, pickle,
-    `torch.compile` and DistributedDataParallel go on working (`nn.DataParallel`, whose replicas share the instance's
+    `torch.compile` and DistributedDataParallel still work (`nn.DataParallel`, whose replicas share the instance's
     `forward`, does not). Everything is checked before anything is changed.
 
     Where a module around the layer is called with a padding mask (`attention_mask`, `src_key_padding_mask`,
-    `lengths`, ...), padding is seen by nothing and each row begins at its first real sample. A mask whose numbers
-    count documents, 1, 2, ..., keeps them apart. Ids given by `segmented` come first. A call that goes on from a
-    cache (`past_key_values`) is refused outside `streaming`, for the history would be lost.
+    `lengths`, ...), the layer does not see padding, and each row begins at its first real sample. A mask whose numbers
+    count documents, 1, 2, ..., keeps them apart. Ids given by `segmented` come first. A call that continues from a
+    cache (`past_key_values`) is refused outside `streaming`, because the layers would lose their history.
 
     Args:
         model: Any module.

@@ -1,4 +1,4 @@
-"""What the forward of a module is while layers are inserted around it."""
+"""The forward of a module while layers are inserted around it."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -18,7 +18,7 @@ NAMES = {"before": "dsp_before", "after": "dsp_after"}
 
 
 class InsertedForward(Interposer):
-    """A forward between inserted layers, or around some: it tells them of the module's mask and cache."""
+    """A forward with a layer before or after it. It gives inserted layers inside the module its mask and cache."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__(module)
@@ -97,7 +97,7 @@ def sync_interposers(model: nn.Module, targets: Iterable[str]) -> None:
 
 
 def positions_taken(target: nn.Module) -> list[str]:
-    """Where layers are inserted around a module: "before", "after"."""
+    """The positions at which layers are inserted around a module: "before", "after"."""
     forward = InsertedForward.of(target)
     return [] if forward is None else list(forward.layouts)
 

@@ -37,7 +37,7 @@ def apply_in_layout(layer: nn.Module, x: Any, layout: str, name: str) -> Tensor:
         name: The layer's name, for an error.
 
     Raises:
-        TypeError, ValueError: If x is no such signal.
+        TypeError, ValueError: If x is not a signal of this layout.
     """
     _check(layer, x, layout, name)
     if x.is_nested:
@@ -50,7 +50,7 @@ def apply_in_layout(layer: nn.Module, x: Any, layout: str, name: str) -> Tensor:
 
 
 def _laid_out_as(x: Tensor, y: Tensor) -> Tensor:
-    """Y with its memory in order where that of x is: the model may take a view of it."""
+    """`y`, contiguous if `x` is: the model may call `.view`."""
     return y.contiguous() if x.is_contiguous() else y
 
 
@@ -92,7 +92,7 @@ def _check(layer: nn.Module, x: Any, layout: str, name: str) -> None:
 
 
 def apply_to_nested(layer: nn.Module, x: Tensor, layout: str) -> Tensor:
-    """Apply a layer to each row of a nested tensor as if it were alone.
+    """Apply a layer to each row of a nested tensor, as if the row were alone.
 
     Args:
         layer: A dsptorch layer, which runs once on a padded batch, or any module, which runs on row after row.
@@ -125,7 +125,7 @@ def apply_to_nested(layer: nn.Module, x: Tensor, layout: str) -> Tensor:
 
 
 def _segment_ids(rows: list[Tensor], padded: Tensor) -> Tensor:
-    """Those that were given or read from a mask, and -1 after the end of each row."""
+    """The segment ids of the call (0 if there are none), with -1 after the end of each row."""
     batch, time = padded.shape[:2]
     given = current_call().segment_ids
     ids = torch.zeros(batch, time) if given is None else given[:, :time]

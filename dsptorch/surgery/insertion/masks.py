@@ -1,7 +1,7 @@
-"""What the modules around an inserted layer are called with: padding masks, and caches of what came before.
+"""Padding masks and caches, read from the arguments of the modules around an inserted layer.
 
-The layer itself is handed hidden states alone. So the modules around it that take a mask or a cache tell what they are
-called with, for the duration of the call.
+The layer itself receives hidden states only. So the modules around it that take a mask or a cache publish them for
+the duration of their call.
 """
 
 import inspect
@@ -17,7 +17,7 @@ from dsptorch.surgery.insertion.signal import SIGNALS
 
 
 def _from_attention_mask(mask: Tensor, like: Tensor | None) -> Tensor | None:
-    """1 is real, 0 padding; larger numbers count packed documents. What is not (batch, time) is no such mask."""
+    """1 is real, 0 is padding; larger numbers count packed documents. A mask that is not (batch, time) is ignored."""
     return mask.long() - 1 if mask.dim() == 2 else None
 
 
@@ -29,7 +29,7 @@ def _from_padding_mask(mask: Tensor, like: Tensor | None) -> Tensor | None:
 
 
 def _from_lengths(lengths: Tensor, like: Tensor | None) -> Tensor | None:
-    """How many samples of each row are real."""
+    """The number of real samples of each row."""
     if lengths.dim() != 1 or like is None:
         return None
     batch_first = like.shape[0] == len(lengths)
@@ -64,7 +64,7 @@ def begin_call(names: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, 
 
 
 def end_call(output: Any) -> None:
-    """Let the backward pass from a module's output know of the call: checkpoints run layers again in it."""
+    """Make the call known to the backward pass from a module's output, where checkpoints run layers again."""
     call = current_call()
     if call.segment_ids is not None and torch.is_grad_enabled() and not torch.compiler.is_compiling():
         remember_in_backward(output, call)

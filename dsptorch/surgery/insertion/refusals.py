@@ -1,4 +1,4 @@
-"""Where nothing can be inserted, and what to do instead."""
+"""Places at which a layer cannot be inserted, and what to do instead."""
 
 from collections import Counter
 

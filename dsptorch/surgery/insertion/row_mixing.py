@@ -14,14 +14,14 @@ from dsptorch.isolation import preserved
 __all__ = ["Example", "check_rows"]
 
 Example = Tensor | tuple[Any, ...] | Mapping[str, Any]
-"""What a model is called with: a tensor, positional arguments, or keyword arguments."""
+"""The input of a model: a tensor, positional arguments, or keyword arguments."""
 
 
 class _Seen(NamedTuple):
-    """What a run of the model showed.
+    """The record of one run of the model.
 
     Attributes:
-        inputs: What each layer was called with, each time: (rows, time, channels).
+        inputs: The inputs of each layer, one for each call: (rows, time, channels).
         output: The tensors of the model's output.
     """
 
@@ -30,14 +30,14 @@ class _Seen(NamedTuple):
 
 
 class _Arguments(NamedTuple):
-    """What the model is called with."""
+    """The arguments of a call of the model."""
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
 
 
 def check_rows(model: nn.Module, layers: list[str], example: Example, batch_dim: int) -> None:
-    """Raise if some layer, or the model with them, sees more of the batch than the row that was changed.
+    """Raise if an inserted layer, or the model with the layers in it, mixes the rows of a batch.
 
     The model runs in eval mode, without a trace: on the example, and with its first row replaced by its second.
 
@@ -49,7 +49,7 @@ def check_rows(model: nn.Module, layers: list[str], example: Example, batch_dim:
         batch_dim: Where its tensors have the batch.
 
     Raises:
-        TypeError, ValueError: If rows mix, if a layer is not called, or if the example is no such call.
+        TypeError, ValueError: If rows mix, if a layer is not called, or if the example has no two different rows.
     """
     call = _as_call(example)
     changed, rows = _with_first_row_replaced(call, check_int("batch_dim", batch_dim, least=0))

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence
 __all__ = ["SIGNALS", "Argument", "change_signal", "signal_argument", "with_signal"]
 
 SIGNALS = ("hidden_states", "x", "input", "src", "tgt", "inputs_embeds", "input_features")
-"""What modules call their signal, where it is not their first argument."""
+"""Names of arguments that are a signal, for modules whose first argument is something else."""
 _NO_SIGNAL = re.compile(r"(^|_)(ids?|masks?|positions?|lengths?|labels?|caches?|past_key_values?)($|_)")
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -31,7 +31,7 @@ class Argument(NamedTuple):
 
 
 def signal_argument(name: str, module: nn.Module) -> Argument:
-    """Find the signal of a module: its first argument, unless that is by its name ids, a mask, lengths or a cache.
+    """Find the signal of a module: the first argument, unless its name says that it is ids, a mask, lengths or a cache.
 
     Args:
         name: The module's name, for an error.
@@ -55,7 +55,7 @@ def signal_argument(name: str, module: nn.Module) -> Argument:
 def change_signal(
     signal: Argument, args: tuple[Any, ...], kwargs: dict[str, Any], change: Callable[[Any], Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-    """Change the signal among the arguments of a call, and copy the others; None if it is not there."""
+    """Apply a function to the signal among the arguments of a call; return None if there is no signal."""
     index = signal.slot
     if index is not None and index < len(args) and args[index] is not None:
         return (*args[:index], change(args[index]), *args[index + 1 :]), kwargs
@@ -71,7 +71,7 @@ def with_signal(output: Any, change: Callable[[Any], Any], name: str, owner: str
     Args:
         output: A tensor; or a tuple, list, named tuple, mapping or dataclass (as HuggingFace's ModelOutput) of which
             the first tensor is the signal.
-        change: What happens to it.
+        change: The function to apply to it.
         name: The inserted layer, for an error.
         owner: The type of the module, for an error.
 
@@ -91,7 +91,7 @@ def with_signal(output: Any, change: Callable[[Any], Any], name: str, owner: str
     elif dataclasses.is_dataclass(output):
         key = _first_tensor((field.name, getattr(output, field.name)) for field in dataclasses.fields(output))
         if key is not None:
-            # Not `dataclasses.replace`, which would construct it anew; and it may be frozen.
+            # Not `dataclasses.replace`, which calls the constructor; and the class may be frozen.
             record = copy.copy(output)
             object.__setattr__(record, key, change(getattr(output, key)))
             return record

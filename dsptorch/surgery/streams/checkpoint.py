@@ -10,11 +10,11 @@ from torch.utils import _pytree as pytree
 from dsptorch.layers import Layer
 
 VERSION = 1
-"""Of the format: the parts of the states, and their meaning. It counts up where either changes."""
+"""Version of the format. It goes up when the parts of a state, or their meaning, change."""
 
 
 def save_states(states: Mapping[str, Any]) -> dict[str, Any]:
-    """Each part of each state by the name of its layer and its path, and the version."""
+    """Flatten states: each tensor under the name of its layer and its path, and a version number."""
     parts = {
         name + pytree.keystr(path): leaf.detach().clone()
         for name, state in states.items()
@@ -24,7 +24,7 @@ def save_states(states: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load_states(saved: Mapping[str, Any], layers: Mapping[str, Layer]) -> dict[str, Any]:
-    """The states that were saved.
+    """Rebuild states from their flat form.
 
     Raises:
         ValueError: If they are of another version, or not of these layers.
@@ -52,7 +52,7 @@ def load_states(saved: Mapping[str, Any], layers: Mapping[str, Layer]) -> dict[s
 
 
 def _example(layer: Layer, rows: int) -> Any:
-    """A state of the layer, for its structure: that after nothing."""
+    """The state of a layer after 0 samples, for its structure."""
     like = next((t for t in (*layer.parameters(), *layer.buffers()) if t.is_floating_point()), torch.empty(0))
     with torch.no_grad():
         return layer.step(torch.zeros(rows, 0, layer.d_model, dtype=like.dtype, device=like.device))[1]

@@ -13,9 +13,9 @@ from dsptorch.surgery.streams.checkpoint import load_states, save_states
 
 
 class FoldedView:
-    """A layer that is run in chunks: as it is where gradients are recorded, folded where not.
+    """A layer and its folded copy, which is used where no gradients are recorded.
 
-    Its weights fold once, and again when one of them has changed.
+    The layer is folded once, and again when one of its tensors has changed.
     """
 
     def __init__(self, layer: Layer) -> None:
@@ -43,8 +43,8 @@ def _version(tensor: torch.Tensor) -> int:
 class Stream:
     """The states of a model's layers between the chunks of one signal; `streaming` makes it.
 
-    A state is a value that no step changes, so that keeping `stream.states` and setting it again later goes back to
-    that point, and continuing twice from it is a fork. Beside a HuggingFace cache the states live in the cache, and
+    No step changes a state in place. So keeping `stream.states` and setting it again later returns to that point, and
+    continuing twice from it is a fork. Beside a HuggingFace cache the states live in the cache, and
     follow it when it is reordered, repeated, copied or reset.
     """
 
@@ -79,10 +79,10 @@ class Stream:
         self._memory.states = {name: _at_rest(state, rows) for name, state in self._memory.states.items()}
 
     def select(self, rows: Tensor) -> None:
-        """Go on with these rows, in this order; a row that is named twice is forked.
+        """Continue with these rows, in this order; a row that is named twice is forked.
 
         Args:
-            rows: Their numbers, int64, (new batch,).
+            rows: Their indices, int64, (new batch,).
         """
         self._memory.states = select_rows(self._memory.states, rows)
 
@@ -91,7 +91,7 @@ class Stream:
         return save_states(self._memory.states)
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Go on from saved states, those of layers of the same names and shapes.
+        """Continue from saved states of layers of the same names and shapes.
 
         Raises:
             ValueError: If they do not fit; nothing has changed then.
@@ -99,11 +99,11 @@ class Stream:
         self._memory.states = load_states(saved, {name: live.layer for name, live in self._layers.items()})
 
     def begin(self, *_: Any) -> None:
-        """Note that a forward pass of the model begins."""
+        """Note the beginning of a forward pass of the model."""
         self._called = set()
 
     def end(self, *_: Any) -> None:
-        """Note that it ends."""
+        """Note the end of the forward pass."""
         self._called = None
 
     def run(self, name: str, x: Tensor, segment_ids: Tensor | None) -> Tensor:
@@ -120,7 +120,7 @@ class Stream:
         return y
 
     def take_states(self, cache: Any) -> None:
-        """Before a call, go on from the states in its cache; without one a call is a signal of its own."""
+        """Before a call, take the states from its cache; a call without a cache is a signal of its own."""
         self._memory = CachedStates(None)
         if cache is None:
             return
@@ -141,7 +141,7 @@ class Stream:
             self._memory = held
 
     def give_states(self, cache: Any) -> None:
-        """After a call, leave the states in the cache; without one nothing can go on from here."""
+        """After a call, put the states into its cache; without a cache, forget them."""
         if cache is None:
             self._memory = CachedStates(None)
             return
@@ -150,7 +150,7 @@ class Stream:
 
 
 def _at_rest(state: Any, rows: Tensor) -> Any:
-    """A state with some rows at rest, which is 0 in every part."""
+    """A copy of a state in which some rows are at rest: 0 in every part."""
     return tree_map_only(Tensor, lambda leaf: leaf.index_fill(0, _numbers(rows, leaf), 0), state)
 
 

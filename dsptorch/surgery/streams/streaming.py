@@ -1,4 +1,4 @@
-"""Running a whole model in chunks."""
+"""Run a whole model in chunks."""
 
 import inspect
 from collections.abc import Iterator
@@ -80,7 +80,7 @@ class StreamedForward(Interposer):
 
 
 class _Take:
-    """The hook before a call of what takes a cache."""
+    """The hook before a call of a module that takes a cache."""
 
     def __init__(self, stream: Stream, names: tuple[str, ...]) -> None:
         self.stream, self.names = stream, names
@@ -90,7 +90,7 @@ class _Take:
 
 
 class _Give(_Take):
-    """The hook after it."""
+    """The hook after such a call."""
 
     def __call__(  # type: ignore[override]
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any

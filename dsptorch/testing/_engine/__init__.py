@@ -1,1 +1,1 @@
-"""What the checks are made of: run a model, perturb its input, find the module to blame."""
+"""The machinery of the checks: run a model, perturb its input, find the module to blame."""

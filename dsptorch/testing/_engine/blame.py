@@ -1,4 +1,4 @@
-"""Where a leak is: the phase of its output times, and the first module whose output has it."""
+"""Locate a leak: the phase of its output times, and the first module whose output has it."""
 
 import torch
 from torch import Tensor, nn

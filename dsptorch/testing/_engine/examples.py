@@ -1,4 +1,4 @@
-"""What every check of a filter does first: look at the example, and keep the model as it was."""
+"""The first steps of every check of a filter: check the example, and preserve the model."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,7 +53,7 @@ def greatest(*tensors: Tensor) -> float:
 
 
 def named_leaves(model: Model, x: Tensor) -> tuple[list[str], list[Tensor]]:
-    """What a gradient is taken in: the input, and the parameters that learn, with their names."""
+    """The leaves of a gradient check: the input, and the parameters that learn, with their names."""
     parameters = dict(model.named_parameters()) if isinstance(model, nn.Module) else {}
     learned = {f"parameter {name!r}": p for name, p in parameters.items() if p.requires_grad}
     return ["the input", *learned], [x, *learned.values()]

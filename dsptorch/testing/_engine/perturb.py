@@ -19,7 +19,7 @@ _MIXED = 4  # rows of the pass that looks for mixing
 
 @dataclass
 class Baseline:
-    """What a model does before its future is replaced, which later passes are compared to.
+    """Measurements of a model on clean passes, to which changed passes are compared.
 
     Attributes:
         rows: The number of rows of a pass.
@@ -49,7 +49,7 @@ class WorstChange(NamedTuple):
 
     @property
     def what(self) -> str:
-        """What the input was replaced by."""
+        """The replacement of the input, in words."""
         if not (self.row.is_floating_point() or self.row.is_complex()):
             return "other ids"
         return {1.0: "noise as loud as it", 0.0: "silence"}.get(
