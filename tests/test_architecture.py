@@ -85,6 +85,8 @@ def test_imports_run_one_way(path):
         ("functional", "import numpy"),
         ("layers", "def f():\n    from dsptorch.surgery import find"),
         ("layers", "import dsptorch.meta.x"),
+        ("isolation", "from dsptorch.layers import Layer"),
+        ("hyperparams", "from dsptorch.isolation import preserved"),
         ("meta", "from dsptorch import layers"),
         ("meta", "from dsptorch.layers import Layer"),
         ("surgery", "from dsptorch.testing import assert_causal"),
@@ -95,6 +97,28 @@ def test_imports_run_one_way(path):
 def test_imports_the_other_way_are_caught(floor, source):
     with pytest.raises(AssertionError):
         check_imports(floor, source)
+
+
+# Rooms of a floor, and the rooms beside themselves that they may import; "" is what lies at the floor's root.
+ROOMS = {
+    "surgery": {"": set(), "streams": {""}, "insertion": {"", "streams"}, "binding": {""}},
+    "meta": {"": {"estimators"}, "estimators": set()},
+    "testing": {"": {"_engine"}, "_engine": {""}, "strategies": set()},
+}
+
+
+@pytest.mark.parametrize("floor", ROOMS)
+def test_rooms_import_each_other_one_way(floor):
+    rooms = ROOMS[floor]
+    for path in (PACKAGE / floor).rglob("*.py"):
+        room, *rest = path.relative_to(PACKAGE / floor).parts
+        room = room if rest else ""
+        assert room in rooms, f"{path}: say which rooms it may import"
+        for name in imports(path.read_text()) if path.stem != "__init__" else ():
+            parts = name.split(".")
+            if parts[:2] == ["dsptorch", floor] and len(parts) > 2:
+                other = parts[2] if parts[2] in rooms else ""
+                assert other == room or other in rooms[room], f"{path} imports {name}"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -11,18 +11,17 @@ from dsptorch.layers import Layer
 from dsptorch.testing._engine.examples import examined, noise
 from dsptorch.testing._engine.jitter import jittered
 from dsptorch.testing.causality import assert_causal, max_lookahead
-from dsptorch.testing.compilation import assert_compiles, assert_exports
+from dsptorch.testing.compilation import assert_compiles
 from dsptorch.testing.dtypes import assert_dtypes
+from dsptorch.testing.export import assert_exports
 from dsptorch.testing.gradients import assert_gradients
+from dsptorch.testing.length import assert_length_invariant
 from dsptorch.testing.mutation import assert_no_mutation
 from dsptorch.testing.packing import assert_packs
+from dsptorch.testing.receptive_field import assert_receptive_field
 from dsptorch.testing.serialization import assert_serializes
 from dsptorch.testing.streaming import assert_streaming_equals_batch
-from dsptorch.testing.time_invariance import (
-    assert_length_invariant,
-    assert_receptive_field,
-    assert_shift_covariant,
-)
+from dsptorch.testing.time_invariance import assert_shift_covariant
 from dsptorch.testing.tolerances import assert_close
 
 _LONGEST = 160  # samples of a signal that we make ourselves
