@@ -73,7 +73,7 @@ def refuse_held(
     """Refuse an optimizer of the weights that also steps a hyperparameter, with a hint at what to do.
 
     Raises:
-        ValueError: With the names.
+        ValueError: It names the hyperparameters.
     """
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
     both = [name for name, h in hyperparams.items() if id(h.raw) in held]

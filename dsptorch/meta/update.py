@@ -108,7 +108,7 @@ def check_unchanged(
     Two optimizers would undo each other's work, and a hyperparameter that left the model moves nothing.
 
     Raises:
-        RuntimeError: With the name.
+        RuntimeError: It names the hyperparameter.
     """
     held = set(scope.modules())
     for name, hyperparam in hyperparams.items():

@@ -87,7 +87,7 @@ def cached_tokens(cache: Any) -> int:
 
 def holds_tokens(cache: Any) -> bool:
     """Whether a model continues from this cache; a cache of an unknown kind counts if it holds a tensor."""
-    if find_cache(cache) is not None:
+    if cache is None or find_cache(cache) is not None:
         return cached_tokens(cache) > 0
     return any(isinstance(leaf, Tensor) and leaf.numel() > 0 for leaf in tree_leaves(cache))
 

@@ -56,9 +56,9 @@ def assert_causal(
     Args:
         model: A module, or any function; the first tensor of its output that starts with (batch, time) counts.
         example: Token ids, (batch, time), or a signal, (batch, time, channels); each row is tested.
-        vocab_size: For token ids: the replacements are drawn below it. None: below the greatest id's next.
+        vocab_size: For token ids: replacements are drawn below it. None is the greatest id of the example plus 1.
         rtol: The change that counts as none, relative to the greatest output.
-        seed: Of the replacements and the jitter.
+        seed: The seed of the replacements and the jitter.
         train_mode: Test train mode too.
         jitter: Test a copy with jittered parameters too.
         thorough: Every cut of every row in each of these modes, rather than some.

@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command, and print the verdict.
 
     Args:
-        arguments: Of the command line; None: the process's own.
+        arguments: The arguments of the command line; None takes those of the process.
 
     Returns:
         The exit code: 0 if the model is causal, 1 if not, 2 if it could not be tested.

@@ -28,8 +28,8 @@ def assert_compiles(
     Args:
         model: A module, or any function.
         example: A signal, (batch, time, channels).
-        backend: Of `torch.compile`. "inductor" takes seconds to minutes; "aot_eager" tests all but the code that is
-            made, in a tenth of it.
+        backend: A backend of `torch.compile`. "inductor" takes seconds to minutes; "aot_eager" tests everything but
+            the generated code, in a tenth of the time.
         gradients: Whether gradients are compared.
         dynamic: Whether signals of other lengths are tried too. They may cost one more compilation, for all of them.
 

@@ -16,7 +16,7 @@ def assert_identity(model: Model, example: Tensor, *, delay: int = 0, exact: boo
         model: A module, or any function.
         example: A signal, (batch, time, channels).
         delay: Samples, at least 0.
-        exact: In every bit, rather than to rounding.
+        exact: Whether every bit must be equal, rather than equal to rounding.
 
     Raises:
         AssertionError: If it does not: it says where and by how much, and what delay and gain would fit better.

@@ -35,8 +35,8 @@ def influence_matrix(
         model: A module, or any function; as in `assert_causal`.
         example: Token ids, (batch, time), or a signal, (batch, time, channels).
         method: "replace" or "gradient" (signals alone).
-        vocab_size: For token ids: the replacements are drawn below it. None: below the greatest id's next.
-        seed: Of the replacements and the signs.
+        vocab_size: For token ids: replacements are drawn below it. None is the greatest id of the example plus 1.
+        seed: The seed of the replacements and the signs.
 
     Returns:
         (output time, input time), float64, on the CPU.

@@ -30,7 +30,7 @@ def check_layer(
             receptive field, 160 samples at most.
         factory: Builds such a layer; then the state dict must fit what it builds.
         skip: Names of checks that are left out.
-        backend: Of `torch.compile`; "inductor" takes much longer.
+        backend: The backend of `torch.compile`; "inductor" takes much longer.
 
     Returns:
         Each check's name: "ok", or why it does not apply.

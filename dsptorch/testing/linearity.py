@@ -19,7 +19,7 @@ def assert_linear(model: Model, example: Tensor, *, seed: int = 0) -> None:
     Args:
         model: A module, or any function.
         example: A signal, (batch, time, channels).
-        seed: Of the noise.
+        seed: The seed of the noise.
 
     Raises:
         AssertionError: If it is not: it says for which gains, where, and by how much.

@@ -32,7 +32,7 @@ def assert_packs(layer: Packs, example: Tensor, *, gradients: bool = True, seed:
         layer: What takes segment ids; -1 is padding.
         example: A signal, (batch, time >= 8, channels); in float64 the tolerance is the tightest.
         gradients: Whether gradients are compared.
-        seed: Of the cuts.
+        seed: The seed of the cuts.
 
     Raises:
         AssertionError: If anything differs: it says which signal, where, and by how much.

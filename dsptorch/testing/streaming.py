@@ -54,7 +54,7 @@ def assert_streaming_equals_batch(
         gradients: Whether gradients are compared.
         ragged: Whether rows at different positions are tested; every tensor of the state then has the batch in
             front.
-        seed: Of the chunkings.
+        seed: The seed of the chunkings.
 
     Raises:
         AssertionError: If anything differs: it says which output, in which chunk, or which part of the state,

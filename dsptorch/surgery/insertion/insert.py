@@ -52,7 +52,7 @@ def insert(
         example: An input of the model: a tensor, a tuple of arguments or a dict of keywords, with at least two
             different rows. The model runs on it, without a trace, to prove that the layers are called and do not mix
             rows.
-        batch_dim: Where the tensors of the example have the batch.
+        batch_dim: The batch dimension of the tensors of the example.
 
     Returns:
         The names of the inserted layers.

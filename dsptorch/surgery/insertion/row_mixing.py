@@ -42,11 +42,11 @@ def check_rows(model: nn.Module, layers: list[str], example: Example, batch_dim:
     The model runs in eval mode, without a trace: on the example, and with its first row replaced by its second.
 
     Args:
-        model: With the layers in it.
-        layers: Their names.
+        model: The model, with the layers in it.
+        layers: The names of the layers.
         example: What the model is called with: two different rows at least. The first tensor says how many; tensors
             of another size in `batch_dim` belong to all rows.
-        batch_dim: Where its tensors have the batch.
+        batch_dim: The batch dimension of the tensors of the example.
 
     Raises:
         TypeError, ValueError: If rows mix, if a layer is not called, or if the example has no two different rows.

@@ -22,7 +22,7 @@ def jittered(model: nn.Module, seed: int = 0) -> nn.Module | None:
 
     Args:
         model: The module; it is not changed.
-        seed: Of the noise.
+        seed: The seed of the noise.
 
     Returns:
         The copy; None, after a warning, if the module cannot be copied.

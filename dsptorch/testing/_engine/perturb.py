@@ -63,8 +63,8 @@ class Perturber:
 
     Args:
         model: A module in the mode to test it in, or a function.
-        vocab_size: For token ids: the replacements are drawn below it. None: below the greatest id's next.
-        seed: Of the replacements, and of what the model draws, the same in every pass.
+        vocab_size: For token ids: replacements are drawn below it. None is the greatest id of the example plus 1.
+        seed: The seed of the replacements, and of the model's random numbers, the same in every pass.
     """
 
     model: Model

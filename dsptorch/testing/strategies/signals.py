@@ -55,7 +55,7 @@ def signals(
 
     Args:
         shape: (batch, time, channels), or a strategy of such; None: small ones, see `shapes`.
-        dtype: Of the signal, or a strategy of dtypes.
+        dtype: The dtype of the signal, or a strategy of dtypes.
 
     Example:
         >>> from hypothesis import find
