@@ -1,8 +1,8 @@
-"""Time what a MetaController adds to a training step of the recipe's GPT with the seed's three blocks.
+"""Time what a MetaController adds to a training step of the recipe's GPT with the study's three blocks.
 
     python benchmarks/meta_step.py
 
-The setting is that of the study of knobs (recipes/configs/knobs_good.yaml on rope.yaml), in eager. A round of an arm is
+The setting is that of the knob study (recipes/configs/knobs_good.yaml on rope.yaml), in eager. A round of an arm is
 `every` training steps, the last of which ends with a meta-update.
 """
 

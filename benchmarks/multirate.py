@@ -1,4 +1,4 @@
-"""Time the multirate block against the seed's literal block, an unfolded cascade, and a copy of the tensor.
+"""Time the multirate block against the study's literal block, an unfolded cascade, and a copy of the tensor.
 
     python benchmarks/multirate.py
 

@@ -25,9 +25,9 @@ class Arm(nn.Module):
     def __init__(self, layer: Multirate) -> None:
         super().__init__()
         if layer.levels != 1:
-            raise ValueError(f"the seed's block has one level, got {layer.levels}")
+            raise ValueError(f"the study's block has one level, got {layer.levels}")
         if not isinstance(layer.downsample, int):
-            raise TypeError(f"the seed's block has a fixed factor, got {layer.downsample}")
+            raise TypeError(f"the study's block has a fixed factor, got {layer.downsample}")
         self.downsample = layer.downsample
         self.mix_ratio: Any = copy.deepcopy(layer.mix_ratio)
         self.detail_strength: Any = copy.deepcopy(layer.detail_strength)
@@ -46,7 +46,7 @@ class Arm(nn.Module):
 
 
 class Literal(Arm):
-    """The seed's equations as they stand: depthwise convolutions of the transposed signal, padded on the left."""
+    """The study's equations as they stand: depthwise convolutions of the transposed signal, padded on the left."""
 
     def from_layer(self, taps: Tensor) -> Tensor:
         """(1, K, D) -> (D, 1, K), the last tap first: conv1d correlates."""

@@ -41,7 +41,7 @@ def upfirdn(x: Tensor, taps: Tensor, up: int, down: int) -> Tensor:
 
 
 def literal_multirate(x, low, recon, detail, downsample, mix_ratio, detail_strength):
-    """The seed's Multirate Subband Decomposition: conv1d with stride, repeat, conv1d; levels nest the coarse path."""
+    """The study's Multirate Subband Decomposition: conv1d with stride, repeat, conv1d; levels nest the coarse path."""
 
     def band(x, level):
         if level == len(low):
@@ -54,7 +54,7 @@ def literal_multirate(x, low, recon, detail, downsample, mix_ratio, detail_stren
 
 
 def literal_lfo_routing(x, weight, freq, phase, amplitude, bias, temperature, residual_mix):
-    """The seed's LFO-Based Temporal Routing, sample by sample; phase in cycles.
+    """The study's LFO-Based Temporal Routing, sample by sample; phase in cycles.
 
     weight: (routes, taps, width, width)
     """
@@ -77,7 +77,7 @@ def literal_lfo_routing(x, weight, freq, phase, amplitude, bias, temperature, re
 
 
 def literal_bottleneck(x, layer, hidden_gain, residual_mix):
-    """The seed's Channel Bottleneck Regularization, its hidden units scaled by `hidden_gain`."""
+    """The study's Channel Bottleneck Regularization, its hidden units scaled by `hidden_gain`."""
     mean, var = x.mean(-1, keepdim=True), x.var(-1, unbiased=False, keepdim=True)
     z = (x - mean) / torch.sqrt(var + layer.norm.eps) * layer.norm.weight + layer.norm.bias
     hidden = z @ layer.down.weight.T + layer.down.bias

@@ -23,6 +23,7 @@ PACKAGE = Path(dsptorch.__file__).parent
 FLOORS = [
     ("functional",),
     ("hyperparams",),
+    ("isolation",),
     ("layers", "meta"),
     ("surgery", "analysis"),
     ("testing", "integrations"),
@@ -86,6 +87,8 @@ def test_imports_run_one_way():
         ("functional", "import numpy"),
         ("layers", "def f():\n    from dsptorch.surgery import find"),
         ("layers", "import dsptorch.meta.x"),
+        ("isolation", "from dsptorch.layers import Layer"),
+        ("hyperparams", "from dsptorch.isolation import preserved"),
         ("meta", "from dsptorch import layers"),
         ("meta", "from dsptorch.layers import Layer"),
         ("surgery", "from dsptorch.testing import assert_causal"),
@@ -98,7 +101,7 @@ def test_imports_the_other_way_are_caught(floor, source):
         check_imports(floor, source)
 
 
-ROOMS = ("dsptorch", "tests", "recipes", "benchmarks")
+FOLDERS = ("dsptorch", "tests", "recipes", "benchmarks")
 
 
 def check_short(sources: dict[str, str]) -> None:
@@ -108,8 +111,8 @@ def check_short(sources: dict[str, str]) -> None:
 
 def test_files_are_short():
     root = PACKAGE.parent
-    files = [path for room in ROOMS for path in (root / room).rglob("*.py")]
-    assert {path.relative_to(root).parts[0] for path in files} == set(ROOMS)
+    files = [path for folder in FOLDERS for path in (root / folder).rglob("*.py")]
+    assert {path.relative_to(root).parts[0] for path in files} == set(FOLDERS)
     check_short({str(path.relative_to(root)): path.read_text() for path in files})
 
 
@@ -117,6 +120,28 @@ def test_a_long_file_is_caught():
     check_short({"x.py": "\n" * 300})
     with pytest.raises(AssertionError, match=r"'x.py': 301"):
         check_short({"x.py": "\n" * 301})
+
+
+# Rooms of a floor, and the rooms beside themselves that they may import; "" is what lies at the floor's root.
+ROOMS = {
+    "surgery": {"": set(), "streams": {""}, "insertion": {"", "streams"}, "binding": {""}},
+    "meta": {"": {"estimators"}, "estimators": set()},
+    "testing": {"": {"_engine"}, "_engine": {""}, "strategies": set()},
+}
+
+
+@pytest.mark.parametrize("floor", ROOMS)
+def test_rooms_import_each_other_one_way(floor):
+    rooms = ROOMS[floor]
+    for path in (PACKAGE / floor).rglob("*.py"):
+        room, *rest = path.relative_to(PACKAGE / floor).parts
+        room = room if rest else ""
+        assert room in rooms, f"{path}: say which rooms it may import"
+        for name in imports(path.read_text()) if path.stem != "__init__" else ():
+            parts = name.split(".")
+            if parts[:2] == ["dsptorch", floor] and len(parts) > 2:
+                other = parts[2] if parts[2] in rooms else ""
+                assert other == room or other in rooms[room], f"{path} imports {name}"
 
 
 PUBLIC = {
@@ -141,7 +166,7 @@ WITHOUT_EXAMPLE = {
     "FIRState",
     "FrequencyResponse",
     "Stream",
-    *("Estimate", "Estimator", "Losses", "Problem", "Rule"),
+    *("Estimate", "Estimator", "Losses", "MetaStep", "Rule"),
 }
 
 

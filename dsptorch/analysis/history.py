@@ -25,7 +25,7 @@ def plot_history(history: Sequence[Mapping[str, Any]]) -> Figure:
         history: `MetaController.history`, of at least one update.
 
     Returns:
-        A figure; `figure.savefig("knobs.png")` writes it.
+        A figure; `figure.savefig("hyperparams.png")` writes it.
 
     Raises:
         ImportError: If matplotlib is not there.

@@ -10,19 +10,19 @@ from dsptorch.functional.validate import check_int
 from dsptorch.hyperparams.bounded import BoundedHyperparam
 
 Hyperparam = float | BoundedHyperparam
-"""What a layer's hyperparameter argument takes: a fixed number, or one that learns."""
+"""The type of a hyperparameter argument of a layer: a fixed number, or one that learns."""
 
 
 def check_hyperparam(
     name: str, value: Any, low: float = -math.inf, high: float = math.inf, *, width: int = 1
 ) -> Hyperparam:
-    """Return a hyperparameter argument if it is one: finite, and within what makes sense for it.
+    """Return a hyperparameter argument after checking it: finite, and in its range.
 
     Args:
         name: The argument's name, for the error.
         value: What was given.
-        low: The least value that makes sense.
-        high: The greatest.
+        low: The least value allowed.
+        high: The greatest value allowed.
         width: How many values it may hold instead of one: d_model for one a channel.
 
     Raises:
@@ -78,7 +78,7 @@ def current(value: Hyperparam) -> float | Tensor:
 
 
 def fixed_repr(**hyperparams: Hyperparam) -> str:
-    """The fixed ones among a layer's hyperparameters, to append to its `extra_repr`; learned ones print themselves."""
+    """The fixed hyperparameters of a layer, to append to its `extra_repr`; learned ones print themselves."""
     return "".join(f", {name}={value:g}" for name, value in hyperparams.items() if isinstance(value, float))
 
 

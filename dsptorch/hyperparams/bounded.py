@@ -1,6 +1,7 @@
 """A value that learns inside its bounds."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ class BoundedHyperparam(nn.Module):
         v = low + (high - low) * sigmoid(raw),      or, if log,  v = low * (high / low) ** sigmoid(raw)
 
     Calling the module gives the value with its gradient; `.value` gives it without. With `integer` the value
-    still moves continuously, since rounding has no gradient; what it stands for is the integers beside it,
+    still moves continuously, since rounding has no gradient; it stands for the two integers beside it,
 
         w_i = max(0, 1 - |v - i|),      i = low ... high
 
@@ -43,7 +44,7 @@ class BoundedHyperparam(nn.Module):
         () -> shape
 
     Raises:
-        ValueError: If the bounds are no interval (of integers, if `integer`), or `init` is outside.
+        ValueError: If the bounds are not an interval (of integers, if `integer`), or `init` is outside.
 
     Example:
         >>> mix = BoundedHyperparam(0.4, 0.2, 0.6)
@@ -102,19 +103,30 @@ class BoundedHyperparam(nn.Module):
 
     @property
     def value(self) -> Tensor:
-        """The value, detached; between two integers that of an integer hyperparameter too: see `nearest`."""
+        """The value, detached; for `integer` it may lie between two integers, see `nearest`."""
         return self._value_of(self.raw.detach())
 
     @property
     def first(self) -> Tensor:
-        """The value that it began with, on the CPU whatever the device."""
+        """The first value, always on the CPU."""
         return self._value_of(self._first)
 
     @property
     def nearest(self) -> Tensor:
-        """The integer nearest to the value, as a floating-point tensor; halfway, the even one."""
-        self._check_integer("nearest")
+        """The integer nearest to the value, as a floating-point tensor; halfway, the even one.
+
+        Raises:
+            AttributeError: If the hyperparameter is not of integers. (A TypeError would stop tools that look at every
+                attribute, such as inspect.getmembers and torch.jit.trace.)
+        """
+        if not self.integer:
+            raise AttributeError  # so __getattr__ is asked, which has the message
         return self.value.round()
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "nearest":
+            raise AttributeError(self._only_for_integers(name))
+        return super().__getattr__(name)
 
     def weights(self) -> Tensor:
         """The weights of the integers low ... high, (*shape, high - low + 1), with gradient: see `hat_weights`."""
@@ -200,10 +212,13 @@ class BoundedHyperparam(nn.Module):
 
     def _check_integer(self, name: str) -> None:
         if not self.integer:
-            raise TypeError(
-                f"{name} is for hyperparameters of integers, got {self!r}; build it with integer=True, or use value "
-                "and freeze()"
-            )
+            raise TypeError(self._only_for_integers(name))
+
+    def _only_for_integers(self, name: str) -> str:
+        return (
+            f"{name} is for hyperparameters of integers, got {self!r}; build it with integer=True, or use value and "
+            "freeze()"
+        )
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "BoundedHyperparam":
         super()._apply(at_least_float32(fn), recurse)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Whole numbers of an interval: where a value starts, when it is one, and which is the best."""
+"""The integers of an interval: where a value starts, when it is an integer, and which integer is best."""
 
 import math
 from collections.abc import Callable
@@ -28,14 +28,14 @@ def check_integers(low: float, high: float, log: bool) -> None:
 
 
 def start_inside(value: Tensor, low: float, high: float) -> Tensor:
-    """Move what sits on a bound 1 % of the interval inside, but at most 0.1: the integer there stays the nearest."""
+    """Move values on a bound inside, by 1 % of the interval but at most 0.1: the nearest integer stays the same."""
     inside = min(0.01 * (high - low), 0.1)
     value = torch.where(value == low, low + inside, value)
     return torch.where(value == high, high - inside, value)
 
 
 def snapped(value: Tensor, low: float, high: float) -> Tensor:
-    """Make a value that is an integer but for rounding that integer; its gradient stays."""
+    """Round a value that is an integer up to rounding error to that integer; its gradient stays."""
     integer = value.detach().round()
     error = integer - value.detach()
     return torch.where(error.abs() <= _NEAR * max(-low, high), value + error, value)

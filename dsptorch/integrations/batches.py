@@ -1,31 +1,31 @@
-"""Batches without an end, of a loader that ends, which a checkpoint can go on from."""
+"""An endless stream of batches from a loader that ends, which a checkpoint can resume."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
 
-__all__ = ["Batches"]
+__all__ = ["ResumableBatches"]
 
 _END = object()
 
 
-class Batches:
+class ResumableBatches:
     """Go through a loader again and again, each time in an order that depends on a seed alone.
 
     A shuffling loader draws its order from torch's generator, which is seeded here and given back: neither the
     training nor the order depends on the other, and a position in it is two numbers.
 
     Args:
-        data: What can be iterated again and again, as a DataLoader or a list; or an iterator that does not end.
-        seed: Of the orders.
+        data: An iterable that can be iterated again and again, such as a DataLoader or a list; or an endless iterator.
+        seed: The seed of the orders.
 
     Raises:
         TypeError: If it cannot be iterated.
         ValueError: When drawing, if there is no batch, or an iterator has come to its end.
 
     Example:
-        >>> batches = Batches([1, 2, 3], seed=0)
+        >>> batches = ResumableBatches([1, 2, 3], seed=0)
         >>> [next(batches) for _ in range(5)], batches.state_dict()
         ([1, 2, 3, 1, 2], {'epoch': 1, 'drawn': 2})
     """
@@ -52,11 +52,11 @@ class Batches:
         return batch
 
     def state_dict(self) -> dict[str, int]:
-        """Return how often it went through the loader, and how far it is."""
+        """Return the number of finished passes through the loader, and the position in the present one."""
         return {"epoch": self._epoch, "drawn": self._drawn}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Go on from a `state_dict`, by drawing again what was drawn in that epoch."""
+        """Resume from a `state_dict`, by drawing the batches of that epoch again."""
         self._epoch, self._drawn, self._iterator = state["epoch"], 0, None
         for _ in range(state["drawn"]):
             next(self)

@@ -10,20 +10,21 @@ import torch
 from torch import Tensor, nn
 
 from dsptorch.hyperparams import BoundedHyperparam
-from dsptorch.integrations.batches import Batches
+from dsptorch.integrations.batches import ResumableBatches
 from dsptorch.integrations.metrics import hyperparam_metrics
 from dsptorch.meta import MetaController, Replay
+from dsptorch.meta.optimizers import refuse_held
+from dsptorch.meta.wrapped import seed_of
 
-__all__ = ["Driver", "Sinks"]
+__all__ = ["Driver", "Outside"]
 
-Sinks = Mapping[str, tuple[BoundedHyperparam, Callable[[Any], None] | None]]
+Outside = Mapping[str, tuple[BoundedHyperparam, Callable[[Any], None] | None]]
 
 _TRAINERS = ("scaler", "process_group", "total_steps")  # arguments that a trainer knows
-_SEEDS = 1_000_003  # between the seeds of two processes
 
 
 class Driver:
-    """What a callback needs to run a MetaController: it is told of a trainer's events, and does the same in each.
+    """A MetaController behind the events of a trainer; the callbacks of all trainers share it.
 
     From `freeze` to `begin` the hyperparameters require no gradient, so that an optimizer made of what does leaves
     them out, and DistributedDataParallel does not reduce their gradients; the controller averages those itself. In
@@ -35,8 +36,8 @@ class Driver:
         loss_fn: The loss of a model on a batch; None only where there are no data.
         train_data: Batches for the estimators that train on their own.
         val_data: Batches to judge the hyperparameters by, in evaluation mode; None for the gradients of training.
-        sinks: Hyperparameters outside the model: their names, with themselves and their setters.
-        arguments: Of the MetaController.
+        outside: Hyperparameters outside the model: their names, with themselves and their setters.
+        arguments: The arguments of the MetaController.
 
     Raises:
         TypeError, ValueError: If an argument is not as described.
@@ -48,7 +49,7 @@ class Driver:
         *,
         train_data: Iterable[Any] | None,
         val_data: Iterable[Any] | None,
-        sinks: Sinks | None,
+        outside: Outside | None,
         arguments: Mapping[str, Any],
     ) -> None:
         if known := [name for name in _TRAINERS if name in arguments]:
@@ -65,10 +66,12 @@ class Driver:
             raise TypeError(
                 f"loss_fn must be a function of a model and a batch, got {type(loss_fn).__name__}"
             )
-        self._loss_fn, self._sinks = loss_fn, _checked(sinks)
+        self._loss_fn, self._outside = loss_fn, _checked(outside)
         self._arguments = dict(arguments)
         self._data = {"train": train_data, "val": val_data}
-        self._batches = {name: Batches(data, 0) for name, data in self._data.items() if data is not None}
+        self._batches = {
+            name: ResumableBatches(data, 0) for name, data in self._data.items() if data is not None
+        }
         self._losses: dict[str, Callable[[nn.Module], Tensor]] = {}
         self._waiting: dict[str, BoundedHyperparam] = {}
         self._kept: dict[Tensor, Tensor] = {}
@@ -88,7 +91,7 @@ class Driver:
         model: nn.Module,
         optimizers: Iterable[torch.optim.Optimizer],
         *,
-        cure: str,
+        hint: str,
         move: Callable[[Any], Any],
         scaler: Any = None,
         rank: int | None = None,
@@ -100,14 +103,14 @@ class Driver:
 
         Args:
             model: The model, without the trainer's wrappers.
-            optimizers: Of the weights.
-            cure: What to do where one holds a hyperparameter.
+            optimizers: The optimizers of the weights.
+            hint: What to do if an optimizer holds a hyperparameter.
             move: Brings a batch to the model's device.
             scaler: The trainer's GradScaler.
-            rank: Of this process, where there are several.
-            total_steps: Planned.
-            context: In which the trainer computes losses, as autocast.
-            state: To go on from, a `state_dict`.
+            rank: The rank of this process, if there are several.
+            total_steps: The planned training steps.
+            context: The context in which the trainer computes losses, such as autocast.
+            state: A `state_dict` to resume from.
 
         Raises:
             ValueError: If an optimizer holds a hyperparameter, or the state is of others.
@@ -120,13 +123,15 @@ class Driver:
             total_steps=total_steps,
             **self._arguments,
         )
-        for name, (hyperparam, setter) in self._sinks.items():
-            controller.sink(name, hyperparam, setter)
+        for name, (hyperparam, setter) in self._outside.items():
+            controller.add_hyperparam(name, hyperparam, setter)
         for optimizer in optimizers:
-            _refuse_held(optimizer, controller.hyperparams, cure)
+            refuse_held(optimizer, controller.hyperparams, hint)
             controller.attach(optimizer)
-        seed = controller.seed + _SEEDS * (rank or 0)
-        batches = {name: Batches(data, seed) for name, data in self._data.items() if data is not None}
+        seed = controller.seed + seed_of(rank or 0)
+        batches = {
+            name: ResumableBatches(data, seed) for name, data in self._data.items() if data is not None
+        }
         if state is not None:
             _load(controller, batches, state)
         self._batches, self._record, self.controller = batches, None, controller
@@ -197,27 +202,19 @@ class Driver:
         return loss
 
 
-def _checked(sinks: Sinks | None) -> Sinks:
-    for name, sink in (sinks or {}).items():
-        if not (isinstance(sink, tuple) and len(sink) == 2 and isinstance(sink[0], BoundedHyperparam)):
+def _checked(outside: Outside | None) -> Outside:
+    for name, pair in (outside or {}).items():
+        if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], BoundedHyperparam)):
             raise TypeError(
-                f"sinks must map names to (BoundedHyperparam, setter or None), got {sink!r} at {name!r}; as in "
-                'sinks={"dropout": (hyperparam, lambda p: setattr(layer, "p", p))}'
+                f"outside must map names to (BoundedHyperparam, setter or None), got {pair!r} at {name!r}; as in "
+                'outside={"dropout": (hyperparam, lambda p: setattr(layer, "p", p))}'
             )
-    return dict(sinks or {})
+    return dict(outside or {})
 
 
-def _refuse_held(
-    optimizer: torch.optim.Optimizer, hyperparams: Mapping[str, BoundedHyperparam], cure: str
+def _load(
+    controller: MetaController, batches: Mapping[str, ResumableBatches], state: Mapping[str, Any]
 ) -> None:
-    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    if both := [name for name, h in hyperparams.items() if id(h.raw) in held]:
-        raise ValueError(
-            f"expected an optimizer of the weights alone, got one that also steps {', '.join(both)}; {cure}"
-        )
-
-
-def _load(controller: MetaController, batches: Mapping[str, Batches], state: Mapping[str, Any]) -> None:
     """Go on from a state, of the same data."""
     given = set(state.get("batches", ()))
     if "controller" not in state or given != set(batches):

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from dsptorch.hyperparams import named_hyperparams
-from dsptorch.integrations.driver import Driver, Sinks
+from dsptorch.integrations.driver import Driver, Outside
+from dsptorch.integrations.json_state import from_json, to_json
 from dsptorch.integrations.metrics import hyperparam_metrics
-from dsptorch.integrations.plain import from_plain, to_plain
 from dsptorch.meta import MetaController
 
 try:
@@ -29,7 +29,7 @@ except ImportError as error:
 
 __all__ = ["HyperparamLogger", "MetaControllerCallback"]
 
-_CURE = (
+_HINT = (
     "let the Trainer make the optimizer, with this callback among Trainer(model, ..., callbacks=[...]) from the start "
     "(not add_callback, nor model_init); or make it of MetaController(model).inner_param_groups(weight_decay=...)"
 )
@@ -91,7 +91,8 @@ class MetaControllerCallback(TrainerCallback, ExportableState):
         val_data: Batches that the weights do not see, as a DataLoader: the hyperparameters are judged by the loss on
             them, in evaluation mode. None takes the gradients that training leaves, at no cost.
         train_data: Batches for the estimators that train on their own.
-        sinks: Hyperparameters outside the model: names with (hyperparam, setter), see `MetaController.sink`.
+        outside: Hyperparameters outside the model: names with (hyperparam, setter), as `MetaController.add_hyperparam`
+            takes them.
         **controller: The arguments of MetaController, but for those that the Trainer knows: `scaler`,
             `process_group` and `total_steps`.
 
@@ -111,14 +112,14 @@ class MetaControllerCallback(TrainerCallback, ExportableState):
         *,
         val_data: Iterable[Any] | None = None,
         train_data: Iterable[Any] | None = None,
-        sinks: Sinks | None = None,
+        outside: Outside | None = None,
         **controller: Any,
     ) -> None:
         self._driver = Driver(
             _own_loss if loss_fn is None else loss_fn,
             train_data=train_data,
             val_data=val_data,
-            sinks=sinks,
+            outside=outside,
             arguments=controller,
         )
         self._returned: list[
@@ -167,14 +168,14 @@ class MetaControllerCallback(TrainerCallback, ExportableState):
         control: TrainerControl,
         **kwargs: Any,
     ) -> None:
-        """Make the controller, or go on with that of the checkpoint."""
+        """Make the controller, or resume that of the checkpoint."""
         self._close()
         model, optimizer = kwargs["model"], kwargs["optimizer"]
         saved = self._saved(state) if state.global_step else None
         self._driver.begin(
             model,
             [optimizer],
-            cure=_CURE,
+            hint=_HINT,
             move=partial(send_to_device, device=args.device),
             scaler=getattr(optimizer, "scaler", None),
             rank=args.process_index if args.world_size > 1 else None,
@@ -213,7 +214,7 @@ class MetaControllerCallback(TrainerCallback, ExportableState):
 
     def state(self) -> dict[str, Any]:
         """Return what the Trainer writes into a checkpoint."""
-        return {"args": {}, "attributes": {"saved": to_plain(self._driver.state_dict())}}
+        return {"args": {}, "attributes": {"saved": to_json(self._driver.state_dict())}}
 
     def _see(self, model: nn.Module, args: Any, kwargs: Mapping[str, Any], output: Any) -> None:
         """Note the loss that the model returns in training."""
@@ -238,7 +239,7 @@ class MetaControllerCallback(TrainerCallback, ExportableState):
         """The state in the checkpoint that the Trainer resumes from."""
         stored: Any = state.stateful_callbacks
         found = stored.get(type(self).__name__) if isinstance(stored, Mapping) else None
-        saved = from_plain(found["attributes"].get("saved")) if isinstance(found, Mapping) else None
+        saved = from_json(found["attributes"].get("saved")) if isinstance(found, Mapping) else None
         if not saved:
             raise ValueError(
                 f"expected a checkpoint with the state of one {type(self).__name__}, got none of step "

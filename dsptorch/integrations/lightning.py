@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dsptorch.hyperparams import named_hyperparams
-from dsptorch.integrations.driver import Driver, Sinks
+from dsptorch.integrations.driver import Driver, Outside
 from dsptorch.integrations.metrics import hyperparam_metrics
 from dsptorch.meta import MetaController
 
@@ -25,7 +25,7 @@ except ImportError as error:
 
 __all__ = ["HyperparamLogger", "MetaControllerCallback"]
 
-_CURE = (
+_HINT = (
     "in configure_optimizers give it the parameters that require a gradient there, as dsptorch.param_groups(self, "
     "weight_decay=...) does: until training begins those of the controller do not"
 )
@@ -65,7 +65,8 @@ class MetaControllerCallback(Callback):
         val_data: Batches that the weights do not see, as a DataLoader: the hyperparameters are judged by the loss on
             them, in evaluation mode. None takes the gradients that training leaves, at no cost.
         train_data: Batches for the estimators that train on their own.
-        sinks: Hyperparameters outside the model: names with (hyperparam, setter), see `MetaController.sink`.
+        outside: Hyperparameters outside the model: names with (hyperparam, setter), as `MetaController.add_hyperparam`
+            takes them.
         **controller: The arguments of MetaController, but for those that the Trainer knows: `scaler`,
             `process_group` and `total_steps`.
 
@@ -85,11 +86,11 @@ class MetaControllerCallback(Callback):
         *,
         val_data: Iterable[Any] | None = None,
         train_data: Iterable[Any] | None = None,
-        sinks: Sinks | None = None,
+        outside: Outside | None = None,
         **controller: Any,
     ) -> None:
         self._driver = Driver(
-            loss_fn, train_data=train_data, val_data=val_data, sinks=sinks, arguments=controller
+            loss_fn, train_data=train_data, val_data=val_data, outside=outside, arguments=controller
         )
         self._losses: list[Tensor] = []  # of the batches of a step
         self._stepped = 0
@@ -112,7 +113,7 @@ class MetaControllerCallback(Callback):
         self._driver.freeze(pl_module)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Make the controller, or go on with that of the checkpoint, or of the last fit."""
+        """Make the controller, or resume that of the checkpoint or of the last fit."""
         saved = self._saved or self._driver.state_dict()
         if trainer.global_step and not saved:
             raise ValueError(
@@ -124,7 +125,7 @@ class MetaControllerCallback(Callback):
         self._driver.begin(
             pl_module,
             trainer.optimizers,
-            cure=_CURE,
+            hint=_HINT,
             move=lambda batch: pl_module.transfer_batch_to_device(batch, pl_module.device, 0),
             scaler=getattr(trainer.precision_plugin, "scaler", None),
             rank=trainer.global_rank if trainer.world_size > 1 else None,

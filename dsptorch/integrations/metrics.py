@@ -1,4 +1,4 @@
-"""Hyperparameters as the numbers that a logger takes."""
+"""Hyperparameters as numbers for a logger."""
 
 from collections.abc import Mapping
 
@@ -10,10 +10,10 @@ __all__ = ["hyperparam_metrics"]
 def hyperparam_metrics(hyperparams: Mapping[str, BoundedHyperparam]) -> dict[str, float]:
     """Return value and saturation of each hyperparameter, under names for a logger.
 
-    One of several elements gives the mean of its values, and the greatest saturation.
+    A hyperparameter of several elements gives the mean of its values and the greatest saturation.
 
     Args:
-        hyperparams: Them, by name.
+        hyperparams: The hyperparameters, by name.
 
     Example:
         >>> hyperparam_metrics({"mix": BoundedHyperparam(0.5, 0.0, 1.0)})

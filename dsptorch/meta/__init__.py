@@ -1,18 +1,18 @@
 """Hyperparameters that learn beside the weights: a controller, objectives, and estimators of the hypergradient."""
 
-from dsptorch.meta.controller import YIFEE_2025, MetaController
-from dsptorch.meta.direct import Direct
-from dsptorch.meta.evolution import EvolutionStrategy
-from dsptorch.meta.implicit import Implicit
+from dsptorch.meta.controller import STUDY_SETTINGS, MetaController
+from dsptorch.meta.estimators.base import Estimate, Estimator, MetaStep
+from dsptorch.meta.estimators.direct import Direct
+from dsptorch.meta.estimators.evolution import EvolutionStrategy
+from dsptorch.meta.estimators.implicit import Implicit
+from dsptorch.meta.estimators.replay import Replay
+from dsptorch.meta.estimators.rules import AdamRule, Rule, SGDRule
+from dsptorch.meta.estimators.unroll import Unroll
 from dsptorch.meta.objectives import OBJECTIVES, Losses
-from dsptorch.meta.problem import Estimate, Estimator, Problem
-from dsptorch.meta.replay import Replay
-from dsptorch.meta.rules import AdamRule, Rule, SGDRule
-from dsptorch.meta.unroll import Unroll
 
 __all__ = [
     "OBJECTIVES",
-    "YIFEE_2025",
+    "STUDY_SETTINGS",
     "AdamRule",
     "Direct",
     "Estimate",
@@ -21,7 +21,7 @@ __all__ = [
     "Implicit",
     "Losses",
     "MetaController",
-    "Problem",
+    "MetaStep",
     "Replay",
     "Rule",
     "SGDRule",

@@ -12,30 +12,30 @@ from torch import Tensor, nn
 
 from dsptorch.functional.validate import check_int
 from dsptorch.hyperparams import BoundedHyperparam
-from dsptorch.meta.arguments import (
+from dsptorch.meta.estimators.base import Estimator, Loss, MetaStep, Scope
+from dsptorch.meta.objectives import Objective
+from dsptorch.meta.optimizers import Inner, Outer, Setter
+from dsptorch.meta.schedule import Schedule
+from dsptorch.meta.state import ControllerState, check_state
+from dsptorch.meta.update import check_unchanged, meta_loss, update
+from dsptorch.meta.validate import (
+    check_addition,
+    check_complete,
+    check_losses,
     check_scaler,
-    check_sink,
+    checked_loss,
     chosen_hyperparams,
     refuse_twice,
     to_estimator,
     to_number,
     to_objective,
 )
-from dsptorch.meta.inner import Inner
-from dsptorch.meta.losses import check_complete, check_losses, checked_loss
-from dsptorch.meta.models import Wrapped
-from dsptorch.meta.objectives import Objective
-from dsptorch.meta.outer import Outer, Setter
-from dsptorch.meta.problem import Estimator, Loss, Problem, Scope
-from dsptorch.meta.progress import Progress, check_state
-from dsptorch.meta.schedule import Schedule
-from dsptorch.meta.update import check_unchanged, meta_loss, update
+from dsptorch.meta.wrapped import Wrapped
 
-__all__ = ["YIFEE_2025", "MetaController"]
+__all__ = ["STUDY_SETTINGS", "MetaController"]
 
-YIFEE_2025: dict[str, Any] = {"lr": 1e-4, "every": 100, "objective": "smoothed_loss", "ema_decay": 0.9}
-"""The numbers of E. Yifee, Adaptive Frequency-Domain DSP for Language Model Training, 2025: MetaController(model,
-**YIFEE_2025). In 4,000 steps they move a raw value by 0.004 at the most."""
+STUDY_SETTINGS: dict[str, Any] = {"lr": 1e-4, "every": 100, "objective": "smoothed_loss", "ema_decay": 0.9}
+"""The study's numbers, for MetaController(model, **STUDY_SETTINGS): 4,000 steps move a raw value by 0.004 at most."""
 
 
 class MetaController:
@@ -43,8 +43,9 @@ class MetaController:
 
         z <- z - lr * Adam(average of dL_meta/dz),     z the raw values of BoundedHyperparams
 
-    It works on any `nn.Module` that holds a BoundedHyperparam, and on hyperparameters outside a model (`sink`). The
-    weights are the business of your own optimizer; give it `inner_param_groups`, which leaves the hyperparameters out.
+    It works on any `nn.Module` that holds a BoundedHyperparam, and on hyperparameters outside a model
+    (`add_hyperparam`). Your own optimizer trains the weights: give it `inner_param_groups`, which leaves the
+    hyperparameters out.
 
         controller = MetaController(model, every=20)
         optimizer = torch.optim.AdamW(controller.inner_param_groups(weight_decay=0.1), lr=3e-4)
@@ -61,19 +62,18 @@ class MetaController:
         lr: The learning rate of the raw values, at least 0; one update moves a raw value by about lr. From the
             middle of an interval, 1 on the raw scale is about a quarter of it.
         every: Training steps between two updates, at least 1.
-        objective: What to lower: "smoothed_loss", "convergence_rate", "composite", or a function of `Losses`; the
-            source's own signs are under "literal_convergence_rate" and "literal_composite".
+        objective: The quantity to lower: "smoothed_loss", "convergence_rate", "composite", or a function of `Losses`;
+            the study's own signs are under "literal_convergence_rate" and "literal_composite".
         estimator: How the hypergradient is found: "direct", "es", or an object: Direct(), Unroll(rule),
             Implicit(rule), EvolutionStrategy().
-        ema_decay: The decay of the moving averages in [0, 1): of the losses, which are reported, and of the
-            hypergradient, which is what moves the values (Adam's first beta).
+        ema_decay: The decay, in [0, 1), of the moving averages of the losses and of the hypergradient (Adam's beta1).
         hyperparams: The names of those to learn, as `named_hyperparams` gives them; None is all that are not frozen.
         warmup: Training steps before the first update, at least 0.
         freeze_at: The training step after which nothing moves any more; None is never.
         total_steps: The training steps that are planned, to be warned where they are too few to move anything.
         scaler: The GradScaler of the training, where there is one; call `step` after `scaler.update()`.
         process_group: The processes to agree with, where the model is not wrapped in DistributedDataParallel.
-        seed: Of all that is random in an update.
+        seed: The seed of everything random in an update.
 
     Raises:
         TypeError, ValueError: If an argument is not as described, or a higher-order estimator is asked of a compiled
@@ -118,9 +118,9 @@ class MetaController:
         self._scaler, self._scale = scaler, 1.0 if scaler is None else scaler.get_scale()
         self._model = Wrapped(model, process_group)
         refuse_twice(self._model, self._estimator)
-        learned = chosen_hyperparams(self._model.inside, hyperparams)
-        self._outer, self._inner = Outer(learned, self.lr, self.ema_decay), Inner(self._model.inside)
-        self._progress = Progress()
+        learned = chosen_hyperparams(self._model.module, hyperparams)
+        self._outer, self._inner = Outer(learned, self.lr, self.ema_decay), Inner(self._model.module)
+        self._state = ControllerState()
         if message := self.schedule.warning(learned, self.lr):
             warnings.warn(message, stacklevel=2)
 
@@ -133,27 +133,27 @@ class MetaController:
         """Return the parameter groups of the weights, without the hyperparameters that the controller moves.
 
         Args:
-            weight_decay: Of the weights that should decay; see `dsptorch.param_groups`.
+            weight_decay: The decay of the weights that should decay; see `dsptorch.param_groups`.
         """
         return self._inner.groups(weight_decay, self.hyperparams)
 
     def attach(self, optimizer: torch.optim.Optimizer) -> None:
         """Show the controller the optimizer of the weights.
 
-        It is checked to leave the hyperparameters alone, and estimators that look ahead start from what it remembers
-        (momenta, averages) instead of from rest.
+        The optimizer must leave the hyperparameters alone. Estimators that look ahead then start from its momenta and
+        averages instead of from rest.
 
         Raises:
-            TypeError, ValueError: If it is no optimizer, or holds a hyperparameter.
+            TypeError, ValueError: If it is not an optimizer, or holds a hyperparameter.
         """
         self._inner.attach(optimizer, self.hyperparams)
 
-    def sink(self, name: str, hyperparam: BoundedHyperparam, setter: Setter | None = None) -> None:
+    def add_hyperparam(self, name: str, hyperparam: BoundedHyperparam, setter: Setter | None = None) -> None:
         """Learn a hyperparameter outside the model: a learning rate, a dropout rate, the weight of a loss.
 
         Args:
-            name: What to call it.
-            hyperparam: It.
+            name: Its name in `hyperparams` and `history`.
+            hyperparam: The hyperparameter to learn.
             setter: Called with the value, now and after each update: a float, an int for an integer, a tensor for
                 several. None where a loss or a rule reads the hyperparameter itself.
 
@@ -165,11 +165,11 @@ class MetaController:
             >>> from dsptorch.meta import EvolutionStrategy
             >>> model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.1))
             >>> controller = MetaController(model, estimator=EvolutionStrategy())
-            >>> controller.sink("dropout", BoundedHyperparam(0.3, 0.0, 0.8), lambda p: setattr(model[1], "p", p))
+            >>> controller.add_hyperparam("dropout", BoundedHyperparam(0.3, 0, 1), lambda p: setattr(model[1], "p", p))
             >>> round(model[1].p, 3)
             0.3
         """
-        check_sink(name, hyperparam, setter, self.hyperparams, self._estimator, self._progress.step)
+        check_addition(name, hyperparam, setter, self.hyperparams, self._estimator, self._state.step)
         self._inner.refuse_held({name: hyperparam})
         if message := self.schedule.warning({name: hyperparam}, self.lr):
             warnings.warn(message, stacklevel=2)
@@ -186,7 +186,7 @@ class MetaController:
         Args:
             loss: The training loss of the step.
             train_loss: A function of the model that draws a training batch and returns its loss.
-            val_loss: The same for data that the weights do not see: what the hyperparameters are then judged by.
+            val_loss: The same for data that the weights do not see; the hyperparameters are then judged by it.
 
         Returns:
             The record of the update (see `history`), or None where there was none.
@@ -196,58 +196,58 @@ class MetaController:
             RuntimeError: If somebody else changed a hyperparameter.
         """
         value = check_losses(loss, train_loss, val_loss, self._estimator)
-        if not self._progress.step:
+        if not self._state.step:
             check_complete(self._estimator, self.hyperparams)
-        progress = self._after_training(value)
-        if self.schedule.rests(progress.step) or not self._outer.active():
-            return self._commit(progress.after_update())
-        if not self.schedule.updates(progress.step):
-            return self._commit(progress)
-        with self._outer.whole_or_undone():
-            progress, messages = self._update(
-                progress, checked_loss("train_loss", train_loss), checked_loss("val_loss", val_loss)
+        state = self._after_training(value)
+        if self.schedule.rests(state.step) or not self._outer.active():
+            return self._commit(state.after_update())
+        if not self.schedule.updates(state.step):
+            return self._commit(state)
+        with self._outer.atomic():
+            state, messages = self._update(
+                state, checked_loss("train_loss", train_loss), checked_loss("val_loss", val_loss)
             )
             for message in messages:
                 warnings.warn(message, stacklevel=2)
-            return self._commit(progress)
+            return self._commit(state)
 
     @property
     def history(self) -> list[dict[str, Any]]:
         """One record per update: step, loss, meta_loss, and value and hypergradient of each hyperparameter."""
-        return copy.deepcopy([dict(record) for record in self._progress.history])
+        return copy.deepcopy([dict(record) for record in self._state.history])
 
     @property
     def ema(self) -> dict[str, float | None]:
         """The moving averages of the losses: "train" at every step, "val" at every update."""
-        averages = {"train": self._progress.train_ema, "val": self._progress.val_ema}
+        averages = {"train": self._state.train_ema, "val": self._state.val_ema}
         return {name: None if value is None else value.item() for name, value in averages.items()}
 
     @property
     def skipped(self) -> int:
         """How many updates were left out because the hypergradient was not finite."""
-        return self._progress.skipped
+        return self._state.skipped
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that a run needs to go on exactly, beside the model's own state, for `torch.save`."""
+        """Return all that an exact resume needs beside the model's own state, for `torch.save`."""
         return {
             "format": 1,
             **self._outer.state_dict(),
-            "progress": self._progress.state_dict(),
+            "progress": self._state.state_dict(),
             "scale": self._scale,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a `state_dict`, beside a model that has loaded its own; nothing changes if it does not fit.
+        """Resume from a `state_dict`, after the model has loaded its own; nothing changes if it does not fit.
 
         Raises:
-            ValueError: If it is of another format, or of other hyperparameters.
+            ValueError: If the state has another format, or other hyperparameters.
         """
         check_state(state)
-        with self._outer.whole_or_undone():
+        with self._outer.atomic():
             self._outer.load_state_dict(state)
-            progress = Progress.from_state_dict(state["progress"], self._outer.raws())
+            restored = ControllerState.from_state_dict(state["progress"], self._outer.raws())
             scale = float(state["scale"])
-        self._progress, self._scale = progress, scale
+        self._state, self._scale = restored, scale
 
     def __deepcopy__(self, memo: dict[int, Any]) -> NoReturn:
         raise TypeError(
@@ -255,46 +255,45 @@ class MetaController:
             "one for the copy of the model, and load_state_dict(controller.state_dict())"
         )
 
-    def _after_training(self, loss: Tensor) -> Progress:
+    def _after_training(self, loss: Tensor) -> ControllerState:
         """Take in the loss of a training step, and the gradients that it left at the hyperparameters."""
         left = {name: h.raw.grad for name, h in self._outer.active().items()}
         unscaled = {name: None if g is None else g / self._scale for name, g in left.items()}
-        progress = self._progress.after_training(loss, unscaled, self.ema_decay)
-        expected = progress.expected or self._outer.raws()
+        state = self._state.after_training(loss, unscaled, self.ema_decay)
+        expected = state.expected or self._outer.raws()
         frozen = self._outer.hyperparams.keys() - left.keys()  # anybody may set these
-        return replace(progress, expected={**expected, **self._outer.raws(frozen)})
+        return replace(state, expected={**expected, **self._outer.raws(frozen)})
 
     def _update(
-        self, progress: Progress, train_loss: Loss | None, val_loss: Loss | None
-    ) -> tuple[Progress, list[str]]:
-        """Make one update, or none at all; return where the controller stands then, and what to warn of."""
-        active, scope = self._outer.active(), Scope(self._model.inside, self._outer.outside)
-        check_unchanged(scope, active, progress)
-        ema = self._progress.train_ema if val_loss is None else progress.val_ema
-        problem = Problem(
+        self, state: ControllerState, train_loss: Loss | None, val_loss: Loss | None
+    ) -> tuple[ControllerState, list[str]]:
+        """Make one update; return the state after it, and the warnings to give."""
+        active, scope = self._outer.active(), Scope(self._model.module, self._outer.outside)
+        check_unchanged(scope, active, state)
+        ema = self._state.train_ema if val_loss is None else state.val_ema
+        meta_step = MetaStep(
             scope=scope,
-            view=self._model.view,
+            callable=self._model.callable,
             hyperparams=active,
             train_loss=train_loss,
             val_loss=val_loss,
-            objective=meta_loss(self._objective, ema, progress.past, self.schedule.every, self.ema_decay),
-            accumulated={name: progress.mean_gradient(name) for name in active},
-            mean_loss=progress.mean_loss(),
+            objective=meta_loss(self._objective, ema, state.past, self.schedule.every, self.ema_decay),
+            accumulated={name: state.mean_gradient(name) for name in active},
+            mean_loss=state.mean_loss(),
             optimizer_state=self._inner.state(),
             decayed=self._inner.decayed(),
             scale=1.0 if self._scaler is None else self._scaler.get_scale(),
-            # So that one run does not repeat the numbers of another, a step later.
-            seed=7_368_787 * self.seed + progress.step + self._model.seed,
-            first=not progress.updates,
-            set_sinks=self._outer.set_sinks,
+            seed=7_368_787 * self.seed + state.step + self._model.seed,  # runs differ at every step
+            first=not state.updates,
+            call_setters=self._outer.call_setters,
         )
-        return update(problem, self._estimator, self._outer, progress, self.ema_decay, self._model.agree)
+        return update(meta_step, self._estimator, self._outer, state, self.ema_decay, self._model)
 
-    def _commit(self, progress: Progress) -> Mapping[str, Any] | None:
-        """Stand there from now on, with the gradients cleared; return the record, if there was an update."""
+    def _commit(self, state: ControllerState) -> Mapping[str, Any] | None:
+        """Make this the state, and clear the gradients; return the record if there was an update."""
         scale = self._scale if self._scaler is None else self._scaler.get_scale()  # of the next backward pass
-        updated = progress.updates > self._progress.updates
-        self._progress, self._scale = progress, scale
+        updated = state.updates > self._state.updates
+        self._state, self._scale = state, scale
         for hyperparam in self.hyperparams.values():
             hyperparam.raw.grad = None
-        return copy.deepcopy(dict(progress.history[-1])) if updated else None
+        return copy.deepcopy(dict(state.history[-1])) if updated else None

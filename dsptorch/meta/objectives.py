@@ -1,4 +1,4 @@
-"""What the hyperparameters are to lower: functions of the loss and of its past."""
+"""Objectives that the hyperparameters lower: functions of the loss and of its past."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,7 +9,7 @@ __all__ = ["OBJECTIVES", "Losses", "Objective", "composite", "convergence_rate",
 
 
 class Losses(NamedTuple):
-    """A loss now, which carries the gradient, and what is known of it before.
+    """The present loss, which carries the gradient, and its past.
 
     Attributes:
         loss: The loss L(t) of this update, a scalar: of validation data where there are any, else of training data.
@@ -28,7 +28,7 @@ class Losses(NamedTuple):
 
 
 Objective = Callable[[Losses], Tensor]
-"""What turns losses into the meta-loss, a differentiable scalar."""
+"""A function from losses to the meta-loss, a differentiable scalar."""
 
 
 def smoothed_loss(losses: Losses) -> Tensor:
@@ -36,8 +36,8 @@ def smoothed_loss(losses: Losses) -> Tensor:
 
         L_meta = ema(t) = decay * ema(t - K) + (1 - decay) * L(t)
 
-    The past has no gradient, so this one is that of the loss times (1 - decay): what the smoothing smooths is the
-    report. Adam undoes the factor.
+    The past has no gradient, so the gradient is that of the loss times (1 - decay), and Adam undoes the factor: only
+    the reported number is smoothed.
 
     Example:
         >>> import torch
@@ -55,7 +55,7 @@ def convergence_rate(losses: Losses) -> Tensor:
 
         L_meta = r = (L(t) - L(t - K)) / K
 
-    The source has -r, which ascends the loss: `literal_convergence_rate`, kept for audits.
+    The study has -r, which ascends the loss: `literal_convergence_rate`, kept for audits.
 
     Example:
         >>> import torch
@@ -73,7 +73,7 @@ def composite(losses: Losses) -> Tensor:
 
         L_meta = 0.7 ema(t) + 0.3 r
 
-    The source has -0.3 r, whose part of the gradient works against the other, and wins where the window is short
+    The study has -0.3 r, whose part of the gradient works against the other, and wins where the window is short
     (K < 0.3 / (0.7 (1 - decay))): `literal_composite`, kept for audits.
 
     References:
@@ -83,12 +83,12 @@ def composite(losses: Losses) -> Tensor:
 
 
 def literal_convergence_rate(losses: Losses) -> Tensor:
-    """Return -r, as the source has it: it raises the loss."""
+    """Return -r, as the study has it: it raises the loss."""
     return -convergence_rate(losses)
 
 
 def literal_composite(losses: Losses) -> Tensor:
-    """Return 0.7 ema(t) - 0.3 r, as the source has it."""
+    """Return 0.7 ema(t) - 0.3 r, as the study has it."""
     return 0.7 * smoothed_loss(losses) - 0.3 * convergence_rate(losses)
 
 

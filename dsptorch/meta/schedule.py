@@ -1,13 +1,48 @@
-"""When a controller updates."""
+"""The schedule of a controller, and its warnings: values that cannot move, and values at a bound."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
+
 from dsptorch.functional.validate import check_int
 from dsptorch.hyperparams import BoundedHyperparam
-from dsptorch.meta.checks import still
 
-__all__ = ["Schedule"]
+__all__ = ["Schedule", "immobile_warning", "newly_saturated"]
+
+_LEAST = 0.05  # of the interval: what a run must be able to move a value by
+_SATURATED = 0.98  # a saturation: within 0.5 % of the interval from a bound
+
+
+def immobile_warning(hyperparams: Mapping[str, BoundedHyperparam], lr: float, updates: int) -> str | None:
+    """Return a warning if so many updates cannot move a hyperparameter by 5 % of its interval, else None.
+
+    One update of Adam moves a raw value by about lr at the most.
+    """
+    names = []
+    for name, hyperparam in hyperparams.items():
+        raw = hyperparam.raw.detach().double()
+        here = torch.sigmoid(raw)
+        reached = (torch.sigmoid(raw + side * lr * updates) for side in (1, -1))
+        most = max((there - here).abs().max().item() for there in reached)
+        if most < _LEAST:
+            names.append(f"{name} ({100 * most:.2g} %)")
+    if not names:
+        return None
+    return (
+        f"{updates} updates of lr={lr:g} cannot move these by {100 * _LEAST:g} % of their intervals: "
+        f"{', '.join(names)}; raise lr, lower every, or hold them fixed"
+    )
+
+
+def newly_saturated(hyperparams: Mapping[str, BoundedHyperparam], known: tuple[str, ...]) -> dict[str, str]:
+    """Return a warning for each hyperparameter that is within 0.5 % of a bound, those known already left out."""
+    return {
+        name: f"{name} has come to a bound of its interval ({hyperparam}), where it hardly learns any more; widen the "
+        "interval, or fix the value"
+        for name, hyperparam in hyperparams.items()
+        if name not in known and hyperparam.saturation().max() > _SATURATED
+    }
 
 
 @dataclass(frozen=True)
@@ -30,7 +65,7 @@ class Schedule:
     total_steps: int | None
 
     def __post_init__(self) -> None:
-        """Refuse what is no number of steps."""
+        """Raise unless all are numbers of steps."""
         check_int("every", self.every, least=1)
         check_int("warmup", self.warmup, least=0)
         if self.freeze_at is not None:
@@ -39,7 +74,7 @@ class Schedule:
             check_int("total_steps", self.total_steps, least=1)
 
     def rests(self, step: int) -> bool:
-        """Whether a training step is none to learn from: in the warm-up, or after the end."""
+        """Whether a training step is ignored: in the warm-up, or after the end."""
         return step <= self.warmup or (self.freeze_at is not None and step > self.freeze_at)
 
     def updates(self, step: int) -> bool:
@@ -47,8 +82,8 @@ class Schedule:
         return not self.rests(step) and (step - self.warmup) % self.every == 0
 
     def warning(self, hyperparams: Mapping[str, BoundedHyperparam], lr: float) -> str | None:
-        """Say so if the planned steps are too few to move these hyperparameters, else return None."""
+        """Return a warning if the planned steps are too few to move these hyperparameters, else None."""
         if self.total_steps is None:
             return None
         last = self.total_steps if self.freeze_at is None else min(self.total_steps, self.freeze_at)
-        return still(hyperparams, lr, max(0, last - self.warmup) // self.every)
+        return immobile_warning(hyperparams, lr, max(0, last - self.warmup) // self.every)

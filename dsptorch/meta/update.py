@@ -1,72 +1,76 @@
-"""One meta-update, from the estimate to where the controller stands after it."""
+"""One meta-update: from the estimate to the controller's next state."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from dsptorch.hyperparams import BoundedHyperparam
-from dsptorch.meta.checks import newly_saturated
+from dsptorch.isolation import preserved
+from dsptorch.meta.estimators.base import Estimate, Estimator, MetaStep, Scope
 from dsptorch.meta.objectives import Losses, Objective
-from dsptorch.meta.outer import Outer
-from dsptorch.meta.problem import Estimate, Estimator, Problem, Scope
-from dsptorch.meta.progress import Progress, average
-from dsptorch.meta.untouched import untouched
+from dsptorch.meta.optimizers import Outer
+from dsptorch.meta.schedule import newly_saturated
+from dsptorch.meta.state import ControllerState, average
+from dsptorch.meta.wrapped import Wrapped
 
 __all__ = ["check_unchanged", "meta_loss", "update"]
 
 
 def update(
-    problem: Problem,
+    meta_step: MetaStep,
     estimator: Estimator,
     outer: Outer,
-    progress: Progress,
+    state: ControllerState,
     decay: float,
-    agree: Callable[[Sequence[Tensor]], list[Tensor]],
-) -> tuple[Progress, list[str]]:
-    """Estimate, agree and move, or skip; return where the controller stands then, and what to warn of.
+    model: Wrapped,
+) -> tuple[ControllerState, list[str]]:
+    """Estimate the hypergradients, average them over processes, and move or skip.
 
     Args:
-        problem: What there is to compute with.
-        estimator: What estimates.
-        outer: What moves.
-        progress: Where the controller stands.
-        decay: Of the moving average of the validation loss.
-        agree: Makes tensors the same on all processes.
+        meta_step: What the estimator computes with.
+        estimator: Finds the hypergradients.
+        outer: The outer optimizer, which moves the raw values.
+        state: The controller's state before the update.
+        decay: The decay of the moving average of the validation loss.
+        model: The model, which knows the processes to average over.
+
+    Returns:
+        The controller's state after the update, and the warnings to give.
 
     Raises:
         ValueError: If the estimator has no path to a hyperparameter, at the first update.
     """
-    with untouched(problem.scope, problem.seed), torch.enable_grad():
-        estimate = estimator.estimate(problem)
-    loss, hypergradients, without = _agreed(problem, estimate, agree)
-    if without and problem.first:
-        raise ValueError(f"{type(estimator).__name__} has no path to {', '.join(without)}: {estimator.cure}")
-    judged = problem.objective(loss)
+    with preserved(meta_step.scope, gradients=True, seed=meta_step.seed), torch.enable_grad():
+        estimate = estimator.estimate(meta_step)
+    loss, hypergradients, without = _agreed(meta_step, estimate, model)
+    if without and meta_step.first:
+        raise ValueError(f"{type(estimator).__name__} has no path to {', '.join(without)}: {estimator.hint}")
+    judged = meta_step.objective(loss)
     wrong = [name for name, g in hypergradients.items() if not torch.isfinite(g.square()).all()]
     if wrong or not torch.isfinite(loss) or not torch.isfinite(judged):
-        after = progress.after_update(skipped=progress.skipped + 1)
+        after = state.after_update(skipped=state.skipped + 1)
         return after, [
-            f"meta-update at step {progress.step} skipped, {after.skipped} so far: not finite at "
+            f"meta-update at step {state.step} skipped, {after.skipped} so far: not finite at "
             f"{', '.join(wrong) or 'the loss'}; lower the learning rate of the weights, or look for an overflow"
         ]
     outer.move({name: g for name, g in hypergradients.items() if name not in without})
     record = {
-        "step": progress.step,
+        "step": state.step,
         "loss": loss.item(),
         "meta_loss": judged.item(),
-        "value": {name: _plain(h.value) for name, h in problem.hyperparams.items()},
-        "hypergradient": {name: _plain(g) for name, g in hypergradients.items()},
+        "value": {name: _numbers(h.value) for name, h in meta_step.hyperparams.items()},
+        "hypergradient": {name: _numbers(g) for name, g in hypergradients.items()},
     }
-    saturated = newly_saturated(problem.hyperparams, progress.saturated)
-    after = progress.after_update(
-        updates=progress.updates + 1,
-        val_ema=progress.val_ema if problem.val_loss is None else average(progress.val_ema, loss, decay),
+    saturated = newly_saturated(meta_step.hyperparams, state.saturated)
+    after = state.after_update(
+        updates=state.updates + 1,
+        val_ema=state.val_ema if meta_step.val_loss is None else average(state.val_ema, loss, decay),
         past=loss,
         expected=outer.raws(),
-        saturated=(*progress.saturated, *saturated),
-        history=(*progress.history, record),
+        saturated=(*state.saturated, *saturated),
+        history=(*state.history, record),
     )
     return after, list(saturated.values())
 
@@ -74,7 +78,7 @@ def update(
 def meta_loss(
     objective: Objective, ema: Tensor | None, past: Tensor | None, window: int, decay: float
 ) -> Callable[[Tensor], Tensor]:
-    """Return an objective as a function of the loss alone, and checked; the past that is not known is the loss."""
+    """Return an objective as a checked function of the loss; where there is no past yet, the loss stands in for it."""
 
     def judge(loss: Tensor) -> Tensor:
         now = loss.detach()
@@ -96,13 +100,15 @@ def meta_loss(
     return judge
 
 
-def check_unchanged(scope: Scope, hyperparams: Mapping[str, BoundedHyperparam], progress: Progress) -> None:
-    """Refuse to go on where somebody else moved a hyperparameter, or put another one in its place.
+def check_unchanged(
+    scope: Scope, hyperparams: Mapping[str, BoundedHyperparam], state: ControllerState
+) -> None:
+    """Raise if somebody else moved a hyperparameter, or replaced it by another.
 
-    Two optimizers would undo each other's work; and one that is not in the model any more moves nothing.
+    Two optimizers would undo each other's work, and a hyperparameter that left the model moves nothing.
 
     Raises:
-        RuntimeError: With the name.
+        RuntimeError: It names the hyperparameter.
     """
     held = set(scope.modules())
     for name, hyperparam in hyperparams.items():
@@ -111,7 +117,7 @@ def check_unchanged(scope: Scope, hyperparams: Mapping[str, BoundedHyperparam], 
                 f"expected {name} in the model, where the controller found it, got a model without it: it was taken "
                 "out or replaced; make a new controller, after all changes to the model"
             )
-        if not torch.equal(hyperparam.raw.detach(), progress.expected[name].to(hyperparam.raw)):
+        if not torch.equal(hyperparam.raw.detach(), state.expected[name].to(hyperparam.raw)):
             raise RuntimeError(
                 f"expected {name} as the controller left it, got another value: somebody else changed it; make your "
                 "optimizer of controller.inner_param_groups(weight_decay=...), and freeze() what you set by hand"
@@ -119,13 +125,13 @@ def check_unchanged(scope: Scope, hyperparams: Mapping[str, BoundedHyperparam], 
 
 
 def _agreed(
-    problem: Problem, estimate: Estimate, agree: Callable[[Sequence[Tensor]], list[Tensor]]
+    meta_step: MetaStep, estimate: Estimate, model: Wrapped
 ) -> tuple[Tensor, dict[str, Tensor], list[str]]:
     """The loss, the hypergradients, and the names to which no process has a path."""
-    found = {name: estimate.hypergradients.get(name) for name in problem.hyperparams}
+    found = {name: estimate.hypergradients.get(name) for name in meta_step.hyperparams}
     filled = []
     for name, gradient in found.items():
-        raw = problem.hyperparams[name].raw
+        raw = meta_step.hyperparams[name].raw
         if gradient is not None and gradient.shape != raw.shape:
             raise ValueError(
                 f"expected a hypergradient of {name} of shape {tuple(raw.shape)}, got {tuple(gradient.shape)}; "
@@ -133,12 +139,12 @@ def _agreed(
             )
         filled.append(torch.zeros_like(raw) if gradient is None else gradient)
     missing = torch.tensor([float(gradient is None) for gradient in found.values()])
-    loss, missing, *gradients = agree([estimate.loss, missing, *filled])
+    loss, missing, *gradients = model.all_reduce_mean([estimate.loss, missing, *filled])
     without = [name for name, share in zip(found, missing.tolist(), strict=True) if share == 1]
     return loss, dict(zip(found, gradients, strict=True)), without
 
 
-def _plain(value: Tensor) -> float | list[float]:
+def _numbers(value: Tensor) -> float | list[float]:
     """A number, or a list of several, as JSON holds it."""
     numbers: list[float] = value.detach().flatten().tolist()
     return numbers[0] if len(numbers) == 1 else numbers

@@ -1,10 +1,10 @@
-"""Layers into models that we do not own."""
+"""Put layers into models that we do not own: insert, stream, fold, bind."""
 
-from dsptorch.surgery.bind import bind, unbind
+from dsptorch.surgery.binding.bind import bind, unbind
 from dsptorch.surgery.find import find
 from dsptorch.surgery.fold import fold
-from dsptorch.surgery.insert import insert, remove
-from dsptorch.surgery.stream import Stream
-from dsptorch.surgery.streaming import streaming
+from dsptorch.surgery.insertion.insert import insert, remove
+from dsptorch.surgery.streams.stream import Stream
+from dsptorch.surgery.streams.streaming import streaming
 
 __all__ = ["Stream", "bind", "find", "fold", "insert", "remove", "streaming", "unbind"]

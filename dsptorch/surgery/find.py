@@ -1,4 +1,4 @@
-"""Naming the places of a model."""
+"""Naming the places of a model, and finding its dsptorch layers."""
 
 import re
 from collections.abc import Callable
@@ -6,8 +6,12 @@ from typing import TypeAlias
 
 from torch import nn
 
+from dsptorch.layers import Layer
+
 Where: TypeAlias = str | type[nn.Module] | Callable[[str, nn.Module], bool]
 """A glob on names (`*` does not cross a dot, `**` does), a type, or a predicate of name and module."""
+CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+"""Modules that run every child themselves, or run none."""
 
 
 def find(model: nn.Module, where: Where) -> dict[str, nn.Module]:
@@ -66,3 +70,13 @@ def _glob_to_regex(glob: str) -> str:
     return "".join(
         known.get(p) or (p if p.startswith("[") and p.endswith("]") else re.escape(p)) for p in parts
     )
+
+
+def outermost(model: nn.Module) -> dict[str, Layer]:
+    """The layers that are not part of another layer, by name; a layer that stands in two places has both names."""
+    found: dict[str, Layer] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        inside = any(name.startswith(f"{outer}.") or outer == "" for outer in found)
+        if isinstance(module, Layer) and not inside:
+            found[name] = module
+    return found

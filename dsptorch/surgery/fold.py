@@ -1,4 +1,4 @@
-"""Whole models made ready for inference."""
+"""Prepare whole models for inference."""
 
 import copy
 from typing import TypeVar
@@ -6,7 +6,7 @@ from typing import TypeVar
 from torch import nn
 
 from dsptorch.layers import Layer, fold_layer
-from dsptorch.surgery.outermost import outermost
+from dsptorch.surgery.find import outermost
 
 __all__ = ["fold"]
 
@@ -14,7 +14,7 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 def fold(model: Model) -> Model:
-    """Return a copy of a model for inference, whose dsptorch layers do the same with less.
+    """Return a copy of a model for inference, whose dsptorch layers give the same output with less work.
 
     Hyperparameters become numbers. The filters of a layer become one, and so do layers that follow each other in a
     Chain or stand side by side in a Parallel, where one pass with all their taps is cheaper than several. A bottleneck

@@ -1,29 +1,27 @@
 """Public checks: prove a layer, ours or yours."""
 
+from dsptorch.testing.bounded import assert_bounded
 from dsptorch.testing.causality import assert_causal, max_lookahead
+from dsptorch.testing.compilation import assert_compiles
 from dsptorch.testing.dtypes import assert_dtypes
+from dsptorch.testing.energy import assert_energy_preserving
+from dsptorch.testing.export import assert_exports
 from dsptorch.testing.gradients import assert_gradients
-from dsptorch.testing.graphs import assert_compiles, assert_exports
 from dsptorch.testing.host_sync import assert_no_host_sync
-from dsptorch.testing.invariance import (
-    assert_length_invariant,
-    assert_receptive_field,
-    assert_shift_covariant,
-)
-from dsptorch.testing.jacobian import influence_matrix, plot_influence
+from dsptorch.testing.identity import assert_identity
+from dsptorch.testing.influence import influence_matrix, plot_influence
 from dsptorch.testing.layer import check_layer, contract_tests
-from dsptorch.testing.linear import assert_bounded, assert_linear
+from dsptorch.testing.length import assert_length_invariant
+from dsptorch.testing.linearity import assert_linear
 from dsptorch.testing.mutation import assert_no_mutation
 from dsptorch.testing.packing import assert_packs
-from dsptorch.testing.reconstruction import (
-    assert_energy_preserving,
-    assert_identity,
-    assert_perfect_reconstruction,
-    assert_unit_dc,
-)
+from dsptorch.testing.receptive_field import assert_receptive_field
+from dsptorch.testing.reconstruction import assert_perfect_reconstruction
 from dsptorch.testing.serialization import assert_serializes
 from dsptorch.testing.streaming import assert_streaming_equals_batch
+from dsptorch.testing.time_invariance import assert_shift_covariant
 from dsptorch.testing.tolerances import assert_close, assert_same
+from dsptorch.testing.unit_dc import assert_unit_dc
 
 __all__ = [
     "assert_bounded",

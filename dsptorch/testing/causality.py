@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dsptorch.testing.jitter import jittered
-from dsptorch.testing.locate import origin_of, phase_of
-from dsptorch.testing.reactions import Layout, Probe, Worst, distance, repeated
-from dsptorch.testing.run import Model, evaluating, random_state_kept, training_without_dropout
+from dsptorch.isolation import random_state_kept
+from dsptorch.testing._engine.blame import origin_of, phase_of
+from dsptorch.testing._engine.jitter import jittered
+from dsptorch.testing._engine.perturb import Baseline, Perturber, WorstChange, distance, repeated
+from dsptorch.testing._engine.run import Model, evaluating, training_without_dropout
 
 _FEW = 20  # consecutive cuts where not every one is made: all phases of periods up to this
 
@@ -43,7 +44,7 @@ def assert_causal(
     3. with jittered parameters, on a copy: a weight that starts at 0 hides the leak that training opens; in
        eval mode and, where it differs, in train mode.
 
-    Cost: with T moments, T - 1 rows of the example for each scale (one for ids, three for signals) in passes of
+    Cost: with T time steps, T - 1 rows of the example for each scale (one for ids, three for signals) in passes of
     at most 64 rows, and one clean pass. 2 and 3 try 24 of the cuts on the first row, 20 in a row among them, so
     that a leak at one phase of twenty is seen: about 80 rows more for ids. A GPT-2 of two layers, n_embd 128,
     on 64 ids takes under a second of one core.
@@ -55,9 +56,9 @@ def assert_causal(
     Args:
         model: A module, or any function; the first tensor of its output that starts with (batch, time) counts.
         example: Token ids, (batch, time), or a signal, (batch, time, channels); each row is tested.
-        vocab_size: For token ids: the replacements are drawn below it. None: below the greatest id's next.
+        vocab_size: For token ids: replacements are drawn below it. None is the greatest id of the example plus 1.
         rtol: The change that counts as none, relative to the greatest output.
-        seed: Of the replacements and the jitter.
+        seed: The seed of the replacements and the jitter.
         train_mode: Test train mode too.
         jitter: Test a copy with jittered parameters too.
         thorough: Every cut of every row in each of these modes, rather than some.
@@ -78,7 +79,7 @@ def assert_causal(
         for trial in trials:
             few = bool(trial.mode) and not thorough
             if not trial.mode and trial.mixes(rtol):
-                raise AssertionError(_mixing(trial.layout.mixing))
+                raise AssertionError(_mixing(trial.baseline.mixing))
             for rows in trial.batches(example[:1] if few and not trial.mixes(rtol) else example, rtol):
                 found = trial.leaks(rows, rtol, few)
                 if found is not None:
@@ -133,11 +134,11 @@ def max_lookahead(
 
 @dataclass
 class _Leaks:
-    """What was found: which (cut, output time) changed, how far ahead, and the worst."""
+    """A leak: which (cut, output time) changed, how far ahead, and the worst change."""
 
     leaks: Tensor
     cuts: Tensor
-    worst: Worst
+    worst: WorstChange
     clean: Tensor
 
     @property
@@ -151,15 +152,15 @@ class _Trial:
     """A model in a mode."""
 
     mode: str
-    probe: Probe
-    layout: Layout
+    perturber: Perturber
+    baseline: Baseline
 
     def batches(self, example: Tensor, rtol: float) -> list[Tensor]:
         """The rows one by one; or together, if they are mixed."""
         return [example] if self.mixes(rtol) else list(example.split(1))
 
     def check_repeats(self, noise: float, rtol: float) -> None:
-        if noise > rtol * self.layout.size:
+        if noise > rtol * self.baseline.size:
             raise ValueError(
                 f"expected a model that repeats itself, got outputs that differ by {noise:.3g} for the same input "
                 f"{self.mode.strip() or 'in eval mode'}; seed what it draws from in its forward, or run it in "
@@ -167,28 +168,28 @@ class _Trial:
             )
 
     def mixes(self, rtol: float) -> bool:
-        self.check_repeats(self.layout.noise, rtol)
-        return self.layout.mixing > rtol * self.layout.size
+        self.check_repeats(self.baseline.noise, rtol)
+        return self.baseline.mixing > rtol * self.baseline.size
 
     def leaks(self, clean: Tensor, rtol: float, few: bool) -> _Leaks | None:
         time = clean.shape[1]
         cuts = _some_cuts(time) if few else torch.arange(1, time)
         past = torch.arange(time) < cuts.unsqueeze(1)
-        together, limit = self.mixes(rtol), rtol * self.layout.size
-        changes, worst = self.probe.react(clean, ~past, past, self.layout, limit, together)
+        together, limit = self.mixes(rtol), rtol * self.baseline.size
+        changes, worst = self.perturber.perturb(clean, ~past, past, self.baseline, limit, together)
         leaks = changes > limit
         return _Leaks(leaks, cuts, worst, clean) if leaks.any() else None
 
     def message(self, found: _Leaks, rtol: float) -> str:
         worst, clean, changed = found.worst, found.clean, found.worst.row
-        time, cut, size = clean.shape[1], int(found.cuts[worst.which]), self.layout.size
+        time, cut, size = clean.shape[1], int(found.cuts[worst.which]), self.baseline.size
         if not self.mixes(rtol):
-            clean, changed = repeated(clean, self.layout.rows), repeated(changed, self.layout.rows)
-        before, again, after = (self.probe.run(x) for x in (clean, clean, changed))
+            clean, changed = repeated(clean, self.baseline.rows), repeated(changed, self.baseline.rows)
+        before, again, after = (self.perturber.run(x) for x in (clean, clean, changed))
         self.check_repeats(distance(again, before).max().item(), rtol)
         if not distance(after, before)[:, :cut].max() > rtol * size:
             return _mixing(worst.change)
-        notes = [phase_of(found.leaks.any(0)), origin_of(self.probe, clean, changed, cut, rtol)]
+        notes = [phase_of(found.leaks.any(0)), origin_of(self.perturber, clean, changed, cut, rtol)]
         where = "".join(f"{note[0].upper()}{note[1:]}. " for note in notes if note)
         return (
             f"not causal{self.mode}: the output at time {worst.time} changed by {worst.change:.3g} (the greatest is "
@@ -203,7 +204,7 @@ def _trials(
 ) -> Generator[_Trial, None, None]:
     """The model in eval mode and in train mode, and then a copy of it."""
     _check_example(example)
-    with torch.no_grad(), random_state_kept(model, example):
+    with torch.no_grad(), random_state_kept(everywhere=True):
         yield from _modes("", model, example, vocab_size, seed, train_mode)
         if jitter and isinstance(model, nn.Module):
             other = jittered(model, seed)
@@ -215,23 +216,23 @@ def _trials(
 def _modes(
     name: str, model: Model, example: Tensor, vocab_size: int | None, seed: int, train_mode: bool
 ) -> Generator[_Trial, None, None]:
-    probe = Probe(model, vocab_size, seed)
+    perturber = Perturber(model, vocab_size, seed)
     with evaluating(model):
-        layout = probe.layout(example)
-        yield _Trial(name, probe, layout)
+        baseline = perturber.baseline(example)
+        yield _Trial(name, perturber, baseline)
     if not (train_mode and isinstance(model, nn.Module)):
         return
     with training_without_dropout(model):
         try:
-            other = probe.layout(example)
+            other = perturber.baseline(example)
         except Exception as error:
             raise ValueError(
                 "expected a model that also runs in train mode, where statistics of the batch leak; got "
                 f"{type(error).__name__}: {error}. Make it run, or pass train_mode=False"
             ) from error
-        same = other.outputs.shape == layout.outputs.shape and torch.equal(other.outputs, layout.outputs)
+        same = other.outputs.shape == baseline.outputs.shape and torch.equal(other.outputs, baseline.outputs)
         if not same:
-            yield _Trial(f" in train mode (dropout at 0, statistics of the batch){name}", probe, other)
+            yield _Trial(f" in train mode (dropout at 0, statistics of the batch){name}", perturber, other)
 
 
 def _some_cuts(time: int) -> Tensor:
@@ -254,5 +255,5 @@ def _check_example(example: Any) -> None:
     if example.dim() < 2 or example.shape[0] < 1 or example.shape[1] < 2:
         raise ValueError(
             "example must be (batch, time) token ids or a (batch, time, channels) signal, of at least 1 row and "
-            f"2 moments; got shape {tuple(example.shape)}"
+            f"2 time steps; got shape {tuple(example.shape)}"
         )

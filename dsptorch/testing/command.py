@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dsptorch.testing._engine.run import Model
 from dsptorch.testing.causality import assert_causal
-from dsptorch.testing.run import Model
 
 _DESCRIPTION = """\
 Test that a model does not see the future.
@@ -24,14 +24,14 @@ installed; it returns a model, or (model, example). Exit code: 0 causal, 1 not c
 
 
 class _RefusalError(Exception):
-    """What keeps the command from testing."""
+    """The reason why the command cannot test."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command, and print the verdict.
 
     Args:
-        arguments: Of the command line; None: the process's own.
+        arguments: The arguments of the command line; None takes those of the process.
 
     Returns:
         The exit code: 0 if the model is causal, 1 if not, 2 if it could not be tested.
@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _built(name: str) -> tuple[Model, Tensor | None]:
-    """What the factory makes: the model, and its example if it gives one."""
+    """The model that the factory makes, and its example if there is one."""
     module, colon, attribute = name.partition(":")
     if not (module and colon and attribute):
         raise _RefusalError(f"expected module:factory, as in mypackage.models:build, got {name!r}")

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from dsptorch.layers import Layer
-from dsptorch.testing.examples import check_example, examined, greatest
-from dsptorch.testing.run import Model, output_of
+from dsptorch.testing._engine.examples import check_example, examined, greatest
+from dsptorch.testing._engine.run import Model, output_of
 from dsptorch.testing.tolerances import difference
 
 ALL = (torch.float64, torch.float32, torch.bfloat16, torch.float16)

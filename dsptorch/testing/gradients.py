@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.gradcheck import gradcheck, gradgradcheck
 
-from dsptorch.testing.examples import brief, check_example, examined
-from dsptorch.testing.run import Model, output_of
+from dsptorch.testing._engine.examples import brief, check_example, examined
+from dsptorch.testing._engine.run import Model, output_of
 
 
 def assert_gradients(

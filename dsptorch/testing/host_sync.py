@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dsptorch.testing.examples import examined
+from dsptorch.testing._engine.examples import examined
 
 _READS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 _HERE = (str(Path(torch.__file__).parent), __file__)

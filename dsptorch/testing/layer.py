@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from dsptorch.layers import Layer
-from dsptorch.testing.contract import CONTRACT, Skipped, subject_of
+from dsptorch.testing.contract import CONTRACT, NotApplicable, subject_of
 
 
 def check_layer(
@@ -28,9 +28,9 @@ def check_layer(
         layer: A `dsptorch.Layer`.
         example: A signal, (batch, time, d_model). None: noise, two rows, long enough for the period and the
             receptive field, 160 samples at most.
-        factory: Builds such a layer anew; then the state dict must fit what it builds.
+        factory: Builds such a layer; then the state dict must fit what it builds.
         skip: Names of checks that are left out.
-        backend: Of `torch.compile`; "inductor" takes much longer.
+        backend: The backend of `torch.compile`; "inductor" takes much longer.
 
     Returns:
         Each check's name: "ok", or why it does not apply.
@@ -52,15 +52,15 @@ def check_layer(
         - receptive_field: the output at time ... depends on inputs before time ...
     """
     left_out = _check_names(skip)
-    it = subject_of(layer, example, factory, backend)
+    subject = subject_of(layer, example, factory, backend)
     verdicts, broken = {}, {}
     for name, check in CONTRACT.items():
         if name in left_out:
             verdicts[name] = "left out"
             continue
         try:
-            check(it)
-        except Skipped as reason:
+            check(subject)
+        except NotApplicable as reason:
             verdicts[name] = str(reason)
         except AssertionError as error:
             broken[name] = str(error)
@@ -116,7 +116,7 @@ def contract_tests(
         def test(self: Any) -> None:
             try:
                 CONTRACT[name](subject_of(factory(), example, factory, backend))
-            except Skipped as reason:
+            except NotApplicable as reason:
                 pytest.skip(str(reason))
 
         test.__name__ = f"test_{name}"

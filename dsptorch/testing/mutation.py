@@ -6,9 +6,9 @@ from typing import Any
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from dsptorch.testing.examples import examined
-from dsptorch.testing.run import tensors_of
-from dsptorch.testing.tolerances import first_unequal, place
+from dsptorch.testing._engine.examples import examined
+from dsptorch.testing._engine.run import tensors_of
+from dsptorch.testing.tolerances import first_unequal, site
 
 
 def assert_no_mutation(function: Callable[..., Any], *args: Any, views: bool = True) -> None:
@@ -40,7 +40,7 @@ def assert_no_mutation(function: Callable[..., Any], *args: Any, views: bool = T
         at = first_unequal(leaf.detach(), old)
         if at is not None:
             raise AssertionError(
-                f"{label} was changed in place at {place(at)}: from {old[at].item():.6g} to {leaf[at].item():.6g}. "
+                f"{label} was changed in place at {site(at)}: from {old[at].item():.6g} to {leaf[at].item():.6g}. "
                 "Clone before writing"
             )
         if not views and any(_shares(y, leaf) for y in tensors_of(output)):

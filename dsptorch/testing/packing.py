@@ -6,14 +6,14 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from dsptorch.testing.examples import check_example, examined, greatest, named_leaves, noise
-from dsptorch.testing.run import output_of
+from dsptorch.testing._engine.examples import check_example, examined, greatest, named_leaves, noise
+from dsptorch.testing._engine.run import output_of
 from dsptorch.testing.streaming import random_chunks
-from dsptorch.testing.tolerances import difference, place
+from dsptorch.testing.tolerances import difference, site
 
 
 class Packs(Protocol):
-    """What takes the segment ids of its input, `layer(x, segment_ids)`."""
+    """A layer that takes the segment ids of its input, `layer(x, segment_ids)`."""
 
     def __call__(self, x: Tensor, segment_ids: Tensor | None = None, /) -> Any: ...  # noqa: D102
 
@@ -32,7 +32,7 @@ def assert_packs(layer: Packs, example: Tensor, *, gradients: bool = True, seed:
         layer: What takes segment ids; -1 is padding.
         example: A signal, (batch, time >= 8, channels); in float64 the tolerance is the tightest.
         gradients: Whether gradients are compared.
-        seed: Of the cuts.
+        seed: The seed of the cuts.
 
     Raises:
         AssertionError: If anything differs: it says which signal, where, and by how much.
@@ -138,6 +138,6 @@ def _check_gradients(layer: Packs, packed: Tensor, ids: Tensor) -> None:
         off = difference(gradient, expected[name], scale=greatest(*expected.values()))
         if off is not None:
             raise AssertionError(
-                f"packed with others, the gradient in {name} is {off.actual:.6g} at {place(off.at)} instead of "
+                f"packed with others, the gradient in {name} is {off.actual:.6g} at {site(off.at)} instead of "
                 f"{off.expected:.6g}, the sum over the signals alone; padding held NaN"
             )

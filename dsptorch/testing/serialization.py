@@ -8,9 +8,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from dsptorch.testing.examples import check_example, examined, noise
-from dsptorch.testing.run import output_of
-from dsptorch.testing.tolerances import first_unequal, place
+from dsptorch.testing._engine.examples import check_example, examined, noise
+from dsptorch.testing._engine.run import output_of
+from dsptorch.testing.tolerances import first_unequal, site
 
 
 def assert_serializes(
@@ -111,7 +111,7 @@ def _check_output(what: str, y: Tensor, expected: Tensor) -> None:
     at = first_unequal(y, expected)
     if at is not None:
         raise AssertionError(
-            f"{what} gives other numbers: at {place(at)} {y[at].item():.6g} instead of {expected[at].item():.6g}. Look "
+            f"{what} gives other numbers: at {site(at)} {y[at].item():.6g} instead of {expected[at].item():.6g}. Look "
             "for what decides them and is neither a parameter nor a persistent buffer"
         )
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from dsptorch.testing.examples import (
+from dsptorch.testing._engine.examples import (
     check_example,
     examined,
     greatest,
@@ -16,12 +16,12 @@ from dsptorch.testing.examples import (
     noise,
     projected_gradients,
 )
-from dsptorch.testing.run import output_of
-from dsptorch.testing.tolerances import difference, place
+from dsptorch.testing._engine.run import output_of
+from dsptorch.testing.tolerances import difference, site
 
 
 class Streams(Protocol):
-    """What can be run at once, `layer(x)`, and in chunks, `y, state = layer.step(x, state)`."""
+    """A layer that runs at once, `layer(x)`, and in chunks, `y, state = layer.step(x, state)`."""
 
     def __call__(self, x: Tensor, /) -> Any: ...  # noqa: D102
     def step(self, x: Tensor, state: Any = None, /) -> tuple[Tensor, Any]: ...  # noqa: D102
@@ -44,7 +44,7 @@ def assert_streaming_equals_batch(
     It is done sample by sample, in pairs, in one chunk between empty ones, and in random chunks. The outputs
     must be equal to rounding, the last state that of one step over the whole, and the gradients in the input
     and in every parameter those of the whole. No step may change its chunk or its state in place. Then rows
-    that have seen different lengths go on together in one batch, each as if it were alone.
+    that have seen different lengths continue together in one batch, each as if it were alone.
 
     Args:
         layer: What has `step`; None as its state means "at rest".
@@ -54,7 +54,7 @@ def assert_streaming_equals_batch(
         gradients: Whether gradients are compared.
         ragged: Whether rows at different positions are tested; every tensor of the state then has the batch in
             front.
-        seed: Of the chunkings.
+        seed: The seed of the chunkings.
 
     Raises:
         AssertionError: If anything differs: it says which output, in which chunk, or which part of the state,
@@ -153,7 +153,7 @@ def _check_output(y: Tensor, whole: Tensor, lengths: Sequence[int]) -> None:
         chunk = next(i for i, end in enumerate(ends) if found.at[1] < end)
         sample = found.at[1] - (ends[chunk] - lengths[chunk])
         raise AssertionError(
-            f"in chunks of {_brief(lengths)} the output differs at {place(found.at)} (in chunk {chunk}, its sample "
+            f"in chunks of {_brief(lengths)} the output differs at {site(found.at)} (in chunk {chunk}, its sample "
             f"{sample}): {found.actual:.6g} instead of {found.expected:.6g}, off by {found.size:.3g}. Look for a "
             "state that forgets inputs or the position"
         )
@@ -179,7 +179,7 @@ def _check_state(state: Any, expected: Any, what: str) -> None:
             if not torch.equal(leaf, other):
                 raise AssertionError(f"{message} is {leaf.tolist()} instead of {other.tolist()}")
         elif (found := difference(leaf, other, scale=greatest(other))) is not None:
-            raise AssertionError(f"{message} is off by {found.size:.3g} at {place(found.at)}")
+            raise AssertionError(f"{message} is off by {found.size:.3g} at {site(found.at)}")
 
 
 def _check_gradients(layer: Streams, x: Tensor, lengths: Sequence[int]) -> None:
@@ -197,14 +197,14 @@ def _check_gradients(layer: Streams, x: Tensor, lengths: Sequence[int]) -> None:
         found = difference(gradient, whole[name], scale=greatest(*whole.values()))
         if found is not None:
             raise AssertionError(
-                f"in chunks of {_brief(lengths)} the gradient in {name} differs at {place(found.at)}: "
+                f"in chunks of {_brief(lengths)} the gradient in {name} differs at {site(found.at)}: "
                 f"{found.actual:.6g} instead of {found.expected:.6g}. Look for a state that is detached, or made by "
                 "operations without a gradient"
             )
 
 
 def _check_ragged(layer: Streams, x: Tensor, empty: bool) -> None:
-    """Rows that have seen different lengths go on in one batch."""
+    """Rows that have seen different lengths continue in one batch."""
     time = x.shape[1]
     starts = [0 if empty else 1, max(1, time // 3), max(1, time // 2)]
     more = max(1, time // 2)

@@ -13,7 +13,7 @@ ATOL = {torch.float64: 1e-11, torch.float32: 2e-5, torch.bfloat16: 2e-2, torch.f
 
 
 class Difference(NamedTuple):
-    """Where two tensors differ the most, in units of what is allowed there.
+    """The place where two tensors differ the most, in units of the tolerance there.
 
     Attributes:
         at: Where.
@@ -34,7 +34,7 @@ class Difference(NamedTuple):
 
     def __str__(self) -> str:
         return (
-            f"{place(self.at)}: {self.actual:.6g} instead of {self.expected:.6g}, off by {self.size:.3g} where "
+            f"{site(self.at)}: {self.actual:.6g} instead of {self.expected:.6g}, off by {self.size:.3g} where "
             f"{self.allowed:.1g} is allowed"
         )
 
@@ -129,12 +129,12 @@ def assert_same(actual: Tensor, expected: Tensor, *, what: str = "the result") -
     at = first_unequal(actual, expected)
     if at is not None:
         raise AssertionError(
-            f"{what} differs at {place(at)}: {actual[at].item()!r} instead of {expected[at].item()!r}, and must "
+            f"{what} differs at {site(at)}: {actual[at].item()!r} instead of {expected[at].item()!r}, and must "
             "be equal in every bit"
         )
 
 
-def place(index: tuple[int, ...]) -> str:
+def site(index: tuple[int, ...]) -> str:
     """Words for an index into (batch, time, channels), or into another tensor."""
     if len(index) == 3:
         return f"row {index[0]}, time {index[1]}, channel {index[2]}"
@@ -142,7 +142,7 @@ def place(index: tuple[int, ...]) -> str:
 
 
 def unequal(actual: Tensor, expected: Tensor) -> Tensor:
-    """Where two tensors differ; NaN equals NaN."""
+    """The elements that differ between two tensors; NaN equals NaN."""
     return (actual != expected) & ~(actual.isnan() & expected.isnan())
 
 

@@ -1,4 +1,4 @@
-"""The knobs of the seed's blocks, and who moves them: nobody, the weights' own optimizer, or a MetaController."""
+"""The knobs of the study's blocks, and who moves them: nobody, the weights' own optimizer, or a MetaController."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dsptorch import (
     find,
     param_groups,
 )
-from dsptorch.meta import Direct, Estimate, Problem
+from dsptorch.meta import Direct, Estimate, MetaStep
 
 BLOCKS = {"multirate": Multirate, "lfo_routing": LFORouting, "bottleneck_channel": ChannelBottleneck}
 
@@ -32,14 +32,14 @@ def _seeds_knobs() -> dict[str, list[str]]:
 
 @dataclass
 class AdaptiveDSP:
-    """The section `adaptive_dsp` of a configuration, under the seed's names.
+    """The section `adaptive_dsp` of a configuration, under the study's names.
 
     Args:
         enabled: whether a MetaController moves the knobs.
         meta_lr: its learning rate, on the unbounded scale of the knobs.
         meta_update_every: steps between two of its updates.
         meta_objective: "smoothed_loss", "convergence_rate" or "composite", corrected;
-            "literal_convergence_rate" and "literal_composite" as the seed has them.
+            "literal_convergence_rate" and "literal_composite" as the study has them.
         ema_decay: decay of the moving averages, of losses and hypergradients.
         estimator: "direct", or "random_sign": the control, whose hypergradients have random signs.
         learnable_params: which arguments of which blocks are knobs.
@@ -64,10 +64,10 @@ class AdaptiveDSP:
 class RandomSign(Direct):
     """A control: the estimates of `Direct`, each with a random sign."""
 
-    def estimate(self, problem: Problem) -> Estimate:
-        """Estimate, and draw the signs from the problem's seed."""
-        loss, found = super().estimate(problem)
-        generator = torch.Generator().manual_seed(problem.seed)
+    def estimate(self, meta_step: MetaStep) -> Estimate:
+        """Estimate, and draw the signs from the meta_step's seed."""
+        loss, found = super().estimate(meta_step)
+        generator = torch.Generator().manual_seed(meta_step.seed)
         signs = {name: 1 - 2 * torch.randint(2, (), generator=generator).item() for name in found}
         return Estimate(loss, {name: None if g is None else signs[name] * g for name, g in found.items()})
 

@@ -8,7 +8,7 @@ fir               on what attention and the MLP read: after their norms
 token_shift       there too: half of the channels come from the step before; nothing is learned
 ================  ==========================================================================
 
-The first three together are the seed's blocks (https://github.com/eladwf/adaptive-multirate-transformers).
+The first three together are the study's blocks (https://github.com/eladwf/adaptive-multirate-transformers).
 """
 
 from __future__ import annotations

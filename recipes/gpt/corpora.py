@@ -14,7 +14,7 @@ from typing import IO, NamedTuple
 
 from tqdm import tqdm
 
-from .unpack import open_unpacked
+from .open_compressed import open_compressed
 
 _CHUNK = 1 << 18
 
@@ -153,7 +153,7 @@ def _download(source: Source, path: Path, timeout: float) -> None:
 
 def _unzip(packed: Path, unpacked: Path) -> Path:
     try:
-        with open_unpacked(packed) as source, unpacked.open("wb") as file:
+        with open_compressed(packed) as source, unpacked.open("wb") as file:
             shutil.copyfileobj(source, file, _CHUNK)
             _flush(file)
     except ValueError as error:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from .corpora import SOURCES, DownloadError, Source, fetch, mismatch
-from .python_docs import python_docs
-from .unpack import open_unpacked
+from .open_compressed import open_compressed
+from .stdlib_corpus import stdlib_corpus
 
 _SMALLEST = 20  # bytes: below it a 5 % part is empty
 
@@ -54,7 +54,7 @@ def load_splits(data: str | Path, root: str | Path = "data", *, sources: Sources
     """
     name = str(data)
     if name == "python-docs":
-        return _split(name, python_docs())
+        return _split(name, stdlib_corpus())
     if name not in sources:
         path = Path(data)
         if not path.is_file():
@@ -127,7 +127,7 @@ def quickstart_splits(
 
 
 def _read(path: Path) -> bytes:
-    with open_unpacked(path) as file:
+    with open_compressed(path) as file:
         return file.read()
 
 

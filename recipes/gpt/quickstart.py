@@ -16,7 +16,7 @@ from .table import markdown
 from .train import CHECKPOINT, train
 
 ARMS = {"plain": ("rope",), "fir": ("rope", "fir"), "seed_blocks": ("rope", "seed_blocks")}
-LABELS = {"plain": "plain GPT, RoPE", "fir": "+ FIR delay bank", "seed_blocks": "+ the seed's three blocks"}
+LABELS = {"plain": "plain GPT, RoPE", "fir": "+ FIR delay bank", "seed_blocks": "+ the study's three blocks"}
 VALIDATION = 65_536  # bytes: the whole 5 % of enwik8 would take longer than the training
 
 

@@ -1,4 +1,4 @@
-"""What a training step of every arm costs, all arms in turn, so that a busy moment of the machine meets every arm."""
+"""What a training step of every arm costs, all arms in turn, so that a busy time of the machine meets every arm."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ CONTEXT = 256  # samples that a model has seen before its first forecast counts:
 WINDOW = 640  # samples of a training window; the last 384 count
 CHUNK = 100  # samples, about a second
 
-Forecast = Callable[[Tensor], Tensor]  # (time,) -> (time,): at each moment, the forecast for `horizon` later
+Forecast = Callable[[Tensor], Tensor]  # (time,) -> (time,): at each sample, the forecast for `horizon` later
 
 
 class Errors(NamedTuple):
@@ -67,11 +67,11 @@ def in_windows(model: nn.Module, signal: Tensor) -> Tensor:
 
 def memory(model: nn.Module) -> int:
     """Measure the receptive field: how many samples, the present one with them, any of 16 outputs depends on."""
-    moments = range(2 * CONTEXT, 2 * CONTEXT + 16)  # phases of what is periodic
-    x = torch.randn(1, moments.stop, 1, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    times = range(2 * CONTEXT, 2 * CONTEXT + 16)  # phases of what is periodic
+    x = torch.randn(1, times.stop, 1, generator=torch.Generator().manual_seed(0)).requires_grad_()
     y = model(x)
-    gradients = (torch.autograd.grad(y[0, t, 0], x, retain_graph=True)[0] for t in moments)
-    return max(t + 1 - int(g[0, :, 0].nonzero()[0]) for t, g in zip(moments, gradients, strict=True))
+    gradients = (torch.autograd.grad(y[0, t, 0], x, retain_graph=True)[0] for t in times)
+    return max(t + 1 - int(g[0, :, 0].nonzero()[0]) for t, g in zip(times, gradients, strict=True))
 
 
 def ways(model: nn.Module) -> dict[str, Forecast]:

@@ -1,4 +1,4 @@
-"""The plain model: a learned frame of the latest samples, then residual MLPs that treat every moment by itself."""
+"""The plain model: a learned frame of the latest samples, then residual MLPs that treat every sample by itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dsptorch import FIR
 
 
 class MLP(nn.Module):
-    """One hidden layer, applied to every moment: (batch, time, d_model) -> the same."""
+    """One hidden layer, applied to every sample: (batch, time, d_model) -> the same."""
 
     def __init__(self, d_model: int, hidden: int) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class MLP(nn.Module):
 
 
 class Forecaster(nn.Module):
-    """Forecast a signal: at each moment, of the samples so far, the one `horizon` later.
+    """Forecast a signal: at each sample, from the samples so far, the one `horizon` later.
 
         h = frame(x)                 h[t, c] = b[c] + sum_k  w[k, c] * x[t - k],   0 <= k < frame
         h = h + mlp_i(h)             for each block i
@@ -53,7 +53,7 @@ class Forecaster(nn.Module):
         self.head = nn.Linear(d_model, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Forecast from every moment."""
+        """Forecast from every sample."""
         h = self.frame(x.expand(-1, -1, self.d_model)) + self.bias
         for mlp in self.mlps:
             h = h + mlp(h)

@@ -199,7 +199,7 @@ def _all_errors(forecast: Forecast, recording: Recording, horizon: int) -> dict[
 
 
 def _example(forecast: Forecast, recording: Recording, horizon: int) -> list[float]:
-    """Return a few seconds of forecasts, in counts, at the moments that they are forecasts of."""
+    """Return a few seconds of forecasts, in counts, at the times that they are forecasts of."""
     start, end = recording.parts["test"]
     first = (start + end) // 2
     after = min(first + round(EXAMPLE * RATE), end)

@@ -125,8 +125,8 @@ def sample_windows(
     """
     last = recording.train_end - WINDOW - config.horizon
     start = torch.randint(last + 1, (config.batch_size, 1), generator=generator)
-    moments = start + torch.arange(WINDOW)
-    x, target = recording.signal[moments], recording.signal[moments[:, CONTEXT:] + config.horizon]
+    times = start + torch.arange(WINDOW)
+    x, target = recording.signal[times], recording.signal[times[:, CONTEXT:] + config.horizon]
     return x.unsqueeze(-1), target.unsqueeze(-1)
 
 

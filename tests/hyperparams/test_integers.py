@@ -1,8 +1,10 @@
 """Hyperparameters of integers, and what every hyperparameter has at the end of learning."""
 
 import copy
+import inspect
 import io
 import math
+import warnings
 
 import pytest
 import torch
@@ -227,10 +229,25 @@ def test_refuses(args, kwargs, message):
         BoundedHyperparam(*args, integer=True, **kwargs)
 
 
-@pytest.mark.parametrize("call", [lambda h: h.nearest, lambda h: h.weights(), lambda h: h.harden()])
-def test_a_real_one_has_no_integers(call):
-    with pytest.raises(TypeError, match=r"of integers, got BoundedHyperparam\(0\.4.*integer=True.*freeze"):
+@pytest.mark.parametrize(
+    ("call", "kind"),
+    [
+        (lambda h: h.nearest, AttributeError),
+        (lambda h: h.weights(), TypeError),
+        (lambda h: h.harden(), TypeError),
+    ],
+)
+def test_a_real_one_has_no_integers(call, kind):
+    with pytest.raises(kind, match=r"of integers, got BoundedHyperparam\(0\.4.*integer=True.*freeze"):
         call(BoundedHyperparam(0.4, 0.2, 0.6))
+
+
+def test_a_real_one_can_be_looked_at_by_tools():
+    assert "value" in dict(inspect.getmembers(BoundedHyperparam(0.4, 0.2, 0.6)))
+    layer, x = Multirate(4).eval(), torch.randn(1, 9, 4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tracing is deprecated, and warns of every number that it fixes
+        assert torch.allclose(torch.jit.trace(layer, x)(x), layer(x))
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from dsptorch import BoundedHyperparam
-from dsptorch.integrations.batches import Batches
+from dsptorch.integrations.batches import ResumableBatches
 from dsptorch.integrations.driver import Driver
+from dsptorch.integrations.json_state import from_json, to_json
 from dsptorch.integrations.metrics import hyperparam_metrics
-from dsptorch.integrations.plain import from_plain, to_plain
 
 SHUFFLED = torch.utils.data.DataLoader(range(10), batch_size=3, shuffle=True)
 
@@ -23,32 +23,34 @@ def drawn(batches, count):
 
 
 def test_batches_do_not_end_and_each_epoch_has_its_order():
-    found = drawn(Batches(SHUFFLED, seed=0), 8)
+    found = drawn(ResumableBatches(SHUFFLED, seed=0), 8)
     first, second = list(chain(*found[:4])), list(chain(*found[4:]))
     assert sorted(first) == sorted(second) == list(range(10))
     assert first != second
-    assert found == drawn(Batches(SHUFFLED, seed=0), 8) != drawn(Batches(SHUFFLED, seed=1), 8)
+    assert (
+        found == drawn(ResumableBatches(SHUFFLED, seed=0), 8) != drawn(ResumableBatches(SHUFFLED, seed=1), 8)
+    )
 
 
 def test_batches_and_training_do_not_disturb_each_other():
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
-    drawn(Batches(SHUFFLED, seed=0), 6)
+    drawn(ResumableBatches(SHUFFLED, seed=0), 6)
     assert torch.equal(torch.rand(1), expected)
 
 
 @pytest.mark.parametrize("at", [0, 1, 4, 6])
 def test_batches_go_on_from_a_state(at):
-    whole = Batches(SHUFFLED, seed=0)
+    whole = ResumableBatches(SHUFFLED, seed=0)
     drawn(whole, at)
-    other = Batches(SHUFFLED, seed=0)
+    other = ResumableBatches(SHUFFLED, seed=0)
     other.load_state_dict(json.loads(json.dumps(whole.state_dict())))
     assert drawn(other, 9) == drawn(whole, 9)
 
 
 def test_batches_that_end_are_refused():
-    batches = Batches(iter([1, 2]), seed=0)
+    batches = ResumableBatches(iter([1, 2]), seed=0)
     assert [next(batches), next(batches)] == [1, 2]
     with pytest.raises(ValueError, match="without an end, got list_iterator without a batch in epoch 1"):
         next(batches)
@@ -58,7 +60,7 @@ def test_batches_that_end_are_refused():
 def test_states_pass_json_exactly(dtype):
     value = (torch.randn(2, 3, generator=torch.Generator().manual_seed(0)) * 1e3).to(dtype)
     state = {"a": {"value": value, "none": None, "scalar": value[0, 0]}, "list": [1, 0.1, "text"]}
-    found = from_plain(json.loads(json.dumps(to_plain(state))))
+    found = from_json(json.loads(json.dumps(to_json(state))))
     assert found["list"] == state["list"]
     assert found["a"]["none"] is None
     for name in ("value", "scalar"):
@@ -67,7 +69,7 @@ def test_states_pass_json_exactly(dtype):
 
 
 def test_a_value_that_is_not_finite_passes_json():
-    found = from_plain(json.loads(json.dumps(to_plain(torch.tensor([float("nan"), float("inf")])))))
+    found = from_json(json.loads(json.dumps(to_json(torch.tensor([float("nan"), float("inf")])))))
     assert found[0].isnan()
     assert found[1].isinf()
 
@@ -79,8 +81,8 @@ def test_one_of_several_elements_is_logged_as_mean_and_greatest_saturation():
     assert found["saturation/mix"] == hyperparam.saturation()[1].item()
 
 
-def driver(loss_fn=None, *, train_data=None, val_data=None, sinks=None, **arguments):
-    return Driver(loss_fn, train_data=train_data, val_data=val_data, sinks=sinks, arguments=arguments)
+def driver(loss_fn=None, *, train_data=None, val_data=None, outside=None, **arguments):
+    return Driver(loss_fn, train_data=train_data, val_data=val_data, outside=outside, arguments=arguments)
 
 
 @pytest.mark.parametrize(
@@ -95,9 +97,9 @@ def driver(loss_fn=None, *, train_data=None, val_data=None, sinks=None, **argume
         ({"val_data": 3, "loss_fn": len}, TypeError, "that can be iterated, got int; give a DataLoader"),
         ({"loss_fn": 3}, TypeError, "loss_fn must be a function of a model and a batch, got int"),
         (
-            {"sinks": {"p": BoundedHyperparam(0.5, 0, 1)}},
+            {"outside": {"p": BoundedHyperparam(0.5, 0, 1)}},
             TypeError,
-            "sinks must map names to .* at 'p'; as in",
+            "outside must map names to .* at 'p'; as in",
         ),
     ],
 )

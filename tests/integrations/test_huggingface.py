@@ -229,13 +229,13 @@ def test_a_loss_outside_the_model_is_observed_or_asked_for(tmp_path):
     check_alike(callback.controller.history, plain_loop(recorder.batches))
 
 
-def test_a_sink_is_learned(tmp_path):
+def test_an_added_hyperparam_is_learned(tmp_path):
     model, decay = gpt2(), BoundedHyperparam(0.1, 0.001, 1.0, log=True)
     handed = []
     callback = MetaControllerCallback(
         train_data=VAL,
         val_data=VAL,
-        sinks={"decay": (decay, handed.append)},
+        outside={"decay": (decay, handed.append)},
         estimator=EvolutionStrategy(AdamRule(lr=0.01, weight_decay=decay), horizon=1, pairs=1),
         every=4,
         lr=0.3,

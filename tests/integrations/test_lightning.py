@@ -278,12 +278,12 @@ def test_optimization_by_hand_is_refused(tmp_path):
         )
 
 
-def test_a_sink_without_a_setter_is_learned_with_its_price(tmp_path):
+def test_an_added_hyperparam_without_a_setter_is_learned_with_its_price(tmp_path):
     width = BoundedHyperparam(0.5, 0.0, 1.0)
     callback = MetaControllerCallback(
         lambda m, batch: m.loss(batch) + width().sum(),
         val_data=VAL,
-        sinks={"width": (width, None)},
+        outside={"width": (width, None)},
         **CONTROLLER,
     )
     made = fitted(tmp_path, callback)

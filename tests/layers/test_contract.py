@@ -13,7 +13,7 @@ import torch.nn.functional as F
 import dsptorch
 from dsptorch import Layer
 from dsptorch.testing import assert_causal, assert_shift_covariant
-from dsptorch.testing.contract import CONTRACT, Skipped, subject_of
+from dsptorch.testing.contract import CONTRACT, NotApplicable, subject_of
 from tests.layers.broken import broken
 from tests.layers.table import CAUSAL, CENTRED, LAYERS, ONE_OF_EACH_KIND, build, signal
 from tests.tolerances import assert_close
@@ -51,7 +51,7 @@ def check_keeps(promise, layer, applies, factory=None):
     reason = ""
     try:
         CONTRACT[promise](subject_of(layer, None, factory, "aot_eager"))
-    except Skipped as skipped:
+    except NotApplicable as skipped:
         reason = str(skipped)
     assert not (reason and applies), f"{promise} does not apply any more: {reason}"
     assert reason or applies, f"{promise} applies now: strike it from DOES_NOT_APPLY"

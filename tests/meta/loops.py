@@ -75,7 +75,7 @@ class Run:
         if estimator is not None:
             self.controller.attach(self.optimizer)
             for name, hyperparam in self.knobs.items():
-                self.controller.sink(name, hyperparam, getattr(self, f"set_{name}"))
+                self.controller.add_hyperparam(name, hyperparam, getattr(self, f"set_{name}"))
 
     def set_decay(self, value):
         self.optimizer.param_groups[0]["weight_decay"] = value

@@ -14,11 +14,11 @@ def the_loss(losses):
     return losses.loss
 
 
-def after_update(estimator, model, *, sinks=None, optimizer=None, objective=the_loss, **losses):
+def after_update(estimator, model, *, outside=None, optimizer=None, objective=the_loss, **losses):
     """The controller after one meta-update that estimates and moves nothing."""
     controller = MetaController(model, lr=0.0, every=1, objective=objective, estimator=estimator)
-    for name, hyperparam in (sinks or {}).items():
-        controller.sink(name, hyperparam)
+    for name, hyperparam in (outside or {}).items():
+        controller.add_hyperparam(name, hyperparam)
     if optimizer is not None:
         controller.attach(optimizer)
     controller.step(0.0, **losses)

@@ -6,7 +6,7 @@ import warnings
 import pytest
 import torch
 
-from dsptorch.meta.outer import Outer
+from dsptorch.meta.optimizers import Outer
 from tests.meta.loops import ESTIMATORS, Run, check_alike, loss_of, nothing
 
 
@@ -107,7 +107,7 @@ def test_a_loss_that_fails_changes_nothing(estimator, failure):
 
 @pytest.mark.parametrize("failure", [in_the_middle, after_eval, after_train_of_a_part, after_backward])
 def test_what_a_failing_loss_changes_is_seen(failure, monkeypatch):
-    monkeypatch.setattr("dsptorch.meta.update.untouched", nothing)
+    monkeypatch.setattr("dsptorch.meta.update.preserved", nothing)
     with pytest.raises(AssertionError):
         check_undone(Run("direct"), with_val_loss(failure))
 
@@ -157,7 +157,7 @@ def test_a_setter_that_fails_changes_nothing(name, when):
 
 def test_a_setter_that_fails_half_way_is_seen(monkeypatch):
     calls = set_per_update()
-    monkeypatch.setattr(Outer, "whole_or_undone", nothing)
+    monkeypatch.setattr(Outer, "atomic", nothing)
 
     def failing(run, loss):
         refusing(run, "dropout", calls)
@@ -169,7 +169,7 @@ def test_a_setter_that_fails_half_way_is_seen(monkeypatch):
 
 def saturating(run):
     """Bring the temperature near its bound, as the controller left it."""
-    run.controller._progress.expected["temperature"].fill_(6.0)
+    run.controller._state.expected["temperature"].fill_(6.0)
     with torch.no_grad():
         run.model.temperature.raw.fill_(6.0)
 
@@ -194,6 +194,6 @@ def test_a_warning_made_an_error_changes_nothing(estimator):
 
 
 def test_a_warning_after_the_values_moved_is_seen(monkeypatch):
-    monkeypatch.setattr(Outer, "whole_or_undone", nothing)
+    monkeypatch.setattr(Outer, "atomic", nothing)
     with pytest.raises(AssertionError):
         check_warning_undone(Run("direct"), saturating)

@@ -18,8 +18,8 @@ def test_the_history_can_be_written_as_json():
     model = nn.Linear(3, 3)
     controller = MetaController(model, every=1)
     several, one = BoundedHyperparam(0.5, 0.0, 1.0, shape=(3,)), BoundedHyperparam(0.5, 0.0, 1.0)
-    controller.sink("several", several)
-    controller.sink("one", one)
+    controller.add_hyperparam("several", several)
+    controller.add_hyperparam("one", one)
     for _ in range(2):
         record = controller.step(0.5, val_loss=lambda m: (several() * one()).sum() + 0 * m.weight.sum())
     assert json.loads(json.dumps(controller.history, allow_nan=False)) == controller.history
@@ -135,7 +135,7 @@ def test_an_interval_of_bad_steps_alone_is_skipped():
     for bad in (True, True, False, False):
         loss = run.train()
         run.model.temperature.raw.grad *= math.nan if bad else 1.0
-        if run.controller._progress.step != 1:
+        if run.controller._state.step != 1:
             run.controller.step(loss)
             continue
         with pytest.warns(UserWarning, match="skipped, 1 so far"):

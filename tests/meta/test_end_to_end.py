@@ -85,9 +85,11 @@ def by_evolution(lr):
     controller = MetaController(task.model, lr=lr, every=EVERY, estimator=estimator)
     optimizer = torch.optim.AdamW(controller.inner_param_groups(weight_decay=3.0), lr=0.01)
     controller.attach(optimizer)
-    controller.sink("weight_decay", decay, lambda v: optimizer.param_groups[0].update(weight_decay=v))
+    controller.add_hyperparam(
+        "weight_decay", decay, lambda v: optimizer.param_groups[0].update(weight_decay=v)
+    )
     dropout = BoundedHyperparam(0.8, 0.0, 0.9)
-    controller.sink("dropout", dropout, lambda p: setattr(task.model.body[2], "p", p))
+    controller.add_hyperparam("dropout", dropout, lambda p: setattr(task.model.body[2], "p", p))
     result, values = fit(task, controller, optimizer)
     assert task.model.body[2].p == values.pop(
         "dropout"
@@ -106,7 +108,7 @@ def by_evolution_alone(lr, seed=0):
     optimizer = torch.optim.AdamW(MetaController(task.model).inner_param_groups(weight_decay=0.0), lr=0.01)
     controller.attach(optimizer)
     dropout = BoundedHyperparam(0.85, 0.0, 0.9)
-    controller.sink("dropout", dropout, lambda p: setattr(task.model.body[2], "p", p))
+    controller.add_hyperparam("dropout", dropout, lambda p: setattr(task.model.body[2], "p", p))
     task.model.temperature.set_(1.0)
     task.model.temperature.freeze()
     return fit(task, controller, optimizer)
@@ -119,7 +121,9 @@ def by_unrolling(lr):
     estimator = Unroll(SGDRule(lr=0.3, weight_decay=decay), steps=5)
     controller = MetaController(task.model, lr=lr, every=EVERY, estimator=estimator)
     optimizer = torch.optim.SGD(controller.inner_param_groups(weight_decay=0.3), lr=0.3)
-    controller.sink("weight_decay", decay, lambda v: optimizer.param_groups[0].update(weight_decay=v))
+    controller.add_hyperparam(
+        "weight_decay", decay, lambda v: optimizer.param_groups[0].update(weight_decay=v)
+    )
     return fit(task, controller, optimizer)
 
 

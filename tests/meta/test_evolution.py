@@ -53,8 +53,8 @@ def check_cubic(estimator, pairs=600):
 class Undivided(EvolutionStrategy):
     """A planted bug: the distance of a pair is taken for sigma."""
 
-    def estimate(self, problem):
-        found = super().estimate(problem)
+    def estimate(self, meta_step):
+        found = super().estimate(meta_step)
         return found._replace(hypergradients={n: 2 * g for n, g in found.hypergradients.items()})
 
 
@@ -86,12 +86,12 @@ def dropped(model):
 class OtherSeeds(EvolutionStrategy):
     """A planted bug: every loss has random numbers of its own."""
 
-    def estimate(self, problem):
-        self.__dict__["seeds"] = itertools.count(1000 * problem.seed)
-        return super().estimate(replace(problem, first=False))  # or it would be refused at once
+    def estimate(self, meta_step):
+        self.__dict__["seeds"] = itertools.count(1000 * meta_step.seed)
+        return super().estimate(replace(meta_step, first=False))  # or it would be refused at once
 
-    def _loss(self, problem, raws, tape):
-        return super()._loss(replace(problem, seed=next(self.seeds)), raws, tape)
+    def _loss(self, meta_step, raws, tape):
+        return super()._loss(replace(meta_step, seed=next(self.seeds)), raws, tape)
 
 
 def check_variance(kind, loss):
@@ -116,12 +116,12 @@ def weighted(model):
 class SameSeed(EvolutionStrategy):
     """A planted bug: the losses are seeded as the directions are."""
 
-    def estimate(self, problem):
-        self.__dict__["seed"] = problem.seed
-        return super().estimate(problem)
+    def estimate(self, meta_step):
+        self.__dict__["seed"] = meta_step.seed
+        return super().estimate(meta_step)
 
-    def _loss(self, problem, raws, tape):
-        return super()._loss(replace(problem, seed=self.seed), raws, tape)
+    def _loss(self, meta_step, raws, tape):
+        return super()._loss(replace(meta_step, seed=self.seed), raws, tape)
 
 
 def check_unbiased(kind):

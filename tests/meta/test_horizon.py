@@ -9,7 +9,7 @@ from torch import nn
 
 from dsptorch import BoundedHyperparam
 from dsptorch.meta import EvolutionStrategy, MetaController, SGDRule
-from dsptorch.meta.replay import Tape
+from dsptorch.meta.estimators.replay import Tape
 from tests.meta.models import check_near, hypergradients
 
 SIGMA = 0.3
@@ -30,7 +30,7 @@ def check_learning_rate(steps, off=0):
     """Against Gauss-Hermite quadrature of the smoothed loss of a learning rate."""
     rate, pairs = BoundedHyperparam(0.3, 0.0, 1.0, dtype=torch.float64), 150
     estimator = EvolutionStrategy(SGDRule(rate), horizon=steps, sigma=SIGMA, pairs=pairs)
-    found = hypergradients(estimator, Bowl(), sinks={"lr": rate}, train_loss=lambda m: m())["lr"]
+    found = hypergradients(estimator, Bowl(), outside={"lr": rate}, train_loss=lambda m: m())["lr"]
     nodes, weights = np.polynomial.hermite_e.hermegauss(60)
     ends = [
         (1 - 1 / (1 + np.exp(-rate.raw.item() - side * SIGMA * nodes))) ** (steps + off) for side in (1, -1)
@@ -52,7 +52,7 @@ def test_a_horizon_tunes_a_learning_rate():
     rate = BoundedHyperparam(0.2, 0.0, 1.6)
     estimator = EvolutionStrategy(SGDRule(rate), horizon=2, sigma=0.1, pairs=2)
     controller = MetaController(Bowl(), lr=0.2, every=1, estimator=estimator)
-    controller.sink("lr", rate)
+    controller.add_hyperparam("lr", rate)
     for _ in range(60):
         controller.step(0.0, train_loss=lambda m: m())
     check_near(rate.value.item(), 1.0, 0.2)
@@ -63,7 +63,7 @@ def tuned_dropout(target, setter_of):
     layer, p = nn.Dropout(0.7), BoundedHyperparam(0.7, 0.0, 0.9)
     model = nn.Sequential(layer, nn.Linear(1, 1))
     controller = MetaController(model, lr=0.1, every=1, estimator=EvolutionStrategy(pairs=2, sigma=0.2))
-    controller.sink("dropout", p, setter_of(layer))
+    controller.add_hyperparam("dropout", p, setter_of(layer))
     for _ in range(60):
         controller.step(0.0, val_loss=lambda m: (m[0](torch.ones(2000)).var() - target).square())
         assert layer.p == p.value.item()  # the setter is left with the value, not with a candidate's
@@ -82,16 +82,16 @@ def test_a_dropout_rate_is_tuned_through_a_setter():
 class LeavesCandidate(EvolutionStrategy):
     """A planted bug: the setters are left with the last candidate's values."""
 
-    def estimate(self, problem):
-        found = super().estimate(problem)
-        self._loss(problem, {name: raw + 1 for name, raw in problem.raws().items()}, Tape())
+    def estimate(self, meta_step):
+        found = super().estimate(meta_step)
+        self._loss(meta_step, {name: raw + 1 for name, raw in meta_step.raws().items()}, Tape())
         return found
 
 
 def check_left_after_a_skip(kind):
     layer, p = nn.Dropout(0.7), BoundedHyperparam(0.7, 0.0, 0.9)
     controller = MetaController(nn.Sequential(layer, nn.Linear(1, 1)), every=1, estimator=kind())
-    controller.sink("dropout", p, lambda value: setattr(layer, "p", value))
+    controller.add_hyperparam("dropout", p, lambda value: setattr(layer, "p", value))
     with pytest.warns(UserWarning, match="skipped"):
         controller.step(0.0, val_loss=lambda m: torch.tensor(math.nan))
     assert layer.p == p.value.item()

@@ -126,13 +126,13 @@ def check_every_rate(make, rates):
     net, _ = started("sgd", 0)
     net.rate.freeze()
     estimator = Unroll(make(**rates), 4)
-    found = hypergradients(estimator, net, sinks=rates, **LOSSES)
+    found = hypergradients(estimator, net, outside=rates, **LOSSES)
     assert set(found) == set(rates)
     for name, hyperparam in rates.items():
         losses = []
         for shift in (1e-4, -2e-4):
             hyperparam.raw.data += shift
-            losses.append(after_update(estimator, net, sinks=rates, **LOSSES).history[-1]["loss"])
+            losses.append(after_update(estimator, net, outside=rates, **LOSSES).history[-1]["loss"])
         hyperparam.raw.data += 1e-4
         check_near(found[name], (losses[0] - losses[1]) / 2e-4, 1e-6)
 

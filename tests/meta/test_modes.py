@@ -6,7 +6,7 @@ from torch import nn
 from torch.func import functional_call
 
 from dsptorch import BoundedHyperparam, MetaController
-from dsptorch.meta import EvolutionStrategy, Implicit, Problem, SGDRule, Unroll
+from dsptorch.meta import EvolutionStrategy, Implicit, MetaStep, SGDRule, Unroll
 
 RULE = SGDRule(lr=0.1)
 
@@ -52,6 +52,6 @@ def test_one_that_does_is_caught(monkeypatch):
         inside |= {f"model.{name}.raw": raw for name, raw in raws.items()}
         return functional_call(self.scope, inside, (function,))
 
-    monkeypatch.setattr(Problem, "run", forgetful)
+    monkeypatch.setattr(MetaStep, "run", forgetful)
     with pytest.raises(AssertionError):
         check_modes(Implicit(RULE))  # it takes the validation loss first

@@ -7,7 +7,7 @@ import torch
 
 from dsptorch import BoundedHyperparam
 from dsptorch.meta import (
-    YIFEE_2025,
+    STUDY_SETTINGS,
     Direct,
     MetaController,
 )
@@ -81,29 +81,31 @@ def test_a_model():
         (("lr", knob(), print), ValueError, "Direct has no path to 'lr', .*use EvolutionStrategy"),
     ],
 )
-def test_a_sink(arguments, kind, message):
+def test_add_hyperparam(arguments, kind, message):
     controller = MetaController(Net())
     with pytest.raises(kind, match=message):
-        controller.sink(*arguments)
+        controller.add_hyperparam(*arguments)
     assert list(controller.hyperparams) == ["temperature"]
 
 
-def test_a_sink_that_is_in_the_model_or_comes_too_late_or_fails():
+def test_an_added_hyperparam_that_is_in_the_model_or_comes_too_late_or_fails():
     run = Run("direct")
     with pytest.raises(ValueError, match="'warmth' is learned already"):
-        run.controller.sink("warmth", run.model.temperature)
+        run.controller.add_hyperparam("warmth", run.model.temperature)
     run.optimizer.add_param_group({"params": list((mine := knob()).parameters())})
     with pytest.raises(ValueError, match="optimizer of the weights alone, got one that also steps mine"):
-        run.controller.sink("mine", mine)
+        run.controller.add_hyperparam("mine", mine)
     run.step()
-    with pytest.raises(ValueError, match="sink must come before the first step, got 'late' after 1; call it"):
-        run.controller.sink("late", knob())
+    with pytest.raises(
+        ValueError, match="add_hyperparam must come before the first step, got 'late' after 1; call it"
+    ):
+        run.controller.add_hyperparam("late", knob())
     with pytest.warns(UserWarning, match=r"0 updates .*temperature \(0 %\)"):
         controller = MetaController(Net(), estimator="es", total_steps=10)
     with pytest.warns(UserWarning, match="bad"), pytest.raises(ZeroDivisionError):
-        controller.sink("bad", knob(), lambda p: p / 0)
+        controller.add_hyperparam("bad", knob(), lambda p: p / 0)
     with pytest.raises(UserWarning, match="cannot move"):
-        controller.sink("slow", knob())
+        controller.add_hyperparam("slow", knob())
     assert list(controller.hyperparams) == ["temperature"]
 
 
@@ -112,7 +114,7 @@ def test_an_optimizer():
     with pytest.raises(
         ValueError, match="weights alone, got one that also steps temperature; make it of contr"
     ):
-        controller.attach(torch.optim.SGD(controller._model.inside.parameters(), lr=0.1))
+        controller.attach(torch.optim.SGD(controller._model.module.parameters(), lr=0.1))
     with pytest.raises(TypeError, match=r"optimizer must be a torch\.optim\.Optimizer, got list"):
         controller.attach([])
 
@@ -127,8 +129,8 @@ def test_the_papers_numbers_cannot_move_and_the_defaults_can():
     with pytest.warns(
         UserWarning, match=r"40 updates of lr=0\.0001 cannot move .*temperature \(0\.1 %\); raise lr"
     ):
-        MetaController(Net(), total_steps=4_000, **YIFEE_2025)
+        MetaController(Net(), total_steps=4_000, **STUDY_SETTINGS)
     with pytest.warns(UserWarning, match="0 updates"):
         MetaController(Net(), total_steps=1_000, freeze_at=100, warmup=100)
     MetaController(Net(), total_steps=1_000)
-    MetaController(Net(), **YIFEE_2025)
+    MetaController(Net(), **STUDY_SETTINGS)

@@ -34,9 +34,11 @@ def test_what_an_estimator_misses_is_said_at_the_first_step(estimator, losses, m
 
 
 def test_nothing_to_learn_is_said_at_the_first_step():
-    with pytest.raises(ValueError, match=r"nothing to learn.*no sink was given; put one"):
+    with pytest.raises(ValueError, match=r"nothing to learn.*none was added; put one"):
         MetaController(nn.Linear(2, 2)).step(0.5)
-    with pytest.raises(ValueError, match=r"rule's lr is a BoundedHyperparam .*controller\.sink\(\"lr\""):
+    with pytest.raises(
+        ValueError, match=r"rule's lr is a BoundedHyperparam .*controller\.add_hyperparam\(\"lr\""
+    ):
         MetaController(Net(), estimator=Unroll(SGDRule(lr=knob()))).step(0.5, train_loss=loss_of)
 
 

@@ -84,7 +84,7 @@ def test_two_sources_are_told_apart_and_a_horizon_draws_one_batch_a_step():
 
     model, rate = Bowl(), Knob().z
     controller = MetaController(model, every=1, estimator=EvolutionStrategy(SGDRule(rate), horizon=3))
-    controller.sink("lr", rate)
+    controller.add_hyperparam("lr", rate)
     controller.step(0.0, train_loss=loss_on(train), val_loss=loss_on(val))
     losses = [drawn[i : i + 4] for i in range(0, len(drawn), 4)]
     assert all(of_loss == [1, 2, 3, 100] for of_loss in losses)

@@ -100,7 +100,7 @@ def test_saturation_told_of_before_is_not_told_of_again():
     with pytest.warns(UserWarning, match="bound"):
         [stepped(first) for _ in range(6)]
     second = made()
-    second._model.inside.load_state_dict(first._model.inside.state_dict())
+    second._model.module.load_state_dict(first._model.module.state_dict())
     second.load_state_dict(through_a_file(first.state_dict()))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -137,7 +137,10 @@ def changed(**parts):
             r"expected the state of hyperparameters \{'temperature': \(1,\)\}, got .*other.*same model",
         ),
         (of_another_shape(), r"got that of \{'temperature': \(3,\)\}"),
-        (Run("es").controller.state_dict(), "got that of .*dropout.*same sinks before loading"),
+        (
+            Run("es").controller.state_dict(),
+            "got that of .*dropout.*add the same hyperparameters before loading",
+        ),
     ],
 )
 def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(state, message):

@@ -39,7 +39,7 @@ def test_at_lr_0_it_is_the_training_without_it_bit_for_bit(estimator):
 
 
 def test_an_update_that_draws_from_the_users_generator_is_seen(monkeypatch):
-    monkeypatch.setattr("dsptorch.meta.update.untouched", nothing)
+    monkeypatch.setattr("dsptorch.meta.update.preserved", nothing)
     with pytest.raises(AssertionError):
         check_alone("direct")
 

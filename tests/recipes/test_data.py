@@ -11,7 +11,7 @@ import pytest
 import torch
 from gpt.corpora import SOURCES, DownloadError, Source
 from gpt.data import load_splits, prepare, quickstart_splits
-from gpt.python_docs import python_docs
+from gpt.stdlib_corpus import stdlib_corpus
 
 TEXT = bytes(range(256)) * 40
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -152,11 +152,11 @@ def test_quickstart_does_not_pass_over_a_wrong_enwik8(tmp_path, sources):
         quickstart_splits(tmp_path, sources=sources)
 
 
-def test_python_docs_is_the_same_every_time_and_a_mix():
-    text = python_docs()
-    assert text == python_docs()
+def test_stdlib_corpus_is_the_same_every_time_and_a_mix():
+    text = stdlib_corpus()
+    assert text == stdlib_corpus()
     assert 4_000_000 < len(text) <= 6_000_000
-    assert text.startswith(python_docs(100_000))
+    assert text.startswith(stdlib_corpus(100_000))
     tail = text[len(text) * 95 // 100 :]
     for part in (text[: len(tail)], tail):
         assert part.count(b"import ") > 30

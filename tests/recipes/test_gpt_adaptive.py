@@ -77,7 +77,7 @@ def test_an_unknown_estimator_is_refused() -> None:
 
 def test_a_controller_that_cannot_move_changes_no_number(tiny: Tiny, splits: Splits) -> None:
     fixed = tiny("fixed", arm=BLOCKS, knob_lr=0.0)
-    still = tiny("still", arm=BLOCKS, adaptive_dsp=replace(OFTEN, meta_lr=0.0))
+    still = tiny("immobile_warning", arm=BLOCKS, adaptive_dsp=replace(OFTEN, meta_lr=0.0))
     moving = tiny("moving", arm=BLOCKS, adaptive_dsp=OFTEN)
     train(fixed, splits)
     with pytest.warns(UserWarning, match="cannot move"):
@@ -155,7 +155,7 @@ def test_random_signs_keep_the_sizes(shape: GPTConfig) -> None:
     assert torch.equal(found["direct"].abs(), found["random_sign"].abs())
     same = (found["direct"] == found["random_sign"]).float().mean()
     assert 0.0 < same < 1.0
-    assert RandomSign().wrapped
+    assert RandomSign().allows_wrappers
 
 
 def test_the_test_text_is_not_read_before_the_end(

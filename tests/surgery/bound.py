@@ -58,5 +58,8 @@ def through_pickle(m):
     return pickle.loads(pickle.dumps(m))  # noqa: S301
 
 
-CURE = r"(?s)ordinary float \(unbind\).*sink.*'es'.*MetaController: controller\.sink\('{name}', hyperparam, lambda"
+CURE = (
+    r"(?s)ordinary float \(unbind\).*setter.*'es'.*MetaController: "
+    r"controller\.add_hyperparam\('{name}', hyperparam, lambda"
+)
 """What an error of a number that cannot be bound advises."""

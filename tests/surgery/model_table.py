@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from dsptorch import FIR, Chain, LFORouting, Multirate, fold, insert, remove, streaming
 from dsptorch.testing import assert_causal
-from dsptorch.testing.run import output_of
+from dsptorch.testing._engine.run import output_of
 from tests import zoo
 from tests.surgery.model_places import PLACES, TIME, WIDTH, Place
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from dsptorch import insert
-from dsptorch.surgery.arguments import signal_argument
+from dsptorch.surgery.insertion.signal import signal_argument
 
 
 class Add(nn.Module):

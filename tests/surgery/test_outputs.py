@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from dsptorch import FIR, insert
-from dsptorch.surgery.outputs import with_signal
+from dsptorch.surgery.insertion.signal import with_signal
 from tests.surgery.models import WIDTH, model
 from tests.tolerances import assert_close, assert_same
 

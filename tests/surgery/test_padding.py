@@ -38,7 +38,7 @@ def test_a_checkpoint_runs_layers_again_with_the_same_padding(reentrant):
 
 @pytest.mark.parametrize("reentrant", [False, True])
 def test_padding_that_is_forgotten_in_the_backward_pass_is_caught(reentrant, monkeypatch):
-    monkeypatch.setattr("dsptorch.surgery.calls.remember_in_backward", lambda *_: None)
+    monkeypatch.setattr("dsptorch.surgery.insertion.masks.remember_in_backward", lambda *_: None)
     with pytest.raises((AssertionError, torch.utils.checkpoint.CheckpointError)):
         check_checkpoints(reentrant)
 

@@ -20,7 +20,7 @@ def put_in(case: Case, **changes):
         lowpass = FIR(WIDTH, 3, init="lowpass", causal=case.causal)
         return Chain(lowpass, Multirate(WIDTH, causal=case.causal))
 
-    return insert(case.model, case.where, build, probe=case.probe, batch_dim=case.batch_dim, **options)
+    return insert(case.model, case.where, build, example=case.probe, batch_dim=case.batch_dim, **options)
 
 
 def outputs(case: Case, model=None):

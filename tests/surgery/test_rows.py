@@ -45,17 +45,17 @@ def test_a_filter_across_the_batch_is_caught():
     with pytest.raises(
         ValueError, match=r"inner.dsp_before would mix the rows.*\(6, 2, 4\).*'tbd' if time comes first"
     ):
-        insert(m, "inner", lag, probe=x)
+        insert(m, "inner", lag, example=x)
     assert list(m.state_dict()) == keys
     assert "forward" not in vars(m.inner)
     assert_same(m(x), before)
-    insert(m, "inner", lag, layout="tbd", probe=x)
+    insert(m, "inner", lag, layout="tbd", example=x)
 
 
 @pytest.mark.parametrize("identity", [True, False])
 def test_also_while_the_layer_is_the_identity(identity):
     with pytest.raises(ValueError, match="would mix"):
-        insert(TimeFirst(), "inner", lag, probe=draw(ROWS, TIME, WIDTH), identity=identity)
+        insert(TimeFirst(), "inner", lag, example=draw(ROWS, TIME, WIDTH), identity=identity)
 
 
 def test_a_layer_that_mixes_rows_itself_is_caught():
@@ -63,21 +63,21 @@ def test_a_layer_that_mixes_rows_itself_is_caught():
     with pytest.raises(
         ValueError, match=r"with head.dsp_before an output of shape.*treat each row by itself"
     ):
-        insert(m, "head", lambda _: OverRows(), probe=draw(ROWS, TIME, WIDTH))
+        insert(m, "head", lambda _: OverRows(), example=draw(ROWS, TIME, WIDTH))
 
 
 def test_a_model_that_mixes_rows_itself_is_named():
     m = nn.Sequential(OverRows(), nn.Linear(WIDTH, WIDTH))
     with pytest.raises(ValueError, match=r"without any inserted layer.*the model mixes rows itself"):
-        insert(m, "1", lag, probe=draw(ROWS, TIME, WIDTH))
+        insert(m, "1", lag, example=draw(ROWS, TIME, WIDTH))
 
 
 def test_a_batch_that_is_elsewhere_is_named():
     m = nn.Sequential(nn.GRU(WIDTH, WIDTH))
     probe = draw(TIME, ROWS, WIDTH)
-    with pytest.raises(ValueError, match=r"batch is not in dimension 0 of the probe, which batch_dim says"):
-        insert(m, "0", lag, layout="tbd", probe=probe)
-    insert(m, "0", lag, layout="tbd", probe=probe, batch_dim=1)
+    with pytest.raises(ValueError, match=r"batch is not in dimension 0 of the example, which batch_dim says"):
+        insert(m, "0", lag, layout="tbd", example=probe)
+    insert(m, "0", lag, layout="tbd", example=probe, batch_dim=1)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_probe_that_proves_nothing_is_refused(probe, kind, message):
     m = model()
     before = snapshot(m)
     with pytest.raises(kind, match=message):
-        insert(m, "blocks.*", lag, probe=probe)
+        insert(m, "blocks.*", lag, example=probe)
     check_unchanged(m, before)
 
 
@@ -103,15 +103,15 @@ def test_a_wrong_batch_dim_is_refused(batch_dim):
     m = model()
     before = snapshot(m)
     with pytest.raises((TypeError, ValueError), match="batch_dim must be"):
-        insert(m, "blocks.*", lag, probe=draw(2, 6, WIDTH), batch_dim=batch_dim)
+        insert(m, "blocks.*", lag, example=draw(2, 6, WIDTH), batch_dim=batch_dim)
     check_unchanged(m, before)
 
 
 def test_a_place_that_the_probe_does_not_reach_is_named():
     m = model()
     m.spare = nn.Linear(WIDTH, WIDTH)
-    with pytest.raises(ValueError, match=r"spare.dsp_before was not called on the probe"):
-        insert(m, "spare", lag, probe=draw(2, 6, WIDTH))
+    with pytest.raises(ValueError, match=r"spare.dsp_before was not called on the example"):
+        insert(m, "spare", lag, example=draw(2, 6, WIDTH))
 
 
 def test_what_belongs_to_all_rows_may():
@@ -131,7 +131,7 @@ def test_what_belongs_to_all_rows_may():
         "table",
         lambda _: nn.Identity(),
         position="after",
-        probe=(draw(ROWS, TIME, WIDTH), torch.eye(TIME)),
+        example=(draw(ROWS, TIME, WIDTH), torch.eye(TIME)),
     )
 
 
@@ -162,7 +162,7 @@ def test_leaves_no_trace():
     m.norm.eval()
     state, probe = {key: value.clone() for key, value in m.state_dict().items()}, x.clone()
     random, hooks = torch.get_rng_state(), list(m.mix._forward_hooks)
-    insert(m, "mix", lambda _: Multirate(WIDTH), probe=x)
+    insert(m, "mix", lambda _: Multirate(WIDTH), example=x)
     assert m.calls == 0
     assert m.seen == []
     assert m.training
@@ -181,14 +181,14 @@ def test_leaves_no_trace():
 def test_a_probe_of_rows_that_differ_in_length(layout):
     probe = torch.nested.as_nested_tensor([draw(6, WIDTH), draw(3, WIDTH), draw(4, WIDTH)], layout=layout)
     m = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH))
-    insert(m, "1", lag, probe=probe)
+    insert(m, "1", lag, example=probe)
 
     class Mean(FIR):
         def forward(self, x, segment_ids=None):
             return x + x.mean((0, 1))
 
     with pytest.raises(ValueError, match=r"with 0.dsp_after an output of shape"):
-        insert(m, "0", lambda _: Mean(WIDTH), position="after", probe=probe)
+        insert(m, "0", lambda _: Mean(WIDTH), position="after", example=probe)
 
 
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
@@ -196,7 +196,7 @@ def test_a_probe_whose_first_row_is_the_longest():
     """With another first row its batch is shorter within PyTorch's fast path."""
     m = nn.TransformerEncoder(nn.TransformerEncoderLayer(WIDTH, 2, 8, batch_first=True), 2)
     padding = torch.tensor([[False] * 6, [False] * 3 + [True] * 3, [False] * 4 + [True] * 2])
-    insert(m, "layers.*", lag, probe={"src": draw(3, TIME, WIDTH), "src_key_padding_mask": padding})
+    insert(m, "layers.*", lag, example={"src": draw(3, TIME, WIDTH), "src_key_padding_mask": padding})
 
 
 def test_a_number_of_calls_that_depends_on_the_first_row():
@@ -210,12 +210,12 @@ def test_a_number_of_calls_that_depends_on_the_first_row():
                 self.inner(x)
             return x
 
-    with pytest.raises(ValueError, match="was called 3 times on the probe and 1 with another first row"):
-        insert(Loop(), "inner", lag, probe=torch.tensor([[[3.0] * WIDTH], [[1.0] * WIDTH]]))
+    with pytest.raises(ValueError, match="was called 3 times on the example and 1 with another first row"):
+        insert(Loop(), "inner", lag, example=torch.tensor([[[3.0] * WIDTH], [[1.0] * WIDTH]]))
 
 
 def test_a_probe_of_keywords():
     m = TimeFirst()
     with pytest.raises(ValueError, match="would mix"):
-        insert(m, "inner", lag, probe={"x": draw(ROWS, TIME, WIDTH)})
-    insert(m, "inner", lag, layout="tbd", probe={"x": draw(ROWS, TIME, WIDTH)})
+        insert(m, "inner", lag, example={"x": draw(ROWS, TIME, WIDTH)})
+    insert(m, "inner", lag, layout="tbd", example={"x": draw(ROWS, TIME, WIDTH)})

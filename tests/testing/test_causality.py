@@ -7,7 +7,7 @@ from torch import nn
 
 import dsptorch
 from dsptorch.testing import assert_causal, max_lookahead
-from dsptorch.testing.locate import phase_of
+from dsptorch.testing._engine.blame import phase_of
 
 SIGNAL = torch.randn(1, 40, 4, generator=torch.Generator().manual_seed(0))
 IDS = torch.randint(0, 11, (2, 24), generator=torch.Generator().manual_seed(0))

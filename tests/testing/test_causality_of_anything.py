@@ -12,7 +12,7 @@ from torch import nn
 
 import dsptorch
 from dsptorch.testing import assert_causal, max_lookahead
-from dsptorch.testing.jitter import jittered
+from dsptorch.testing._engine.jitter import jittered
 from tests.layers.table import WIDTH
 from tests.testing.gallery import SamePadding
 from tests.testing.test_causality import SIGNAL, shifted
@@ -84,7 +84,7 @@ def test_other_precisions(dtype):
         (nn.Identity(), [1.0], TypeError, "example must be a tensor, got list"),
         (nn.Identity(), torch.ones(5), ValueError, r"\(batch, time\).*got shape \(5,\)"),
         (nn.Identity(), torch.ones(0, 5, 2), ValueError, r"at least 1 row.*got shape \(0, 5, 2\)"),
-        (nn.Identity(), torch.ones(1, 1, 2), ValueError, r"2 moments.*got shape \(1, 1, 2\)"),
+        (nn.Identity(), torch.ones(1, 1, 2), ValueError, r"2 time steps.*got shape \(1, 1, 2\)"),
         (lambda x: x.sum(1), torch.ones(1, 5, 2), ValueError, r"\(batch, time\) = \(4, 5\), got \(4, 2\)"),
         (lambda x: None, torch.ones(1, 5, 2), ValueError, "got"),
         (lambda x: (None, 3), torch.ones(1, 5, 2), ValueError, "got no tensor at all"),

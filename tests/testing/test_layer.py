@@ -181,7 +181,7 @@ TestInOneLine = contract_tests(LAYERS["FIR lowpass"], skip=SLOW)
 
 class TestAsABase(contract_tests(LAYERS["Delay"], skip=SLOW)):
     def test_more(self):
-        assert self.test_period.__doc__ == "It commutes with shifts by its period."
+        assert self.test_period.__doc__ == "The layer commutes with shifts by `period`."
 
 
 def test_the_class_has_a_test_for_each_check():

@@ -1,16 +1,16 @@
 """The plumbing: which tensor counts, and what is put back after a run."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
 
-from dsptorch.testing.run import (
+from dsptorch.isolation import preserved, random_state_kept
+from dsptorch.testing._engine.run import (
     evaluating,
-    modes_kept,
     output_of,
-    random_state_kept,
     seed_all,
     training_without_dropout,
 )
@@ -40,7 +40,7 @@ class Model(nn.Module):
         return self.drop(self.norm(x.mT).mT)
 
 
-@pytest.mark.parametrize("context", [modes_kept, evaluating, training_without_dropout])
+@pytest.mark.parametrize("context", [partial(preserved, floats=True), evaluating, training_without_dropout])
 def test_puts_back_modes_buffers_and_probabilities(context):
     model = Model()
     model.lstm.eval()
@@ -87,7 +87,7 @@ def test_random_states():
     expected = torch.rand(2)
     torch.manual_seed(3)
     drawn = []
-    with random_state_kept(nn.Identity(), X):
+    with random_state_kept(everywhere=True):
         for _ in range(2):
             seed_all(7)
             drawn.append(torch.rand(4))

@@ -56,7 +56,7 @@ def stable_filters(draw: st.DrawFn, max_sections: int = 2, max_radius: float = 0
 
     Args:
         max_sections: The most pairs of poles.
-        max_radius: Of the poles, under 1.
+        max_radius: The greatest radius of the poles, under 1.
 
     Example:
         >>> from hypothesis import find

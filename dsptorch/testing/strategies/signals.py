@@ -23,7 +23,7 @@ def dtypes() -> st.SearchStrategy[torch.dtype]:
 def shapes(
     max_batch: int = 3, max_time: int = 16, max_width: int = 4, *, min_batch: int = 0, min_time: int = 0
 ) -> st.SearchStrategy[tuple[int, int, int]]:
-    """Shapes (batch, time, channels), no rows and no moments among them; the simplest is the smallest.
+    """Shapes (batch, time, channels), no rows and no time steps among them; the simplest is the smallest.
 
     Args:
         max_batch: The most rows.
@@ -55,7 +55,7 @@ def signals(
 
     Args:
         shape: (batch, time, channels), or a strategy of such; None: small ones, see `shapes`.
-        dtype: Of the signal, or a strategy of dtypes.
+        dtype: The dtype of the signal, or a strategy of dtypes.
 
     Example:
         >>> from hypothesis import find

@@ -1,0 +1,153 @@
+"""The estimator that needs no derivative."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from dsptorch.functional.validate import check_finite, check_int
+from dsptorch.meta.estimators.base import Estimate, MetaStep
+from dsptorch.meta.estimators.replay import Tape, taping
+from dsptorch.meta.estimators.rules import Rule, Tensors
+from dsptorch.meta.estimators.unroll import check_rule, inner_gradients, inner_step
+
+__all__ = ["EvolutionStrategy"]
+
+_FAR = 2.0  # on the raw scale: from the middle of an interval to 88 % of it
+
+
+@dataclass(frozen=True)
+class EvolutionStrategy:
+    """Estimate the hypergradient from losses alone, at pairs of hyperparameters on either side of the present ones.
+
+        g = mean over pairs of (L_meta(z + sigma e) - L_meta(z - sigma e)) / (2 sigma) * e,    e ~ N(0, I)
+
+    It is the derivative of the loss smoothed over a distance sigma, so it works for integers, dropout rates, and
+    anything else. Both sides of a pair see the same batches and the same random numbers: torch's global generator
+    is seeded the same for each, and a `Replay` repeats its batches.
+
+    With a horizon, each loss is that after so many steps of training, made on copies from where the weights are
+    now: so it sees hyperparameters that act on training alone. The noise of the estimate grows with the number of
+    hyperparameters; it works for some tens.
+
+    Args:
+        rule: The inner optimizer's rule, for a horizon above 0.
+        horizon: Steps of training before the loss is taken, at least 0.
+        sigma: How far the raw values are moved, above 0; 1 crosses a quarter of a linear interval.
+        pairs: How many pairs, at least 1; an update costs (2 * pairs + 1) * (1 + 3 * horizon) forward passes, the
+            first two or three times more for each hyperparameter, to see that the loss depends on it.
+
+    Raises:
+        TypeError, ValueError: If an argument is not as described.
+
+    Example:
+        >>> from dsptorch.meta import MetaController
+        >>> controller = MetaController(torch.nn.Linear(4, 1), estimator=EvolutionStrategy(pairs=8))
+
+    References:
+        T. Salimans et al., Evolution Strategies as a Scalable Alternative to Reinforcement Learning, 2017,
+        section 2.1.
+        L. Metz et al., Understanding and correcting pathologies in the training of learned optimizers, ICML 2019.
+    """
+
+    rule: Rule | None = None
+    horizon: int = 0
+    sigma: float = 0.3
+    pairs: int = 4
+
+    def __post_init__(self) -> None:
+        """Refuse a horizon without a rule, and the other way round."""
+        check_int("horizon", self.horizon, least=0)
+        check_int("pairs", self.pairs, least=1)
+        if check_finite("sigma", self.sigma) <= 0:
+            raise ValueError(f"sigma must be above 0, got {self.sigma}")
+        if self.horizon and self.rule is None:
+            raise ValueError(
+                f"a horizon of {self.horizon} steps needs the rule of the inner optimizer, got none; give "
+                "EvolutionStrategy(AdamRule(lr=3e-4), horizon=...)"
+            )
+        if self.rule is not None:
+            check_rule(self.rule)
+            if not self.horizon:
+                raise ValueError("a rule makes no step at horizon=0; give a horizon, or leave the rule out")
+
+    @property
+    def requires(self) -> tuple[str, ...]:  # noqa: D102
+        return ("train_loss",) if self.horizon else ("val_loss",)
+
+    @property
+    def allows_wrappers(self) -> bool:  # noqa: D102
+        return True
+
+    @property
+    def hint(self) -> str:  # noqa: D102
+        return "the loss is the same for any value of it" + (
+            f" after {self.horizon} steps; does its setter reach the model, or the rule read it?"
+            if self.horizon
+            else "; if it acts on training, give a rule and a horizon above 0"
+        )
+
+    def estimate(self, meta_step: MetaStep) -> Estimate:
+        """Compare pairs of losses."""
+        raws = {name: raw.detach() for name, raw in meta_step.raws().items()}
+        generator = torch.Generator().manual_seed(meta_step.seed)
+        directions = [
+            {name: torch.randn(raw.shape, generator=generator).to(raw) for name, raw in raws.items()}
+            for _ in range(self.pairs)
+        ]
+        # Another seed for the losses: with the same one, the noise in them would be that of the directions.
+        meta_step = replace(meta_step, seed=int(torch.randint(2**31, (), generator=generator)))
+        totals = {name: torch.zeros_like(raw) for name, raw in raws.items()}
+        try:
+            with taping() as tape:
+                loss = self._loss(meta_step, raws, tape)
+                reached = self._reached(meta_step, raws, tape, loss) if meta_step.first else set(raws)
+                for noise in directions:
+                    above, below = (
+                        meta_step.objective(self._loss(meta_step, _shifted(raws, noise, shift), tape))
+                        for shift in (self.sigma, -self.sigma)
+                    )
+                    slope = (above - below) / (2 * self.sigma * self.pairs)
+                    for name, direction in noise.items():
+                        totals[name] += slope.to(direction) * direction
+        finally:
+            meta_step.call_setters()  # with the values that stand in the hyperparameters
+        return Estimate(loss, {name: total if name in reached else None for name, total in totals.items()})
+
+    def _loss(self, meta_step: MetaStep, raws: Tensors, tape: Tape) -> Tensor:
+        """The loss with these raw values, on the batches of the tape, after the steps of the horizon."""
+        tape.rewind()
+        torch.manual_seed(meta_step.seed)
+        meta_step.run(lambda _: meta_step.call_setters(), raws=raws)
+        weights, buffers = meta_step.weights(), meta_step.buffers()
+        if self.rule is not None:
+            state = self.rule.start(weights, meta_step.optimizer_state)
+            for _ in range(self.horizon):
+                gradients = inner_gradients(meta_step, weights, raws, buffers, differentiable=False)
+                with torch.no_grad():
+                    stepped, state = inner_step(meta_step, self.rule, weights, gradients, state, raws)
+                weights = {name: weight.requires_grad_() for name, weight in stepped.items()}
+        with torch.no_grad():
+            loss = meta_step.run(meta_step.target, raws=raws, weights=weights, buffers=buffers)
+        return loss.detach()
+
+    def _reached(self, meta_step: MetaStep, raws: Tensors, tape: Tape, loss: Tensor) -> set[str]:
+        """The hyperparameters on which the loss depends; refuse a loss that is another at each call."""
+        again = self._loss(meta_step, raws, tape)
+        if not torch.isclose(loss, again, rtol=1e-4, atol=0.0, equal_nan=True):
+            raise ValueError(
+                f"expected the same loss from the same hyperparameters, got {loss.item():.6g} and {again.item():.6g}: "
+                "it draws another batch at each call; wrap the iterator that it draws from in "
+                "dsptorch.meta.Replay, or draw with torch's global generator"
+            )
+        reached = set()
+        for name, raw in raws.items():
+            for shift in (_FAR, -_FAR):
+                if self._loss(meta_step, {**raws, name: raw + shift}, tape) != again:
+                    reached.add(name)
+                    break
+        return reached
+
+
+def _shifted(raws: Tensors, noise: Tensors, shift: float) -> Tensors:
+    return {name: raw + shift * noise[name] for name, raw in raws.items()}

@@ -1,0 +1,1 @@
+"""Hyperparameters in the place of plain numbers."""

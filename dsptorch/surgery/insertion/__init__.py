@@ -1,0 +1,1 @@
+"""Layers between the modules of a model, and out again."""

@@ -1,0 +1,183 @@
+"""Putting layers into models that we do not own, and taking them out again."""
+
+from collections.abc import Callable
+
+from torch import nn
+
+from dsptorch.layers import Blend, Layer
+from dsptorch.surgery.find import Where, find
+from dsptorch.surgery.insertion.inserted import NAMES, attach, detach, positions_taken, sync_interposers
+from dsptorch.surgery.insertion.layout import LAYOUTS
+from dsptorch.surgery.insertion.refusals import check_places, is_inserted
+from dsptorch.surgery.insertion.row_mixing import Example, check_rows
+from dsptorch.surgery.insertion.signal import signal_argument
+
+
+def insert(
+    model: nn.Module,
+    where: Where,
+    build: Callable[[nn.Module], nn.Module],
+    *,
+    position: str = "before",
+    identity: bool = False,
+    layout: str | None = None,
+    example: Example | None = None,
+    batch_dim: int = 0,
+) -> list[str]:
+    """Insert a layer before or after submodules of any model, in place.
+
+    The layer becomes a child of the submodule, named `dsp_before` or `dsp_after`, and acts on its first argument (where
+    that is ids, a mask, lengths or a cache by its name, on `hidden_states`, `x`, `input`, ...), or on its output (the
+    first tensor, if it is a tuple, list, mapping or dataclass), inside the submodule's own hooks. Rows that differ in
+    length (a nested tensor) are each as if alone. Nothing else changes: classes, signatures and the names of parameters
+    stay, so old checkpoints load with `strict=False`, and `remove` restores the model exactly. deepcopy, pickle,
+    `torch.compile` and DistributedDataParallel still work (`nn.DataParallel`, whose replicas share the instance's
+    `forward`, does not). Everything is checked before anything is changed.
+
+    Where a module around the layer is called with a padding mask (`attention_mask`, `src_key_padding_mask`,
+    `lengths`, ...), the layer does not see padding, and each row begins at its first real sample. A mask whose numbers
+    count documents, 1, 2, ..., keeps them apart. Ids given by `segmented` come first. A call that continues from a
+    cache (`past_key_values`) is refused outside `streaming`, because the layers would lose their history.
+
+    Args:
+        model: Any module.
+        where: The submodules: a glob on names (`*` does not cross a dot), a type, or a predicate of name and
+            module; see `find`. Layers inserted before, and their parts, do not match.
+        build: Called with each submodule found; returns a new layer for it, on its device and in its dtype.
+        position: "before" (on the input) or "after" (on the output).
+        identity: True starts every layer as the exact identity, to be opened by training; see `Blend`.
+        layout: What the submodules work on: "btd" (batch, time, channels), "tbd" (time, batch, channels), or "bct"
+            (batch, channels, ..., time), whose dimensions between, an image's height, are rows of their own. None is
+            "btd", unless the submodule is of a kind that may be otherwise, which is then refused.
+        example: An input of the model: a tensor, a tuple of arguments or a dict of keywords, with at least two
+            different rows. The model runs on it, without a trace, to prove that the layers are called and do not mix
+            rows.
+        batch_dim: The batch dimension of the tensors of the example.
+
+    Returns:
+        The names of the inserted layers.
+
+    Raises:
+        TypeError, ValueError: If nothing matches; if a submodule is shared between names, has a layer there already,
+            runs its children itself (Sequential), is never called (within MultiheadAttention), is part of a dsptorch
+            layer, is wrapped (DistributedDataParallel, FSDP, torch.compile) or has another layout; if `build` returns
+            no module, one that is in use, or one that holds one; or if rows mix. The model is unchanged.
+
+    Example:
+        >>> import torch
+        >>> from dsptorch import Multirate
+        >>> model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))
+        >>> insert(model, "*", lambda linear: Multirate(linear.in_features))
+        ['0.dsp_before', '1.dsp_before']
+        >>> model(torch.randn(2, 5, 8)).shape
+        torch.Size([2, 5, 8])
+        >>> remove(model)
+        ['0.dsp_before', '1.dsp_before']
+    """
+    if position not in NAMES:
+        raise ValueError(f"position must be 'before' or 'after', got {position!r}")
+    if layout is not None and layout not in LAYOUTS:
+        raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, got {layout!r}")
+    targets = {name: module for name, module in find(model, where).items() if not is_inserted(name)}
+    if not targets:
+        raise ValueError(f"{where!r} matches nothing but layers that were inserted before")
+    check_places(model, targets, position, layout)
+    signals = {name: signal_argument(name, module) for name, module in targets.items()}
+    layers = {name: build(module) for name, module in targets.items()}
+    _check_new(model, layers)
+    if identity:
+        layers = {name: _blend(name, layer) for name, layer in layers.items()}
+
+    names = [f"{name}.{NAMES[position]}" for name in targets]
+    try:
+        for name, target in targets.items():
+            attach(target, position, layers[name].train(target.training), layout or "btd", signals[name])
+        sync_interposers(model, [name.rpartition(".")[0] for name in _inserted(model)])
+        if example is not None:
+            check_rows(model, names, example, batch_dim)
+    except BaseException:
+        _take_out(model, [name for name in names if name in _inserted(model)])
+        raise
+    return names
+
+
+def remove(model: nn.Module, where: Where | None = None) -> list[str]:
+    """Take inserted layers out again; the model is then as it was before they came.
+
+    Args:
+        model: The model.
+        where: Which of the inserted layers: a glob on their names, a type, or a predicate; None is all.
+
+    Returns:
+        The names of the removed layers.
+
+    Raises:
+        ValueError: If there are none, or `where` matches something that was not inserted.
+
+    Example:
+        >>> from dsptorch import FIR
+        >>> model = nn.Sequential(nn.Linear(8, 8))
+        >>> insert(model, "0", lambda _: FIR(8), position="after")
+        ['0.dsp_after']
+        >>> remove(model, "*.dsp_after"), model
+        (['0.dsp_after'], Sequential(
+          (0): Linear(in_features=8, out_features=8, bias=True)
+        ))
+    """
+    inserted = _inserted(model)
+    if not inserted:
+        raise ValueError(f"there is no inserted layer in {type(model).__name__}")
+    chosen = list(inserted if where is None else find(model, where))
+    if isinstance(where, type) or callable(where):
+        chosen = [name for name in chosen if name in inserted]
+    foreign = [name for name in chosen if name not in inserted]
+    if foreign or not chosen:
+        raise ValueError(
+            f"{where!r} matches {foreign[0] if foreign else 'nothing'} that was inserted; "
+            f"inserted layers are: {', '.join(inserted)}"
+        )
+    _take_out(model, chosen)
+    return chosen
+
+
+def _take_out(model: nn.Module, names: list[str]) -> None:
+    inserted = _inserted(model)
+    for name in names:
+        detach(*inserted.pop(name))
+    sync_interposers(model, [name.rpartition(".")[0] for name in inserted])
+
+
+def _inserted(model: nn.Module) -> dict[str, tuple[nn.Module, str]]:
+    """The module and the position of each inserted layer, by the layer's name."""
+    return {
+        f"{name}.{NAMES[position]}" if name else NAMES[position]: (module, position)
+        for name, module in model.named_modules()
+        for position in positions_taken(module)
+    }
+
+
+def _check_new(model: nn.Module, layers: dict[str, nn.Module]) -> None:
+    known = {id(module) for module in model.modules()}
+    for name, layer in layers.items():
+        if not isinstance(layer, nn.Module):
+            raise TypeError(
+                f"build must return a module, got {layer!r} of type {type(layer).__name__} for {name}"
+            )
+        if not known.isdisjoint(map(id, layer.modules())):
+            raise ValueError(
+                f"build must return a new module for each place, got for {name} one that is already in use, or holds "
+                "one that is"
+            )
+        known.add(id(layer))
+
+
+def _blend(name: str, layer: nn.Module) -> nn.Module:
+    if not isinstance(layer, Layer):
+        raise TypeError(
+            f"identity=True needs a dsptorch layer, got {type(layer).__name__} for {name}; "
+            "wrap it in Pointwise, or make it start as the identity itself"
+        )
+    parameter = next(layer.parameters(), None)
+    if parameter is None:
+        return Blend(layer)
+    return Blend(layer, device=parameter.device, dtype=parameter.dtype)

@@ -1,0 +1,92 @@
+"""Taking the place of a module's `forward`, and giving it back."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
+
+from torch import nn
+
+__all__ = ["Interposer"]
+
+Kind = TypeVar("Kind", bound="Interposer")
+
+
+class Interposer:
+    """An object that takes the place of one module's `forward`, and can call it and give it back.
+
+    It is set on the instance, so the class, and every other model, stays as it is. Hooks would not do: `torch.compile`
+    does not guard on hooks, and would run the code of a plain model for a model with hooks that is compiled after it.
+    It holds the module and no bound method, so a deep copy or a pickle of the module has its own.
+
+    Several interposers around a module stand in the order of their `depth`, not of their arrival. Each can be
+    taken out by itself.
+
+    Args:
+        module: The module. Nothing changes before `attach`.
+
+    Attributes:
+        depth: 0 is outermost.
+        original: The forward that the instance had: another interposer, or a function that somebody set. None is the
+            forward of its class.
+    """
+
+    depth: ClassVar[int] = 0
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+        self.original: Callable[..., Any] | None = None
+
+    @classmethod
+    def of(cls: type[Kind], module: nn.Module) -> Kind | None:
+        """Return the interposer of this kind around a module, or None if it is not there, or was replaced."""
+        forward = vars(module).get("forward")
+        while isinstance(forward, Interposer) and not isinstance(forward, cls):
+            forward = forward.original
+        return forward if isinstance(forward, cls) else None
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        # `insert`, `streaming`, and HuggingFace's generate and Trainer look for the names of the arguments.
+        return inspect.signature(self.original or type(self.module).forward.__get__(self.module))
+
+    @property
+    def __code__(self) -> Any:  # `torch.export` looks for its place in a file
+        original: Callable[..., Any] = self.original or type(self.module).forward
+        return original.__code__
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the module; a subclass says what happens around the original forward."""
+        return self.call_original(args, kwargs)
+
+    def call_original(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call the forward whose place this object took."""
+        if self.original is None:
+            return type(self.module).forward(self.module, *args, **kwargs)
+        return self.original(*args, **kwargs)
+
+    def attach(self: Kind) -> Kind:
+        """Become the module's forward, within the interposers that are further out."""
+        outer, inner = None, vars(self.module).get("forward")
+        while isinstance(inner, Interposer) and inner.depth < self.depth:
+            outer, inner = inner, inner.original
+        self.original = inner
+        _put(self.module, outer, self)
+        return self
+
+    def detach(self) -> None:
+        """Give the forward back; what stands further out stays."""
+        outer, inner = None, vars(self.module).get("forward")
+        while isinstance(inner, Interposer) and inner is not self:
+            outer, inner = inner, inner.original
+        if inner is self:
+            _put(self.module, outer, self.original)
+
+
+def _put(module: nn.Module, outer: Interposer | None, forward: Callable[..., Any] | None) -> None:
+    """Let `outer` call this forward, or the module itself if nothing is further out; None is that of its class."""
+    if outer is not None:
+        outer.original = forward
+    elif forward is None:
+        del module.forward
+    else:
+        module.forward = forward

@@ -1,0 +1,78 @@
+"""Locate a leak: the phase of its output times, and the first module whose output has it."""
+
+import torch
+from torch import Tensor, nn
+
+from dsptorch.testing._engine.perturb import Perturber, distance
+from dsptorch.testing._engine.run import tensors_of
+
+
+def phase_of(leaking: Tensor) -> str:
+    """Say at which times mod a small period the outputs leak; nothing if at all, or without a period.
+
+    Args:
+        leaking: bool, (time,): the outputs that do.
+
+    Example:
+        >>> phase_of(torch.arange(40) % 16 == 11)
+        'only outputs at times t with t mod 16 = 11 do'
+    """
+    times = leaking.nonzero().flatten()
+    length = len(leaking)
+    for period in range(2, length // 2 + 1):
+        phases = (times % period).unique()
+        expected = torch.isin(torch.arange(length) % period, phases)
+        within = slice(int(times[0]), int(times[-1]) + 1)
+        if 2 * len(phases) <= len(times) and len(phases) < period:
+            missing = expected[within] & ~leaking[within]
+            if not missing.any() and times[-1] - times[0] >= period:
+                some = ", ".join(map(str, phases.tolist()[:8])) + (", ..." if len(phases) > 8 else "")
+                return f"only outputs at times t with t mod {period} {'=' if len(phases) == 1 else 'in'} {some} do"
+    return ""
+
+
+def origin_of(perturber: Perturber, clean: Tensor, changed: Tensor, cut: int, limit: float) -> str:
+    """Say which module of a model first gave an output before the cut that changed with the inputs after it.
+
+    Outputs with the time in a dimension of their own are looked at; one whose layout is ambiguous is not.
+
+    Args:
+        perturber: The model's.
+        clean: The rows of a pass.
+        changed: The same, replaced from `cut` on.
+        cut: The first time that was replaced.
+        limit: The relative change that counts as none.
+    """
+    before, after = (_watch(perturber, x, clean.shape[:2]) for x in (clean, changed))
+    if [name for name, _ in before] != [name for name, _ in after]:
+        return ""
+    for (name, old), (_, new) in zip(before, after, strict=True):
+        if old.shape == new.shape and distance(new, old)[:, :cut].max() > limit * old.abs().max():
+            return f"the first of its modules to show it is {name}"
+    return ""
+
+
+def _watch(perturber: Perturber, x: Tensor, shape: torch.Size) -> list[tuple[str, Tensor]]:
+    """The outputs of all submodules in the order in which they come, the time moved to dimension 1."""
+    seen: list[tuple[str, Tensor]] = []
+
+    def keep(name: str, output: object) -> None:
+        for tensor in tensors_of(output):
+            at = [d for d in range(1, tensor.dim()) if tensor.shape[d] == shape[1]]
+            if tensor.shape[:1] == shape[:1] and len(at) == 1:
+                moved = tensor.detach().movedim(at[0], 1).float()
+                seen.append((name, moved.unsqueeze(-1) if moved.dim() == 2 else moved))
+                return
+
+    def hook_of(name: str, module: nn.Module) -> object:
+        label = f"{name!r} ({type(module).__name__})"
+        return module.register_forward_hook(lambda _module, _args, output: keep(label, output))
+
+    names = dict(perturber.model.named_modules()) if isinstance(perturber.model, nn.Module) else {}
+    handles = [hook_of(name, module) for name, module in names.items() if name]
+    try:
+        perturber.run(x)
+    finally:
+        for handle in handles:
+            handle.remove()  # type: ignore[attr-defined]
+    return seen

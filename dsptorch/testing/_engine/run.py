@@ -1,0 +1,114 @@
+"""Run somebody's model for a check: what it is given, in which mode, and which tensor of its output counts."""
+
+import dataclasses
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dsptorch.isolation import preserved
+
+Model = Callable[..., Any]
+
+
+def tensors_of(output: Any) -> Iterator[Tensor]:
+    """Every tensor of an output, in order: of a tensor, tuple, list, mapping, dataclass, or these in each other."""
+    if isinstance(output, Tensor):
+        yield output
+    elif isinstance(output, Mapping):  # a HuggingFace ModelOutput is one too
+        yield from (tensor for value in output.values() for tensor in tensors_of(value))
+    elif dataclasses.is_dataclass(output) and not isinstance(output, type):
+        yield from (
+            t for field in dataclasses.fields(output) for t in tensors_of(getattr(output, field.name))
+        )
+    elif isinstance(output, list | tuple):
+        yield from (tensor for value in output for tensor in tensors_of(value))
+
+
+def output_of(model: Model, x: Tensor) -> Tensor:
+    """Run a model, and take the first tensor of its output that has the batch and the time in front.
+
+    Args:
+        model: A module, or any function.
+        x: Token ids, (batch, time), or a signal, (batch, time, channels).
+
+    Returns:
+        (batch, time, ...), with at least three dimensions.
+
+    Raises:
+        ValueError: If there is no such tensor in the output, or the model raises an AssertionError of its own,
+            which would pass for a verdict.
+
+    Example:
+        >>> output_of(lambda x: {"loss": None, "y": (2 * x, x.sum())}, torch.ones(2, 5, 3)).shape
+        torch.Size([2, 5, 3])
+    """
+    try:
+        output = model(x)
+    except AssertionError as error:
+        raise ValueError(
+            f"expected a model that runs on an input of shape {tuple(x.shape)}, got its own AssertionError: "
+            f"{error}; give an example that it takes"
+        ) from error
+    shapes = []
+    for tensor in tensors_of(output):
+        if tensor.dim() >= 2 and tensor.shape[:2] == x.shape[:2]:
+            return tensor.unsqueeze(-1) if tensor.dim() == 2 else tensor
+        shapes.append(tuple(tensor.shape))
+    got = " and ".join(map(str, shapes[:4])) or "no tensor at all"
+    raise ValueError(
+        f"the model's output must start with (batch, time) = {tuple(x.shape[:2])}, got {got}; wrap the model "
+        "in a function that returns such a tensor"
+    )
+
+
+def modules_of(model: Model) -> list[nn.Module]:
+    """The modules of a model; a function has none that we can see."""
+    return list(model.modules()) if isinstance(model, nn.Module) else []
+
+
+def seed_all(seed: int, devices: Iterable[int] = ()) -> None:
+    """Seed what `random_state_kept` puts back: a pass after it draws what the last one drew."""
+    torch.default_generator.manual_seed(seed)
+    for device in devices:
+        torch.cuda.default_generators[device].manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+
+
+def cuda_devices(model: Model, *examples: Tensor) -> list[int]:
+    """The indices of the GPUs that a model and its inputs lie on."""
+    parameters = [p for module in modules_of(model) for p in module.parameters(recurse=False)]
+    devices = {tensor.device for tensor in (*examples, *parameters) if tensor.is_cuda}
+    return sorted(device.index for device in devices)
+
+
+@contextmanager
+def evaluating(model: Model) -> Iterator[None]:
+    """Put a model into eval mode for a while; its modes, buffers and float attributes are restored."""
+    with preserved(model, floats=True):
+        for module in modules_of(model):
+            module.training = False
+        yield
+
+
+@contextmanager
+def training_without_dropout(model: Model) -> Iterator[None]:
+    """Put a model into train mode for a while, with every dropout probability that we know of at 0.
+
+    Those are the `p` of torch's dropout layers, and float attributes of any module whose names end with
+    "dropout" or "drop" (as `nn.LSTM.dropout`, or HuggingFace's `attention_dropout`). What `evaluating` restores is
+    restored.
+    """
+    with preserved(model, floats=True):
+        for module in modules_of(model):
+            module.training = True
+            for name, value in vars(module).items():
+                is_dropout = name == "p" and isinstance(module, nn.modules.dropout._DropoutNd)
+                if isinstance(value, float) and (is_dropout or name.endswith(("dropout", "drop"))):
+                    vars(module)[name] = 0.0
+        yield

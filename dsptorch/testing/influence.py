@@ -1,0 +1,135 @@
+"""The whole picture: how much every output time depends on every input time."""
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor
+
+from dsptorch.isolation import random_state_kept
+from dsptorch.testing._engine.perturb import Perturber, repeated
+from dsptorch.testing._engine.run import Model, evaluating
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def influence_matrix(
+    model: Model,
+    example: Tensor,
+    *,
+    method: Literal["replace", "gradient"] = "replace",
+    vocab_size: int | None = None,
+    seed: int = 0,
+) -> Tensor:
+    """Measure how much each output time of a model depends on each input time, around an example's first row.
+
+        replace     M[t, s] = max |y(x')[t] - y(x)[t]|, where x' is x with another sample, or token, at time s
+        gradient    M[t, s] = norm of d(v . y[t]) / d x[s], with v random signs over the channels
+
+    A causal model has zeros where s > t, above the diagonal. `replace` takes token ids too, sees through what
+    has no gradient, and its verdict is `assert_causal`'s; `gradient` is local, and exact where it is smooth.
+    A module is run in eval mode, and left as it was. Cost: T rows for each scale, and the clean ones; with
+    `gradient` the forward and the backward of T rows at once.
+
+    Args:
+        model: A module, or any function; as in `assert_causal`.
+        example: Token ids, (batch, time), or a signal, (batch, time, channels).
+        method: "replace" or "gradient" (signals alone).
+        vocab_size: For token ids: replacements are drawn below it. None is the greatest id of the example plus 1.
+        seed: The seed of the replacements and the signs.
+
+    Returns:
+        (output time, input time), float64, on the CPU.
+
+    Raises:
+        ValueError: If the method is another one, or a gradient is asked for where there is none.
+
+    Example:
+        >>> influence_matrix(lambda x: x + x.roll(1, 1), torch.ones(1, 4, 1), method="gradient").int()
+        tensor([[1, 0, 0, 1],
+                [1, 1, 0, 0],
+                [0, 1, 1, 0],
+                [0, 0, 1, 1]], dtype=torch.int32)
+    """
+    if method not in ("replace", "gradient"):
+        raise ValueError(f'method: expected "replace" or "gradient", got {method!r}; choose one of them')
+    if method == "gradient" and not example.is_floating_point():
+        raise ValueError(f'method="gradient" takes real signals, got {example.dtype}; use method="replace"')
+    with random_state_kept(everywhere=True), evaluating(model):
+        if method == "gradient":
+            return _by_gradient(model, example[:1], seed)
+        with torch.no_grad():
+            perturber, time = Perturber(model, vocab_size, seed), example.shape[1]
+            everything = torch.ones(time, time, dtype=torch.bool)
+            where = torch.eye(time, dtype=torch.bool)
+            baseline = perturber.baseline(example)
+            mixed = baseline.mixing > 1e-6 * baseline.size  # rows one by one, then
+            row = example if mixed else example[:1]
+            return perturber.perturb(row, where, everything, baseline, 0.0, together=mixed)[0].mT.contiguous()
+
+
+def plot_influence(matrix: Tensor, *, ax: Any = None, decades: float = 8.0) -> "Figure":
+    """Draw an influence matrix on a logarithmic scale: what lies above the diagonal is the future.
+
+    Args:
+        matrix: (output time, input time), as `influence_matrix` gives.
+        ax: The matplotlib axes to draw on; None: of a new figure.
+        decades: How far below the greatest value the colours reach; what is exactly 0 stays white.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ImportError: If matplotlib is missing; it comes with the `recipes` extra.
+
+    Example:
+        >>> figure = plot_influence(torch.ones(8, 8).tril())
+        >>> figure.axes[0].get_xlabel()
+        'input time (samples)'
+    """
+    try:
+        from matplotlib.colors import LogNorm  # noqa: PLC0415, an extra
+        from matplotlib.figure import Figure  # noqa: PLC0415
+    except ImportError as error:
+        raise ImportError(
+            "plot_influence needs matplotlib, which is not installed; pip install 'dsptorch[recipes]', or "
+            "look at the matrix itself"
+        ) from error
+    if matrix.dim() != 2:
+        raise ValueError(
+            f"expected an (output time, input time) matrix, got shape {tuple(matrix.shape)}; "
+            "pass what influence_matrix gives"
+        )
+    if ax is None:
+        ax = Figure(figsize=(5, 4.2), layout="constrained").add_subplot()
+    values = matrix.detach().double().cpu()
+    top = values.where(values.isfinite(), 0).abs().max().item() or 1.0
+    shown = values.nan_to_num(nan=top, posinf=top).where(values != 0, torch.nan)
+    image = ax.imshow(shown.numpy(), norm=LogNorm(top * 10.0**-decades, top), cmap="viridis")
+    ax.plot([-0.5, matrix.shape[1] - 0.5], [-0.5, matrix.shape[0] - 0.5], color="red", linewidth=0.8)
+    future = int((values.triu(1) != 0).any(1).sum())
+    ax.set_title(f"{future} of {matrix.shape[0]} outputs see the future" if future else "causal", fontsize=10)
+    ax.set_xlabel("input time (samples)")
+    ax.set_ylabel("output time (samples)")
+    figure: Figure = ax.get_figure()
+    figure.colorbar(image, ax=ax, label="influence")
+    return figure
+
+
+def _by_gradient(model: Model, row: Tensor, seed: int) -> Tensor:
+    """Row t of a batch of copies looks at the output at time t: one backward for all of them."""
+    perturber, time = Perturber(model, None, seed), row.shape[1]
+    x = repeated(row.detach(), time).requires_grad_()
+    with torch.enable_grad():
+        y = perturber.run(x).flatten(2)
+        generator = torch.Generator().manual_seed(seed)
+        signs = 2.0 * torch.randint(0, 2, y.shape[-1:], generator=generator) - 1
+        at = torch.arange(time, device=y.device)
+        total = (y[at, at] * signs.to(y)).sum()
+        if not total.requires_grad:
+            raise ValueError('the output has no gradient with respect to the example; use method="replace"')
+        (gradient,) = torch.autograd.grad(total, x, allow_unused=True)
+    if gradient is None:
+        return torch.zeros(time, time, dtype=torch.float64)
+    norms: Tensor = gradient.flatten(2).norm(dim=-1).double().cpu()
+    return norms

@@ -1,0 +1,46 @@
+"""Is the output independent of the length of the signal?"""
+
+from torch import Tensor
+
+from dsptorch.testing._engine.compare import differ, spread
+from dsptorch.testing._engine.examples import check_example, examined, greatest
+from dsptorch.testing._engine.run import Model, output_of
+
+
+def assert_length_invariant(model: Model, example: Tensor, *, lookahead: int = 0) -> None:
+    """Assert that what a model gives for the start of a signal does not depend on the signal's length.
+
+        f(x[:n])[t] = f(x)[t]   for all t < n - lookahead, and n = 1, ..., time
+
+    All lengths are tried, or 64 that are spread over them. A sum in another order may round otherwise, so it is
+    equal to rounding, not in every bit; `assert_causal` sees what the future changes in the last bit.
+
+    Args:
+        model: A module, or any function.
+        example: A signal, (batch, time, channels).
+        lookahead: Samples that it may look ahead, whose outputs do not count.
+
+    Raises:
+        AssertionError: If an output differs: it says which, at which length, and by how much.
+
+    Example:
+        >>> import torch
+        >>> from dsptorch import FIR
+        >>> assert_length_invariant(FIR(4), torch.randn(1, 9, 4))
+        >>> assert_length_invariant(lambda x: x / x.shape[1], torch.randn(1, 9, 4))
+        Traceback (most recent call last):
+        AssertionError: the output knows the length: of the first 1 of 9 samples alone, at time 0 ...
+    """
+    x = check_example(example)
+    time = x.shape[1]
+    with examined(model, x):
+        whole = output_of(model, x)
+        for n in spread(1, time):
+            kept = max(0, n - lookahead) if n < time else n
+            found = differ(output_of(model, x[:, :n])[:, :kept], whole[:, :kept], greatest(whole))
+            if found is not None:
+                raise AssertionError(
+                    f"the output knows the length: of the first {n} of {time} samples alone, at time {found.at[1]} "
+                    f"it is {found.actual:.6g}, but {found.expected:.6g} of all. Look for positions, means or norms "
+                    "over time, and padding that depends on the length"
+                )

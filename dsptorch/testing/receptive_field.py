@@ -1,0 +1,67 @@
+"""Does a model see no more of the signal than its receptive field?"""
+
+import torch
+from torch import Tensor
+
+from dsptorch.testing._engine.compare import differ, spread
+from dsptorch.testing._engine.examples import check_example, examined, noise
+from dsptorch.testing._engine.run import Model, output_of
+
+
+def assert_receptive_field(
+    model: Model, example: Tensor, receptive_field: int, *, lookahead: int = 0
+) -> None:
+    """Assert that no output depends on an input outside its receptive field.
+
+        y[t] is a function of x[t + lookahead - receptive_field + 1], ..., x[t + lookahead]
+
+    The inputs before a time c are replaced (by noise as loud, and 1,000 times as loud), and the outputs from
+    c + receptive_field - 1 - lookahead on must stay; the same with what comes after. All times are tried, or
+    64 that are spread over them.
+
+    Args:
+        model: A module, or any function.
+        example: A signal, (batch, time, channels), longer than the receptive field.
+        receptive_field: Samples, at least 1.
+        lookahead: How many of them lie ahead.
+
+    Raises:
+        AssertionError: If an output changes: it says which, by which inputs, and by how much.
+        ValueError: If the example is too short for anything to be tested.
+
+    Example:
+        >>> from dsptorch import FIR
+        >>> assert_receptive_field(FIR(2, 4, init="lowpass"), torch.randn(1, 12, 2), 4)
+        >>> assert_receptive_field(FIR(2, 4, init="lowpass"), torch.randn(1, 12, 2), 3)
+        Traceback (most recent call last):
+        AssertionError: the output at time ... depends on inputs before time ..., more than 2 samples earlier...
+    """
+    x = check_example(example)
+    time, memory = x.shape[1], receptive_field - 1 - lookahead
+    if receptive_field < 1 or lookahead < 0 or memory + 1 >= time:
+        raise ValueError(
+            f"receptive_field must be from 1 to less than the example's {time + lookahead} samples, and lookahead at "
+            f"least 0, got {receptive_field} and {lookahead}; give a longer example"
+        )
+    with examined(model, x):
+        y = output_of(model, x)
+        for scale in (1.0, 1e3 if x.dtype != torch.float16 else 30.0):
+            other = noise(x, 3) * (scale * x.abs().mean())
+            for c in spread(1, time - 1):
+                past = torch.cat([other[:, :c], x[:, c:]], 1)
+                found = differ(output_of(model, past)[:, c + max(memory, 0) :], y[:, c + max(memory, 0) :])
+                if found is not None:
+                    raise AssertionError(
+                        f"the output at time {c + memory + found.at[1]} depends on inputs before time {c}, more "
+                        f"than {memory} samples earlier: it changed by {found.size:.3g}. A receptive field of "
+                        f"{receptive_field} is too short, or the layer remembers more than it says"
+                    )
+                future = torch.cat([x[:, :c], other[:, c:]], 1)
+                found = differ(
+                    output_of(model, future)[:, : max(0, c - lookahead)], y[:, : max(0, c - lookahead)]
+                )
+                if found is not None:
+                    raise AssertionError(
+                        f"the output at time {found.at[1]} depends on inputs from time {c} on, more than "
+                        f"{lookahead} samples later: it changed by {found.size:.3g}"
+                    )
