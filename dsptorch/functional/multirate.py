@@ -87,7 +87,7 @@ def multirate_weights(
     """The weights of `multirate_plan`, in the order of its slots."""
     shares = () if weights is None else tuple(weights.unbind())
     mixed = () if weights is None else (weights,)
-    return mix_ratio, detail_strength, *low.unbind(), *recon.unbind(), *detail.unbind(), *mixed, *shares
+    return mix_ratio, 1 - mix_ratio, detail_strength, *low.unbind(), *recon.unbind(), *detail.unbind(), *mixed, *shares
 
 
 def multirate_plan(
@@ -101,7 +101,7 @@ def multirate_plan(
     """
     support = Support.full(1, tuple(range(-offset, kernel_size - offset)))
     learned = not isinstance(downsample, int)
-    mix, strength, first, *_ = range(3)
+    mix, rest, strength, first = range(4)
     shares = first + 3 * levels
 
     def taps(which: int, level: int) -> Plan:
@@ -123,4 +123,4 @@ def multirate_plan(
             )
         direct = detail.scaled(strength)
         band = direct + (IDENTITY - direct) @ (recon @ held @ low)
-    return band + (IDENTITY - band).scaled(mix)
+    return IDENTITY.scaled(mix) + band.scaled(rest)

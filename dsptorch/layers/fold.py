@@ -2,11 +2,14 @@
 
 import copy
 from functools import reduce, singledispatch
+from typing import cast
 
 import torch
 from torch import nn
 
+from dsptorch.functional.fold import Weight
 from dsptorch.functional.periodic_fir import PeriodicFIR
+from dsptorch.functional.plan import Plan, Product
 from dsptorch.hyperparams import BoundedHyperparam
 from dsptorch.layers.base import FilterLayer, Layer
 from dsptorch.layers.blend import Blend
@@ -21,7 +24,7 @@ _LARGEST = 2**16  # taps of all phases of a channel: a filter with more is kept 
 
 
 @singledispatch
-def fold_layer(layer: Layer, *, keep_states: bool = False) -> Layer:
+def fold_layer(layer: Layer) -> Layer:
     """Return a layer for inference that gives the same numbers, to rounding, and shares nothing with this one.
 
     Hyperparameters are numbers in it, and nothing learns. Register how a layer of your own folds, if there is more
@@ -29,9 +32,6 @@ def fold_layer(layer: Layer, *, keep_states: bool = False) -> Layer:
 
     Args:
         layer: The layer; it stays as it is.
-        keep_states: Whether the states of `step` must fit both, so that a stream can go over from one to the other:
-            then filters that follow each other stay apart, and every filter folds, also one that is faster in its
-            parts on long signals, since on short chunks none is.
 
     Example:
         >>> from dsptorch import FIR, Chain, Multirate
@@ -44,12 +44,12 @@ def fold_layer(layer: Layer, *, keep_states: bool = False) -> Layer:
 
 
 @fold_layer.register
-def _fold_filter(layer: FilterLayer, *, keep_states: bool = False) -> Layer:
+def _fold_filter(layer: FilterLayer) -> Layer:
     with torch.no_grad():
         filter_ = layer.filter()
     support = layer.plan.support
     small = support.period * len(support.lags) <= _LARGEST
-    if small and (layer.plan.folds or keep_states) and not isinstance(layer, Delay):
+    if small and layer.plan.folds and not isinstance(layer, Delay):
         return FixedFilter(filter_, layer.d_model, delay=layer.delay).train(layer.training)
     folded = copy.deepcopy(layer)
     _fix_hyperparams(folded)
@@ -57,36 +57,35 @@ def _fold_filter(layer: FilterLayer, *, keep_states: bool = False) -> Layer:
 
 
 @fold_layer.register
-def _fold_chain(layer: Chain, *, keep_states: bool = False) -> Layer:
-    members = [fold_layer(member, keep_states=keep_states) for member in layer.members]
-    if not keep_states:
-        members = _merged(members)
+def _fold_chain(layer: Chain) -> Layer:
+    members = [fold_layer(member) for member in layer.members]
+    members = _merged(members)
     return (members[0] if len(members) == 1 else Chain(*members)).train(layer.training)
 
 
 @fold_layer.register
-def _fold_parallel(layer: Parallel, *, keep_states: bool = False) -> Layer:
+def _fold_parallel(layer: Parallel) -> Layer:
     folded = copy.deepcopy(layer)
-    members = [fold_layer(member, keep_states=keep_states) for member in layer.members]
+    members = [fold_layer(member) for member in layer.members]
     folded.layers = nn.ModuleList(members)
     filters = [member.filter() for member in members if isinstance(member, FilterLayer)]
-    if keep_states or len(filters) < len(members):
+    if len(filters) < len(members):
         return folded
     return _if_cheaper(reduce(PeriodicFIR.__add__, filters), layer) or folded
 
 
 @fold_layer.register
-def _fold_blend(layer: Blend, *, keep_states: bool = False) -> Layer:
+def _fold_blend(layer: Blend) -> Layer:
     folded = copy.deepcopy(layer).requires_grad_(False)
-    folded.layer = fold_layer(layer.layer, keep_states=keep_states)
-    if keep_states or not isinstance(folded.layer, FilterLayer):
+    folded.layer = fold_layer(layer.layer)
+    if not isinstance(folded.layer, FilterLayer):
         return folded
     gain = layer.gain.detach()
     return _if_cheaper((1 - gain) * PeriodicFIR.identity() + gain * folded.layer.filter(), layer) or folded
 
 
 @fold_layer.register
-def _fold_bottleneck(layer: ChannelBottleneck, *, keep_states: bool = False) -> Layer:
+def _fold_bottleneck(layer: ChannelBottleneck) -> Layer:
     folded = layer.compact(least=torch.finfo(torch.promote_types(layer.down.weight.dtype, torch.float32)).eps)
     _fix_hyperparams(folded)
     return folded.requires_grad_(False)
@@ -110,12 +109,25 @@ def _merged(members: list[Layer]) -> list[Layer]:
 def _merged_run(run: list[FilterLayer]) -> list[Layer]:
     if len(run) < 2:
         return list(run)
-    filters = [layer.filter() for layer in run]
-    product = PeriodicFIR.compose(*reversed(filters))  # the last is applied first
-    support = product.plan.support
-    if not product.plan.folds or support.period * len(support.lags) > _LARGEST:
+    plans: list[Plan] = []
+    weights: list[Weight] = []
+    for layer in run:
+        own = layer.weights()
+        plans.append(layer.plan.renumbered(range(len(weights), len(weights) + len(own))))
+        weights += own
+    product = Product(tuple(reversed(plans)))  # the last is applied first
+    groups = (product,) if product.folds else product.stages
+    if any(group.support.period * len(group.support.lags) > _LARGEST for group in groups):
         return list(run)
-    return [FixedFilter(product, run[0].d_model, delay=sum(layer.delay for layer in run))]
+    left = list(run)
+    merged: list[Layer] = []
+    for group in reversed(groups):
+        count = 1 if group in plans else len(cast(Product, group).factors)
+        taken, left = left[:count], left[count:]
+        delay = sum(layer.delay for layer in taken)
+        folded = FixedFilter(PeriodicFIR(group, weights), taken[0].d_model, delay=delay)
+        merged.append(taken[0] if count == 1 else folded)
+    return merged
 
 
 def _if_cheaper(filter_: PeriodicFIR, layer: Layer) -> FixedFilter | None:

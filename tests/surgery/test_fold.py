@@ -63,16 +63,6 @@ def test_a_folded_layer_streams(name):
     assert_streaming_equals_batch(fold(build(name)), signal(), gradients=False)
 
 
-@pytest.mark.parametrize("name", CAUSAL)
-def test_a_stream_goes_over_to_the_folded_layer(name):
-    layer, x = build(name), signal()
-    folded = fold_layer(layer, keep_states=True)
-    y, state = layer.step(x[:, :7])
-    z, state = folded.step(x[:, 7:13], state)
-    u, _ = layer.step(x[:, 13:], state)
-    assert_close(torch.cat([y, z, u], 1), layer(x))
-
-
 @pytest.mark.parametrize(
     ("layer", "taps"),
     [
@@ -108,7 +98,6 @@ def test_only_the_cheaper_form_is_taken():
     assert isinstance(fold(Chain(Multirate(WIDTH, 7), Multirate(WIDTH, 8))), Chain)  # together 56 phases
     nested = Multirate(WIDTH, levels=4)
     assert isinstance(fold(nested), Multirate)
-    assert isinstance(fold_layer(nested, keep_states=True), FixedFilter)
 
 
 def test_what_is_no_filter_stays_between():
@@ -174,7 +163,7 @@ def test_a_layer_of_yours_folds_as_you_say():
         pass
 
     @fold_layer.register
-    def _(layer: Mine, *, keep_states=False):
+    def _(layer: Mine):
         return Delay(layer.d_model, 1)
 
     assert isinstance(fold(nn.Sequential(Mine(WIDTH)))[0], Delay)

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from dsptorch.layers import Layer
+from dsptorch.layers import Layer, State
 
-VERSION = 1
+VERSION = 2
 """Version of the format. It goes up when the parts of a state, or their meaning, change."""
 
 
@@ -42,7 +42,7 @@ def load_states(saved: Mapping[str, Any], layers: Mapping[str, Layer]) -> dict[s
     for name, layer in layers.items():
         if not any(key.startswith(f"{name}.") for key in left):
             continue  # it was at rest
-        states[name] = _filled(_example(layer, next(iter(rows))), name, left)
+        states[name] = _filled(_example(layer, next(iter(rows))), name, layer.grid, left)
     if left:
         raise ValueError(
             f"saved states must be of the layers {', '.join(layers)}, got also {', '.join(sorted(left))}; load them "
@@ -51,18 +51,24 @@ def load_states(saved: Mapping[str, Any], layers: Mapping[str, Layer]) -> dict[s
     return states
 
 
-def _example(layer: Layer, rows: int) -> Any:
+def _example(layer: Layer, rows: int) -> State:
     """The state of a layer after 0 samples, for its structure."""
     like = next((t for t in (*layer.parameters(), *layer.buffers()) if t.is_floating_point()), torch.empty(0))
     with torch.no_grad():
         return layer.step(torch.zeros(rows, 0, layer.d_model, dtype=like.dtype, device=like.device))[1]
 
 
-def _filled(example: Any, name: str, left: dict[str, Any]) -> Any:
+def _is_phase(value: Tensor, like: Tensor, grid: int) -> bool:
+    return value.dim() == like.dim() == 3 and value.shape[::2] == like.shape[::2] and value.shape[1] < grid
+
+
+def _filled(example: State, name: str, grid: int, left: dict[str, Any]) -> State:
     def take(path: Any, leaf: Tensor) -> Tensor:
         key = name + pytree.keystr(path)
         value = left.pop(key, None)
-        if not isinstance(value, Tensor) or value.shape != leaf.shape:
+        # The length of the phase is a number by itself: the samples since the last block.
+        fits = isinstance(value, Tensor) and (value.shape == leaf.shape or _is_phase(value, leaf, grid))
+        if not fits:
             got = tuple(value.shape) if isinstance(value, Tensor) else value
             raise ValueError(
                 f"the saved state {key} must be of shape {tuple(leaf.shape)}, got {got}; load the states into the "

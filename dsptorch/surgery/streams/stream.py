@@ -7,37 +7,9 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
-from dsptorch.layers import Layer, fold_layer
+from dsptorch.layers import Layer, State
 from dsptorch.surgery.hf_cache import CachedStates, cached_tokens, put_states, select_rows, states_in
 from dsptorch.surgery.streams.checkpoint import load_states, save_states
-
-
-class FoldedView:
-    """A layer and its folded copy, which is used where no gradients are recorded.
-
-    The layer is folded once, and again when one of its tensors has changed.
-    """
-
-    def __init__(self, layer: Layer) -> None:
-        self.layer = layer
-        self._folded: Layer | None = None
-        self._made_of: list[tuple[int, int]] = []
-
-    def current(self) -> Layer:
-        """The layer to run now."""
-        if torch.is_grad_enabled() or torch.compiler.is_compiling():
-            return self.layer
-        made_of = [(tensor.data_ptr(), _version(tensor)) for tensor in self._tensors()]
-        if self._folded is None or made_of != self._made_of:
-            self._folded, self._made_of = fold_layer(self.layer, keep_states=True), made_of
-        return self._folded
-
-    def _tensors(self) -> list[torch.Tensor]:
-        return [*self.layer.parameters(), *self.layer.buffers()]
-
-
-def _version(tensor: torch.Tensor) -> int:
-    return 0 if tensor.is_inference() else tensor._version
 
 
 class Stream:
@@ -49,7 +21,7 @@ class Stream:
     """
 
     def __init__(self, layers: dict[str, Layer]) -> None:
-        self._layers = {name: FoldedView(layer) for name, layer in layers.items()}
+        self._layers = layers
         self._called: set[str] | None = None  # in the present forward pass of the model; None between two
         self._memory = CachedStates(None)
 
@@ -72,11 +44,16 @@ class Stream:
 
         Args:
             rows: Which rows of the batch, by number or as a mask; None is all. Beside a cache, reset that too.
+
+        Raises:
+            ValueError: If a layer changes the rate and stands within one of its blocks: then all rows or none.
         """
         if rows is None:
             self._memory.states = {}
             return
-        self._memory.states = {name: _at_rest(state, rows) for name, state in self._memory.states.items()}
+        self._memory.states = {
+            name: _at_rest(name, state, rows) for name, state in self._memory.states.items()
+        }
 
     def select(self, rows: Tensor) -> None:
         """Continue with these rows, in this order; a row that is named twice is forked.
@@ -96,7 +73,7 @@ class Stream:
         Raises:
             ValueError: If they do not fit; nothing has changed then.
         """
-        self._memory.states = load_states(saved, {name: live.layer for name, live in self._layers.items()})
+        self._memory.states = load_states(saved, self._layers)
 
     def begin(self, *_: Any) -> None:
         """Note the beginning of a forward pass of the model."""
@@ -116,7 +93,7 @@ class Stream:
                 )
             self._called.add(name)
         states = self._memory.states
-        y, states[name] = self._layers[name].current().step(x, states.get(name), segment_ids)
+        y, states[name] = self._layers[name].step(x, states.get(name), segment_ids)
         return y
 
     def take_states(self, cache: Any) -> None:
@@ -149,8 +126,14 @@ class Stream:
         put_states(cache, self._memory)
 
 
-def _at_rest(state: Any, rows: Tensor) -> Any:
+def _at_rest(name: str, state: State, rows: Tensor) -> State:
     """A copy of a state in which some rows are at rest: 0 in every part."""
+    if isinstance(state.phase, Tensor) and state.phase.shape[1]:
+        raise ValueError(
+            f"{name or 'the model'} changes the rate inside, so its rows go on in step, and single rows can only be "
+            f"reset at the beginning of a block; they are {state.phase.shape[1]} samples behind one. Reset all rows, or "
+            "step to the beginning of the next block first"
+        )
     return tree_map_only(Tensor, lambda leaf: leaf.index_fill(0, _numbers(rows, leaf), 0), state)
 
 
