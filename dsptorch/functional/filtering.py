@@ -8,7 +8,8 @@ from torch import Tensor
 
 from dsptorch.functional.cascade import cascade
 from dsptorch.functional.dynamo import known_equal
-from dsptorch.functional.fold import Weight, fold, fold_at
+from dsptorch.functional.fold import Weight, fold
+from dsptorch.functional.fold_at import fold_at
 from dsptorch.functional.kernel import lptv_filter
 from dsptorch.functional.plan import Plan
 from dsptorch.functional.timeline import Segments, Timeline
@@ -102,4 +103,3 @@ def _phases(period: int, time: int) -> int:
     if torch.compiler.is_compiling():  # which cannot compare a length that it does not know
         return time if period > _MANY_PHASES or known_equal(time, 1) else period
     return min(period, max(time, 1))
-

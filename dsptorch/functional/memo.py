@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
-from torch.utils._python_dispatch import _len_torch_dispatch_stack
 
 __all__ = ["Memo"]
 
@@ -49,7 +48,7 @@ class Memo:
 def _comparable(weights: Sequence[Any]) -> bool:
     if torch.compiler.is_compiling() or forward_ad._current_level >= 0:
         return False
-    if torch._C._functorch.peek_interpreter_stack() is not None or _len_torch_dispatch_stack():
+    if torch._C._functorch.peek_interpreter_stack() is not None or torch._C._len_torch_dispatch_stack():
         return False  # within torch.func, or what watches or fakes operations
     return all(type(weight) in _PLAIN and (type(weight) is float or weight.is_cpu) for weight in weights)
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from dsptorch.functional.timeline import Timeline
 from dsptorch.functional.validate import check_int
 from dsptorch.layers.base import Layer
-from dsptorch.layers.combinators import Chain
+from dsptorch.layers.chain import Chain
 from dsptorch.layers.context import Call, enter_call
 from dsptorch.layers.resample import Decimate, Upsample
 
@@ -98,7 +98,7 @@ class _Frames(Layer):
     period = None
     receptive_field = None
 
-    def process(self, x: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:  # noqa: D102
+    def process(self, x: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:
         self._check_segments(timeline)
         # Layers within the module take no ids of the rate outside.
         outer = enter_call(Call(None, given=True))

@@ -117,7 +117,7 @@ class _LearnedResampler(Resampler):
         """The present taps, (kernel_size, d_model)."""
         return self.weight
 
-    def extra_repr(self) -> str:  # noqa: D102
+    def extra_repr(self) -> str:
         late = f", delay={self._delay}" if self._delay else ""
         factor = max(self.rate.numerator, self.rate.denominator)
         return f"{self.d_model}, {factor}, kernel_size={len(self.weight)}, init={self.init}{late}"
@@ -292,7 +292,9 @@ class ResamplePoly(Resampler):
         return self.filter
 
     def extra_repr(self) -> str:  # noqa: D102
-        return f"{self.d_model}, up={self.rate.numerator}, down={self.rate.denominator}, window={self.window!r}"
+        return (
+            f"{self.d_model}, up={self.rate.numerator}, down={self.rate.denominator}, window={self.window!r}"
+        )
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "ResamplePoly":
         super()._apply(at_least_float32(fn), recurse)  # type: ignore[no-untyped-call]
