@@ -17,7 +17,7 @@ from dsptorch.functional.plan import Literal, Plan, Shift
 from dsptorch.functional.state import State, next_state, timeline_of
 from dsptorch.functional.timeline import Segments, Timeline
 from dsptorch.functional.validate import check_int, check_signal
-from dsptorch.layers.context import current_call
+from dsptorch.layers.call_context import current_call
 
 __all__ = ["FilterLayer", "Layer", "State"]
 
@@ -110,7 +110,7 @@ class Layer(nn.Module, ABC):
             TypeError, ValueError: If x or segment_ids is not such a tensor.
         """
         call = current_call()
-        if call.continues and (self.receptive_field, self.period) != (1, 1):
+        if call.has_cache and (self.receptive_field, self.period) != (1, 1):
             raise ValueError(
                 f"{type(self).__name__} is in a model that was called with a cache of the tokens before these, whose "
                 "history it would lose; call the model within dsptorch.streaming(model), or with the whole sequence "
