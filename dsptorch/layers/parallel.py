@@ -104,12 +104,14 @@ class Split(Parallel):
         ValueError: If rates differ, or a group would have to be delayed by a part of an output sample.
 
     Example:
+        Both groups are one sample late, as the first one is:
+
         >>> import torch
-        >>> from dsptorch import FIR, Delay, Split
+        >>> from dsptorch import Delay, Split
         >>> layer = Split(Delay(1, 1), Delay(2, 0))
-        >>> layer(torch.tensor([[[1.0, 1.0, 1.0], [2.0, 2.0, 2.0]]]))
-        tensor([[[0., 1., 1.],
-                 [1., 2., 2.]]])
+        >>> layer(torch.tensor([[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]]))
+        tensor([[[0., 0., 0.],
+                 [1., 2., 3.]]])
     """
 
     def __init__(self, *layers: Layer) -> None:
