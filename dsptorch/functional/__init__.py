@@ -4,8 +4,8 @@ from dsptorch.functional.bounds import from_bounded, to_bounded
 from dsptorch.functional.channel_bottleneck import width_mask
 from dsptorch.functional.design import firwin, halfband, minimum_phase, unit_dc
 from dsptorch.functional.hat import hat_weights
-from dsptorch.functional.lfo_routing import grouped_conv, lfo_gate
 from dsptorch.functional.kernel import lptv_filter
+from dsptorch.functional.lfo_routing import grouped_conv, lfo_gate
 from dsptorch.functional.multirate import multirate
 from dsptorch.functional.oscillator import lfo_phase, saw, sine, square, triangle
 from dsptorch.functional.periodic_fir import PeriodicFIR
