@@ -274,6 +274,10 @@ def _(plan: Product, times: Tensor, folding: Folding) -> Tensor:
 
 @_weight_at.register
 def _(plan: DecimateHold, times: Tensor, folding: Folding) -> Tensor:
+    if all(isinstance(part, Shift) and part.delay == 0 for part in (plan.inner, plan.prefilter)):
+        since = times.remainder(plan.factor).unsqueeze(-1)
+        met = since == torch.arange(plan.factor, device=times.device)
+        return met.unsqueeze(-1).to(folding.like.dtype)
     factors = plan.inner.at_rate(plan.factor), hold(plan.factor), plan.prefilter
     return _product_at(factors, times, folding)
 
