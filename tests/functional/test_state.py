@@ -26,7 +26,7 @@ def check_phase(run, lengths, grid):
         time += length
         assert state.position.tolist() == [time] * 2
         assert state.position.dtype == state.segment.dtype == torch.int64
-        assert state.phase == () if grid == 1 else state.phase.shape == (2, time % grid, 0)
+        assert getattr(state.phase, "shape", None) == (None if grid == 1 else (2, time % grid, 0))
 
 
 def test_the_phase_is_a_shape():
@@ -90,6 +90,16 @@ def test_segments_off_the_grid_are_refused_by_name(ids, position, grid, message)
 @pytest.mark.parametrize("ids", [[[0, 0, -1, -1, 1], [-1, -1, -1, -1, 0]], [[-1, -1, -1, -1, 2], [3] * 5]])
 def test_padding_may_begin_anywhere(ids):
     assert timeline_of(torch.zeros(2, 5, 1), None, torch.tensor(ids), 4).segments is not None
+
+
+def test_padding_that_began_anywhere_goes_on():
+    x = torch.zeros(1, 3, 1)
+    ids = [torch.tensor(row) for row in ([[0, -1, -1]], [[-1, 1, 1]], [[1, 1, -1]])]
+    timelines = [timeline for timeline, _ in run([x] * 3, ids, 2)]
+    assert [timeline.phase for timeline in timelines] == [0, 1, 0]
+    assert timelines[1].segments.position.tolist() == [[2, 0, 1]]
+    with pytest.raises(ValueError, match="begins at 3 in row 0"):
+        list(run([x] * 2, [ids[0], torch.tensor([[1, 1, 1]])], 2))
 
 
 def test_a_segment_that_goes_on_is_on_the_grid():
