@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from itertools import pairwise
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 
 import dsptorch.functional as f
 from dsptorch.testing import strategies as dst
-from tests.oracles import literal_multirate, lptv_loop
+from tests.oracles import literal_multirate, lptv_loop, runs, segmented_loop, upfirdn
 
 F64 = torch.float64
 
@@ -68,15 +68,6 @@ def sampled_and_held(x: Tensor, factor: int) -> np.ndarray:
     return x.numpy()[:, np.arange(x.shape[1]) // factor * factor]
 
 
-def runs(ids: Tensor) -> list[tuple[int, int, int]]:
-    """The (row, start, stop) of each run of equal ids."""
-    found = []
-    for row, line in enumerate(ids.tolist()):
-        borders = [0, *(t for t in range(1, len(line)) if line[t] != line[t - 1]), len(line)]
-        found += [(row, start, stop) for start, stop in pairwise(borders)]
-    return found
-
-
 def segments_oracle(ids: Tensor) -> tuple[np.ndarray, ...]:
     position, following = np.zeros(ids.shape, int), np.zeros(ids.shape, int)
     for row, start, stop in runs(ids):
@@ -92,21 +83,27 @@ def continued_segments(ids: Tensor, cut: int) -> Tensor:
     return torch.cat([first.position, second.position], 1)
 
 
-def segmented_oracle(ids: Tensor, x: Tensor, weight: Tensor) -> np.ndarray:
-    """Each run by itself."""
-    y = np.zeros(x.shape)
-    for row, start, stop in runs(ids):
-        y[row, start:stop] = lptv_loop(x[row : row + 1, start:stop], weight, LAGS)[0]
-    return y
+def by_timeline(ids: Tensor, cut: int) -> tuple[Tensor, ...]:
+    """At half the rate, in two pieces: the first sample of each pair."""
+    first = f.find_segments(ids[:, :cut])
+    second = f.find_segments(ids[:, cut:], first.next_position, first.last)
+    pieces = f.Timeline(None, 0, first), f.Timeline(torch.tensor([cut, cut]), cut, second)
+    halves = [piece.resampled(Fraction(1, 2)).segments for piece in pieces]
+    return torch.cat([half.position for half in halves], 1), torch.cat([half.padding for half in halves], 1)
+
+
+def by_timeline_oracle(ids: Tensor, _: int) -> tuple[np.ndarray, ...]:
+    position, _, padding, *_ = segments_oracle(ids)
+    return position[:, ::2] // 2, padding[:, ::2]
 
 
 def by_step(x: Tensor, taps: Tensor, cut: int) -> tuple[Tensor, ...]:
     """Two chunks, and the state between them."""
     filter_ = f.PeriodicFIR.fir(taps)
     first, state = filter_.step(x[:, :cut])
-    assert isinstance(state, f.FIRState)
+    assert isinstance(state, f.State)
     second, state = filter_.step(x[:, cut:], state)
-    return torch.cat([first, second], 1), state.history
+    return torch.cat([first, second], 1), state.memory
 
 
 def by_step_oracle(x: Tensor, taps: Tensor, cut: int) -> tuple[np.ndarray, np.ndarray]:
@@ -136,14 +133,27 @@ def block(x: Tensor, low: Tensor, recon: Tensor, detail: Tensor) -> Tensor:
     return f.multirate(low, recon, detail, downsample=2, mix_ratio=0.25, detail_strength=0.5)(x)
 
 
+PAIRS = st.lists(st.integers(-1, 1), min_size=8, max_size=8).map(
+    lambda ids: torch.tensor(ids).reshape(2, 4).repeat_interleave(2, 1)[:, :7]
+)
 TAPS = (1, 3, 2)
 GATES = ((2, 3), (2, 3), (2, 3), (2,))
 POSITIONS = st.lists(st.integers(0, 2000), min_size=4, max_size=4).map(torch.tensor)
 SMOOTH = shaped((6,), low=-12, high=12)
 AWAY_FROM_INTEGERS = shaped((3,), low=0, high=11).map(lambda case: (case[0] + 0.125,))
 
+
+def centre(taps: np.ndarray) -> float:
+    """Where the taps balance."""
+    return (np.arange(len(taps)) * taps).sum() / taps.sum()
+
+
+def designed(call: Callable[[int], Tensor], oracle: Callable[[int], Any]) -> Operation:
+    """What is designed for a factor."""
+    return Operation(call, st.tuples(st.integers(2, 6)), oracle, differentiable=False, compiles=False)
+
+
 OPERATIONS: dict[str, Operation] = {
-    "FIRState": Operation(by_step, st.tuples(SIGNAL, numbers(3, 2), st.integers(0, 7)), by_step_oracle),
     "FrequencyResponse": Operation(
         lambda taps: torch.view_as_real(f.PeriodicFIR.fir(taps).frequency_response(16).response[0, :, 0]),
         shaped((5,)),
@@ -160,6 +170,18 @@ OPERATIONS: dict[str, Operation] = {
         lambda x, taps: f.PeriodicFIR.compose(f.PeriodicFIR.hold(3), f.PeriodicFIR.fir(taps))(x),
         st.tuples(SIGNAL, numbers(4, 2)),
         lambda x, taps: sampled_and_held(torch.from_numpy(lfilter(x, taps)), 3),
+    ),
+    "State": Operation(by_step, st.tuples(SIGNAL, numbers(3, 2), st.integers(0, 7)), by_step_oracle),
+    "Timeline": Operation(
+        by_timeline,
+        st.tuples(PAIRS, st.integers(0, 7)),
+        by_timeline_oracle,
+        differentiable=False,
+        compiles=False,  # on two pieces of any length
+    ),
+    "decimate_taps": designed(
+        lambda factor: f.decimate_taps("lowpass", factor, dtype=F64),
+        lambda factor: scipy.signal.firwin(4 * factor, 1 / factor),
     ),
     "find_segments": Operation(
         continued_segments,
@@ -207,10 +229,19 @@ OPERATIONS: dict[str, Operation] = {
             torch.from_numpy(freq.numpy() * position.numpy() + phase.numpy())
         ),
     ),
+    "linear_phase_delay": designed(
+        lambda factor: torch.tensor(float(f.linear_phase_delay(9, factor)), dtype=F64),
+        lambda factor: centre(scipy.signal.firwin(9, 0.5)) / factor,
+    ),
     "lptv_filter": Operation(
         lambda x, weight: f.lptv_filter(x, weight, LAGS),
         st.tuples(SIGNAL, numbers(2, 3, 2)),
         lambda x, weight: lptv_loop(x, weight, LAGS),
+    ),
+    "lptv_filter, segments": Operation(
+        lambda ids, x, weight: f.lptv_filter(x, weight, LAGS, segments=f.find_segments(ids)),
+        st.tuples(IDS, SIGNAL, numbers(2, 3, 2)),
+        lambda ids, x, weight: segmented_loop(x, weight, LAGS, ids),
     ),
     "minimum_phase": Operation(
         lambda taps: f.minimum_phase(taps, 256),
@@ -225,13 +256,17 @@ OPERATIONS: dict[str, Operation] = {
         lambda x, *taps: literal_multirate(x, *taps, 2, 0.25, 0.5),
         compiles=False,  # the layer wraps it: see Multirate.process
     ),
+    "resample": Operation(
+        lambda x, taps: f.resample(x, taps, 3, 2),
+        st.tuples(SIGNAL, numbers(5, 2)),
+        lambda x, taps: upfirdn(x, taps, 3, 2),
+    ),
+    "resample_taps": designed(
+        lambda factor: f.resample_taps(2 * factor, 2, dtype=F64),
+        lambda factor: factor * scipy.signal.firwin(20 * factor + 1, 1 / factor, window=("kaiser", 5.0)),
+    ),
     "saw": Operation(
         f.saw, off_grid(6).map(lambda p: (p,)), lambda p: scipy.signal.sawtooth(2 * np.pi * (p.numpy() + 0.5))
-    ),
-    "segmented_filter": Operation(
-        lambda ids, x, weight: f.segmented_filter(x, weight, LAGS, f.find_segments(ids)),
-        st.tuples(IDS, SIGNAL, numbers(2, 3, 2)),
-        segmented_oracle,
     ),
     "sine": Operation(f.sine, off_grid(6).map(lambda p: (p,)), lambda p: np.sin(2 * np.pi * p.numpy())),
     "square": Operation(
@@ -249,6 +284,10 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "unit_dc": Operation(
         f.unit_dc, shaped((4, 2), low=1), lambda taps: taps.numpy() / taps.numpy().sum(0), compiles=False
+    ),
+    "upsample_taps": designed(
+        lambda factor: f.upsample_taps("linear", factor, dtype=F64),
+        lambda factor: np.append(0, scipy.signal.windows.triang(2 * factor - 1)),
     ),
     "width_mask": Operation(
         lambda width: f.width_mask(width, 5, width),

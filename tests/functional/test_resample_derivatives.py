@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch.autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
 
-from dsptorch.functional import polyphase
-from dsptorch.functional.resample import resample
+from dsptorch.functional import polyphase, resample
 from tests.functional.resample_cases import KINDS, double
 from tests.oracles import upfirdn
 from tests.tolerances import assert_close
