@@ -76,13 +76,6 @@ def segments_oracle(ids: Tensor) -> tuple[np.ndarray, ...]:
     return position, following, ids.numpy() < 0, position[:, -1] + 1, ids.numpy()[:, -1]
 
 
-def continued_segments(ids: Tensor, cut: int) -> Tensor:
-    """The positions, found in two pieces."""
-    first = f.find_segments(ids[:, :cut], None, ids[:, 0])
-    second = f.find_segments(ids[:, cut:], first.next_position, first.last)
-    return torch.cat([first.position, second.position], 1)
-
-
 def by_timeline(ids: Tensor, cut: int) -> tuple[Tensor, ...]:
     """At half the rate, in two pieces: the first sample of each pair."""
     first = f.find_segments(ids[:, :cut])
@@ -184,11 +177,10 @@ OPERATIONS: dict[str, Operation] = {
         lambda factor: scipy.signal.firwin(4 * factor, 1 / factor),
     ),
     "find_segments": Operation(
-        continued_segments,
-        st.tuples(IDS, st.integers(0, 7)),
-        lambda ids, _: segments_oracle(ids)[0],
+        lambda ids: f.find_segments(ids).following,
+        IDS.map(lambda ids: (ids,)),
+        lambda ids: segments_oracle(ids)[1],
         differentiable=False,
-        compiles=False,  # on two pieces of any length
     ),
     "firwin": Operation(
         lambda cutoff: f.firwin(9, cutoff.item(), window="hann", dtype=F64),

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from dsptorch import PeriodicFIR
 from dsptorch.functional import fold as folding
-from dsptorch.functional.fold import Folding, _product_at, fold, fold_at
+from dsptorch.functional.fold import Folding, fold, fold_at
 from dsptorch.functional.plan import Literal, Slot, WeightedHold
 from dsptorch.functional.support import Support
 from tests.oracles import lptv_loop
@@ -81,31 +81,14 @@ def test_folded_at_some_times_is_folded_at_those_phases(few, monkeypatch):
     holds(lambda *case: check_times(at_times, *case), plans(), TIMES, times=5)
 
 
-def _not_behind(factors, times, folding):
-    """Every factor at the same time."""
-    return _product_at(factors, times, folding) if len(factors) == 1 else _pinned(factors, times, folding)
-
-
-def _pinned(factors, times, given):
-    right = folding._at
-
-    def at(plan, when, given):
-        return right(
-            plan, times.unsqueeze(-1).expand(when.shape) if when.dim() > times.dim() else when, given
-        )
-
-    folding._at = at
-    try:
-        return _product_at(factors, times, given)
-    finally:
-        folding._at = right
-
-
 def test_wrong_times_are_caught(monkeypatch):
     fails(lambda *case: check_times(lambda p, w, t: at_times(p, w, t + 1), *case), plans(), TIMES, times=5)
     fails(lambda *case: check_times(lambda p, w, t: at_times(p, w, t % 16), *case), plans(), TIMES, times=5)
     monkeypatch.setattr(folding, "_FEW_PHASES", 0)
-    monkeypatch.setattr(folding, "_product_at", _not_behind)
+    right = folding._product_at
+    monkeypatch.setattr(
+        folding, "_product_at", lambda factors, times, given: right(factors, 0 * times, given)
+    )
     fails(lambda *case: check_times(at_times, *case), plans(), TIMES, times=5)
 
 

@@ -121,27 +121,6 @@ def test_gains(gain, fold):
 # at_rate
 
 
-def naive_at_rate(taps, factor, x):
-    """w'[p, s k] = w[floor(p / s) mod P, k], one multiplication at a time."""
-    weight = torch.tensor(taps.taps, dtype=torch.float64).expand(-1, -1, x.shape[2])
-    y = torch.zeros_like(x)
-    for t in range(x.shape[1]):
-        for k in range(weight.shape[1]):
-            source = t - factor * k + factor * taps.offset
-            if 0 <= source < x.shape[1]:
-                y[:, t] += weight[(t % (factor * len(weight))) // factor % len(weight), k] * x[:, source]
-    return y
-
-
-def test_at_rate_is_its_formula():
-    def check(at_rate, taps, factor, x):
-        assert torch.equal(at_rate(taps.build(), factor)(x), naive_at_rate(taps, factor, x))
-
-    cases = firs(), st.integers(1, 4), signals()
-    holds(lambda *case: check(lambda f, s: f.at_rate(s), *case), *cases)
-    fails(lambda *case: check(lambda f, s: f, *case), *cases)
-
-
 def decimated(e: Expression, factor: int, x):
     """Keep every `factor`-th sample, filter, hold each result."""
     return e.build()(x[:, ::factor]).repeat_interleave(factor, 1)[:, : x.shape[1]]

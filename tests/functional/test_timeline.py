@@ -97,42 +97,31 @@ def test_outputs_before_is_the_law_of_lengths():
 
 
 def check_resampled(resample, case, rate):
-    """Chunk by chunk: an output stands in the run of the sample that it goes with, counted from its beginning."""
+    """Chunk by chunk: an output stands in the run of the sample that it goes with, and counts from its first."""
     ids, lengths = case
-    time, rows = ids.shape[1], range(len(ids))
-    place = {}  # of each output of each row: its position, how many follow it in its run, and whether it is padding
-    for row, start, stop in runs(ids):
-        made = [n for n in range(5 * time) if start <= n / rate < stop]
-        for n in made:
-            at = int(n / rate)  # where it stands
-            since = [m for m in made if m <= n]
-            first = start * rate
-            place[row, n] = (
-                int(n - first) if first == int(first) else None,
-                len(since),
-                at,
-                ids[row, at] < 0,
-            )
-    end, outputs = 0, 0
+    outputs = [n for n in range(5 * ids.shape[1]) if n / rate < ids.shape[1]]
+    begin, end = 0, 0
     for found, length in zip(in_chunks(ids, lengths), lengths, strict=True):
         begin, end = end, end + length
-        start = torch.full((len(ids),), begin)
-        timeline = resample(Timeline(start, begin % 60, found), rate)
-        count = timeline.segments.position.shape[1]
-        assert count == sum(1 for n in range(5 * time) if begin <= n / rate < end)
-        assert timeline.start.tolist() == [outputs] * len(ids)
-        for row in rows:
-            for k in range(count):
-                position, _, at, padding = place[row, outputs + k]
-                assert bool(timeline.segments.padding[row, k]) == bool(padding)
-                if padding:
-                    continue
-                assert timeline.segments.position[row, k] == position
-                stop = next(stop for r, first, stop in runs(ids) if r == row and first <= at < stop)
-                last = sum(1 for n in range(5 * time) if at <= n / rate < min(stop, end)) + outputs + k
-                last -= sum(1 for n in range(outputs + k) if at <= n / rate)
-                assert timeline.segments.following[row, k] == last - (outputs + k) - 1
-        outputs += count
+        made = [n for n in outputs if begin <= n / rate < end]
+        before = sum(n / rate < begin for n in outputs)
+        grid = 2 * rate.denominator
+        timeline = resample(Timeline(torch.full(ids.shape[:1], begin), begin % grid, found), rate)
+        start, phase, segments = timeline
+        assert start.tolist() == [before] * len(ids)
+        assert (phase - before) % (2 * rate.numerator) == 0
+        assert segments.position.shape == segments.following.shape == (len(ids), len(made))
+        for row, first, stop in runs(ids):
+            run = [n for n in outputs if first <= n / rate < stop]
+            padding = ids[row, first] < 0
+            for k, n in enumerate(made):
+                if n in run:
+                    assert segments.padding[row, k] == padding
+                if n in run and not padding:
+                    assert segments.position[row, k] == n - run[0]
+                    assert segments.following[row, k] == sum(m > n for m in made if m in run)
+            if first < end <= stop and not padding:
+                assert segments.next_position[row] == sum(n / rate < end for n in run)
 
 
 def on_the_grid(rate):
