@@ -59,7 +59,7 @@ IDS = st.lists(st.integers(-1, 1), min_size=14, max_size=14).map(lambda ids: tor
 
 def lfilter(x: Tensor, taps: Tensor) -> np.ndarray:
     channels = [
-        scipy.signal.lfilter(taps[:, c].numpy(), 1, x[..., c].numpy(), axis=1) for c in range(x.shape[2])
+        scipy.signal.lfilter(h.numpy(), 1, s.numpy()) for h, s in zip(taps.T, x.unbind(-1), strict=True)
     ]
     return np.stack(channels, -1)
 
