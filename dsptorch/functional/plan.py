@@ -8,7 +8,7 @@ Dynamo takes a plan for a constant. `fold` and `cascade` bring plans and weights
 
 from collections.abc import Sequence
 from functools import reduce
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 from weakref import WeakValueDictionary
 
 from torch.utils._pytree import register_constant
@@ -28,7 +28,7 @@ class Slot(int):
 class _Interned(type):
     """Makes equal plans one object."""
 
-    _known: WeakValueDictionary[Any, "Plan"] = WeakValueDictionary()
+    _known: ClassVar[WeakValueDictionary[Any, "Plan"]] = WeakValueDictionary()
 
     def __call__(cls, *args: Any) -> Any:
         plan = _Interned._known.get((cls, args))
@@ -52,7 +52,7 @@ class Plan(metaclass=_Interned):
 
     args: tuple[Any, ...]
 
-    def __new__(cls, *args: Any) -> "Plan":
+    def __new__(cls, *args: Any) -> "Plan":  # noqa: D102
         plan = super().__new__(cls)
         plan.args = args  # here, and not in the metaclass, which Dynamo passes over
         return plan
