@@ -19,7 +19,7 @@ F64 = torch.float64
 
 
 class Operation(NamedTuple):
-    """A row.
+    """A row, named by the operation and perhaps, after a comma, by its use.
 
     Attributes:
         call: The operation, of the tensors that are drawn.
@@ -47,9 +47,9 @@ def shaped(*shapes: tuple[int, ...], **kwargs: int) -> st.SearchStrategy[tuple[T
     return st.tuples(*(numbers(*shape, **kwargs) for shape in shapes))
 
 
-def off_grid(*shape: int) -> st.SearchStrategy[Tensor]:
+def off_grid(count: int) -> st.SearchStrategy[tuple[Tensor]]:
     """Phases, in cycles, a sixteenth away from every corner and jump of a waveform."""
-    return numbers(*shape).map(lambda v: v + 1 / 16)
+    return numbers(count).map(lambda v: (v + 1 / 16,))
 
 
 SIGNAL = dst.signals((2, 7, 2))
@@ -257,13 +257,9 @@ OPERATIONS: dict[str, Operation] = {
         lambda factor: f.resample_taps(2 * factor, 2, dtype=F64),
         lambda factor: factor * scipy.signal.firwin(20 * factor + 1, 1 / factor, window=("kaiser", 5.0)),
     ),
-    "saw": Operation(
-        f.saw, off_grid(6).map(lambda p: (p,)), lambda p: scipy.signal.sawtooth(2 * np.pi * (p.numpy() + 0.5))
-    ),
-    "sine": Operation(f.sine, off_grid(6).map(lambda p: (p,)), lambda p: np.sin(2 * np.pi * p.numpy())),
-    "square": Operation(
-        f.square, off_grid(6).map(lambda p: (p,)), lambda p: scipy.signal.square(2 * np.pi * p.numpy())
-    ),
+    "saw": Operation(f.saw, off_grid(6), lambda p: scipy.signal.sawtooth(2 * np.pi * (p.numpy() + 0.5))),
+    "sine": Operation(f.sine, off_grid(6), lambda p: np.sin(2 * np.pi * p.numpy())),
+    "square": Operation(f.square, off_grid(6), lambda p: scipy.signal.square(2 * np.pi * p.numpy())),
     "to_bounded": Operation(
         lambda raw: f.to_bounded(raw, 0.5, 8.0, log=True),
         SMOOTH,
@@ -271,7 +267,7 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "triangle": Operation(
         f.triangle,
-        off_grid(6).map(lambda p: (p,)),
+        off_grid(6),
         lambda p: scipy.signal.sawtooth(2 * np.pi * (p.numpy() + 0.25), width=0.5),
     ),
     "unit_dc": Operation(

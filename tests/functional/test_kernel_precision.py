@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from dsptorch.functional import lptv_filter
+from dsptorch.functional import find_segments, lptv_filter
 from tests.oracles import lptv_loop
 
 
@@ -29,14 +30,29 @@ def check_weight_gradient_in_float32(kernel, dtype):
     assert abs(weight.grad.item() / x.double().sum().item() - 1) < 1e-4
 
 
+def _rows(x, weight, lags):
+    return lptv_filter(x, weight.expand(len(x), *weight.shape), lags)
+
+
+def _segments(x, weight, lags):
+    return lptv_filter(x, weight, lags, segments=find_segments(torch.zeros(x.shape[:2], dtype=torch.int64)))
+
+
+def _history(x, weight, lags):
+    return lptv_filter(F.pad(x, (0, 0, 4, 0)), weight, lags, history=4)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_accumulates_in_float32(dtype):
-    check_rounded_once(lptv_filter, dtype)
-    check_weight_gradient_in_float32(lptv_filter, dtype)
+@pytest.mark.parametrize(
+    "kernel", [lptv_filter, _rows, _segments, _history], ids=lambda kernel: kernel.__name__
+)
+def test_half_precision_accumulates_in_float32(kernel, dtype):
+    check_rounded_once(kernel, dtype)
+    check_weight_gradient_in_float32(kernel, dtype)
 
 
 def _half_sums(x, weight, lags):
-    padded = torch.nn.functional.pad(x, (0, 0, max(lags), 0))
+    padded = F.pad(x, (0, 0, max(lags), 0))
     phases = torch.arange(x.shape[1]) % weight.shape[0]
     y = torch.zeros_like(x)
     for i, lag in enumerate(lags):
