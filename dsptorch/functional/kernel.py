@@ -345,4 +345,6 @@ def _given(ctx: Any) -> tuple[dict[int, Tensor], _Geometry]:
     """The two arguments that a partial derivative was computed from, by their slots, and the geometry."""
     first, second, position, following = ctx.saved_tensors
     slots = [slot for slot in (_X, _W, _V) if slot != ctx.slot]
-    return dict(zip(slots, (first, second), strict=True)), _Geometry(*ctx.fixed, position, following)
+    lags, history, period, per_row = ctx.fixed
+    geometry = _Geometry(lags, history, period, per_row, position, following)
+    return dict(zip(slots, (first, second), strict=True)), geometry
