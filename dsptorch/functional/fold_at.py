@@ -7,7 +7,17 @@ import torch
 from torch import Tensor
 
 from dsptorch.functional.fold import Folding, Weight, collected_taps, gain, moved_taps, weighted_hold
-from dsptorch.functional.plan import DecimateHold, Dilated, Plan, Product, Scaled, Sum, WeightedHold, hold
+from dsptorch.functional.plan import (
+    IDENTITY,
+    DecimateHold,
+    Dilated,
+    Plan,
+    Product,
+    Scaled,
+    Sum,
+    WeightedHold,
+    hold,
+)
 
 __all__ = ["fold_at"]
 
@@ -64,6 +74,10 @@ def _(plan: Product, times: Tensor, folding: Folding) -> Tensor:
 
 @_weight_at.register
 def _(plan: DecimateHold, times: Tensor, folding: Folding) -> Tensor:
+    if plan.inner is IDENTITY and plan.prefilter is IDENTITY:
+        since = times.remainder(plan.factor).unsqueeze(-1)
+        met = since == torch.arange(plan.factor, device=times.device)
+        return met.unsqueeze(-1).to(folding.like.dtype)
     factors = plan.inner.at_rate(plan.factor), hold(plan.factor), plan.prefilter
     return _product_at(factors, times, folding)
 

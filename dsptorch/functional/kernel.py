@@ -45,6 +45,9 @@ def lptv_filter(
         x: (batch, history + time, channels). weight: (P, len(lags), channels or 1), or with the batch in front.
         Result: (batch, time, channels), in x's dtype. Half-precision input is accumulated in float32.
 
+    Raises:
+        ValueError: If there are segments, and weights for each row.
+
     Example:
         >>> x = torch.tensor([1.0, 2.0, 4.0, 8.0]).reshape(1, 4, 1)
         >>> difference = torch.tensor([1.0, -1.0]).reshape(1, 2, 1)
@@ -63,18 +66,20 @@ def lptv_filter(
         return torch.zeros_like(x[:, history:])
     weight = weight.expand(*weight.shape[:-1], x.shape[-1])
     weight = weight.unsqueeze(0) if weight.dim() == 3 else weight
-    if known_equal(time, 1) and lags[0] >= 0 and lags[-1] <= history:
+    if segments is not None and weight.shape[0] != 1:
+        raise ValueError("segments take weights that all rows share, (P, lags, channels), got one set a row")
+    if known_equal(time, 1) and min(lags) >= 0 and max(lags) <= history:
         return _one_sample(x, weight, lags, history, segments)
     period = weight.shape[1]
-    geometry = _Geometry(tuple(lags), history, period, weight.shape[0] > 1)
+    geometry = _Geometry(tuple(lags), history, period, weight.shape[0] != 1)
     if segments is not None:
         masks = segments.position, segments.following
         if torch.compiler.is_compiling():  # which decides by itself what to keep for the backward pass
-            return _partial(V, x, weight, geometry, *masks)
-        return partial_derivative(_partial, V, {X: x, W: weight}, geometry, *masks)
+            return geometry.compute(V, x, weight, *masks)
+        return partial_derivative(geometry, V, {X: x, W: weight}, *masks)
     if torch.compiler.is_compiling() and period > 1 and not known_equal(period, time):
         x = in_blocks(x, period, history)
-    return first_samples(partial_derivative(_partial, V, {X: x, W: weight}, geometry), time)
+    return first_samples(partial_derivative(geometry, V, {X: x, W: weight}), time)
 
 
 def earlier(x: Tensor, lag: int, segments: Segments) -> Tensor:
@@ -109,10 +114,11 @@ class _Geometry(NamedTuple):
     position: Tensor | None = None
     following: Tensor | None = None
 
-
-def _partial(slot: int, first: Tensor, second: Tensor, g: _Geometry, *masks: Tensor) -> Tensor:
-    position, following = masks or (None, None)
-    return _PARTIALS[slot](first, second, g._replace(position=position, following=following))
+    def compute(
+        self, slot: int, first: Tensor, second: Tensor, position: Tensor | None, following: Tensor | None
+    ) -> Tensor:
+        """The derivative of S in the argument `slot`, given the other two."""
+        return _PARTIALS[slot](first, second, self._replace(position=position, following=following))
 
 
 # The three partial derivatives. Signals are (batch, blocks, P, channels) inside.
@@ -131,7 +137,7 @@ def _filter(x: Tensor, weight: Tensor, g: _Geometry) -> Tensor:
 
 def _adjoint(weight: Tensor, v: Tensor, g: _Geometry) -> Tensor:
     dtype = accumulation_dtype(v, weight)
-    weight, time, length = weight.to(dtype), v.shape[1], g.history + v.shape[1]
+    weight, length = weight.to(dtype), g.history + v.shape[1]
     if g.position is None:
         # The sample at time t = j - history meets tap i of the output at t + lag, at phase t + lag.
         lags = tuple(-lag for lag in g.lags)
@@ -144,7 +150,8 @@ def _adjoint(weight: Tensor, v: Tensor, g: _Geometry) -> Tensor:
         F.pad(_masked(v.to(dtype), lag, g) * tap.squeeze(2), (0, 0, before - lag, after + lag))
         for lag, tap in zip(g.lags, _taps(weight, g), strict=True)
     ]
-    return sum(terms[1:], terms[0])[:, before - g.history : before + time].to(v.dtype)
+    # Not a slice: forward-mode AD takes no view for an output.
+    return F.pad(sum(terms[1:], terms[0]), (0, 0, g.history - before, -after)).to(v.dtype)
 
 
 def _correlation(x: Tensor, v: Tensor, g: _Geometry) -> Tensor:
@@ -158,9 +165,8 @@ def _correlation(x: Tensor, v: Tensor, g: _Geometry) -> Tensor:
         return _sums_over_blocks(views, v).unsqueeze(0)
     phase = (g.position % g.period).flatten()
     zeros = v.new_zeros(g.period, v.shape[-1])
-    return torch.stack([zeros.index_add(0, phase, (view * v).flatten(0, 2)) for view in views], 1).unsqueeze(
-        0
-    )
+    products = [(view * v).reshape(len(phase), v.shape[-1]) for view in views]
+    return torch.stack([zeros.index_add(0, phase, product) for product in products], 1).unsqueeze(0)
 
 
 _PARTIALS = (_adjoint, _correlation, _filter)
@@ -236,7 +242,7 @@ def _sums_over_blocks(views: list[Tensor], v: Tensor) -> Tensor:
             total = view[0] * v[0]
             for row in range(1, rows):
                 total.addcmul_(view[row], v[row])
-        sums.append((ones @ total.flatten(1)).unflatten(0, rest))
+        sums.append((ones @ total.reshape(blocks, v.shape[2] * v.shape[3])).view(rest))
     return torch.stack(sums, 1)
 
 
@@ -244,7 +250,7 @@ def _one_sample(
     x: Tensor, weight: Tensor, lags: Sequence[int], history: int, segments: Segments | None
 ) -> Tensor:
     """The output for the last sample of each row, in a few operations whatever the taps."""
-    if lags[-1] - lags[0] == len(lags) - 1:
+    if tuple(lags) == tuple(range(lags[0], lags[-1] + 1)):
         met = x[:, history - lags[-1] : history - lags[0] + 1].flip(1)
     else:
         met = torch.stack([x[:, history - lag] for lag in lags], 1)

@@ -6,7 +6,6 @@ decimation below a hold). Equal plans are one object, so that a part that occurs
 Dynamo takes a plan for a constant. `fold` and `cascade` bring plans and weights together.
 """
 
-from abc import ABCMeta
 from collections.abc import Sequence
 from functools import reduce
 from typing import Any, ClassVar, cast
@@ -26,7 +25,7 @@ class Slot(int):
     """The number of a weight in the list that goes with a plan."""
 
 
-class _Interned(ABCMeta):
+class _Interned(type):
     """Makes equal plans one object."""
 
     _known: ClassVar[WeakValueDictionary[Any, "Plan"]] = WeakValueDictionary()
@@ -35,7 +34,6 @@ class _Interned(ABCMeta):
         plan = _Interned._known.get((cls, args))
         if plan is None:
             plan = super().__call__(*args)
-            plan.args = args
             plan = _Interned._known.setdefault((cls, args), plan)
         return plan
 
@@ -53,6 +51,11 @@ class Plan(metaclass=_Interned):
     """
 
     args: tuple[Any, ...]
+
+    def __new__(cls, *args: Any) -> "Plan":  # noqa: D102
+        plan = super().__new__(cls)
+        plan.args = args  # here, and not in the metaclass, which Dynamo passes over
+        return plan
 
     def __init__(self, support: Support, width: int, margin: int, cascade_cost: float) -> None:
         self.support, self.width, self.margin = support, width, margin
@@ -83,12 +86,14 @@ class Plan(metaclass=_Interned):
 
     # Algebra
 
-    def __matmul__(self, first: "Plan") -> "Plan":
-        """First `first`, then `self`: one list of factors, merged where they meet."""
+    def after(self, first: "Plan") -> "Plan":
+        """First `first`, then `self`, also written `self @ first`: one list of factors, merged where they meet."""
         *rest, last = _factors(self)
         begin, *following = _factors(first)
         factors = (*rest, *_joined(last, begin), *following)
         return factors[0] if len(factors) == 1 else Product(factors)
+
+    __matmul__ = after
 
     def __add__(self, other: "Plan") -> "Plan":
         return Sum(self, other)
@@ -230,9 +235,9 @@ def _factors(plan: Plan) -> tuple[Plan, ...]:
 def _joined(second: Plan, first: Plan) -> tuple[Plan, ...]:
     """Two neighbours: the identity vanishes, and a filter beside a hold runs at the lower rate."""
     if isinstance(first, DecimateHold) and isinstance(second, Dilated) and first.factor == second.factor:
-        return (DecimateHold(second.inner @ first.inner, first.factor, first.prefilter),)
+        return (DecimateHold(second.inner.after(first.inner), first.factor, first.prefilter),)
     if isinstance(second, DecimateHold):
-        return (DecimateHold(second.inner, second.factor, second.prefilter @ first),)
+        return (DecimateHold(second.inner, second.factor, second.prefilter.after(first)),)
     if isinstance(first, Shift) and first.delay == 0:
         return (second,)
     if isinstance(second, Shift) and second.delay == 0:

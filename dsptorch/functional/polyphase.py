@@ -10,6 +10,8 @@ filter (in v), the adjoint (in x) and the correlation (in h): see `trilinear`. T
 adjoint is the filter with inputs and outputs exchanged: the adjoint of decimation is upsampling with the same taps.
 """
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -43,19 +45,28 @@ def block_filter(x: Tensor, taps: Tensor, grid: BlockGrid) -> Tensor:
     References:
         P. P. Vaidyanathan, Multirate Systems and Filter Banks, 1993, section 4.3 (polyphase decomposition), page 120.
     """
-    return partial_derivative(_compute, V, {X: x, W: taps}, grid)
+    return partial_derivative(_Form(grid), V, {X: x, W: taps})
 
 
-def _compute(slot: int, first: Tensor, second: Tensor, grid: BlockGrid) -> Tensor:
-    dtype = accumulation_dtype(first, second)
-    a, b = first.to(dtype), second.to(dtype)
-    if slot == W:
-        return matrix_correlation(a, b, grid) if grid.dense else _correlation(a, b, grid)
-    signal, taps, result = (a, b, first.dtype) if slot == V else (b, a, second.dtype)
-    if slot == X:  # a block of inputs meets outputs of its own block and of later ones
-        signal = F.pad(signal, (0, 0, 0, 0, grid.lags - 1, grid.lags - 1))
-    y = (matrix_filter if grid.dense else _filter)(signal, taps, grid, adjoint=slot == X)
-    return y.to(result)
+class _Form(NamedTuple):
+    """The form on a grid."""
+
+    grid: BlockGrid
+
+    def compute(
+        self, slot: int, first: Tensor, second: Tensor, position: object = None, following: object = None
+    ) -> Tensor:
+        """The derivative of S in the argument `slot`, given the other two."""
+        grid = self.grid
+        dtype = accumulation_dtype(first, second)
+        a, b = first.to(dtype), second.to(dtype)
+        if slot == W:
+            return matrix_correlation(a, b, grid) if grid.dense else _correlation(a, b, grid)
+        signal, taps, result = (a, b, first.dtype) if slot == V else (b, a, second.dtype)
+        if slot == X:  # a block of inputs meets outputs of its own block and of later ones
+            signal = F.pad(signal, (0, 0, 0, 0, grid.lags - 1, grid.lags - 1))
+        y = (matrix_filter if grid.dense else _filter)(signal, taps, grid, adjoint=slot == X)
+        return y.to(result)
 
 
 def _filter(x: Tensor, taps: Tensor, grid: BlockGrid, *, adjoint: bool) -> Tensor:

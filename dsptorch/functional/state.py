@@ -76,7 +76,8 @@ def _phase(state: State, grid: int) -> int:
     position = state.position
     if torch.compiler.is_compiling() or position.device.type != "cpu":
         return phase
-    off = (position % grid != phase).nonzero().flatten().tolist()
+    # Padding may have begun anywhere.
+    off = ((position % grid != phase) & (state.segment >= 0)).nonzero().flatten().tolist()
     if off:
         raise ValueError(
             f"rows of one batch must agree in position modulo {grid}, at which this layer changes the rate, got "
@@ -97,10 +98,8 @@ def _check_grid(timeline: Timeline, grid: int) -> None:
         return
     if off.any():
         row, time = off.nonzero()[0].tolist()
-        began = time - int(segments.position[row, time])
-        first = 0 if timeline.start is None else int(timeline.start[row])
+        late = (timeline.phase + time - int(segments.position[row, time])) % grid
         raise ValueError(
             f"each segment must begin at a multiple of {grid} samples in its row, at which this layer changes the "
-            f"rate, got one that begins at {first + began} in row {row}; pad each segment with -1 to a "
-            f"multiple of {grid}"
+            f"rate, got one in row {row} that begins {late} after one; pad each segment with -1 to a multiple of {grid}"
         )
