@@ -62,7 +62,7 @@ def filter_chunk(
     if history is None and segments is None and start is None:
         return filter_signal(plan, weights, x), latest(x, memory)
     seen = with_history(x, history, memory)
-    if segments is None and start is not None and _runs_unfolded(plan, x.shape[1]):
+    if folded is None and segments is None and start is not None and _runs_unfolded(plan, x.shape[1]):
         return _cascade_from(plan, weights, seen, start - memory)[:, memory:].contiguous(), latest(
             seen, memory
         )
