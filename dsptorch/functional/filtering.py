@@ -57,25 +57,30 @@ def filter_chunk(
     Shape:
         x: (batch, time, channels) -> the same shape and dtype. history: (batch, memory, channels).
     """
-    memory, lags, period = plan.support.memory, plan.support.lags, plan.support.period
-    segments, start = timeline.segments, timeline.start
+    memory, segments, start = plan.support.memory, timeline.segments, timeline.start
     if history is None and segments is None and start is None:
         return filter_signal(plan, weights, x), latest(x, memory)
     seen = with_history(x, history, memory)
-    if folded is None and segments is None and start is not None and _runs_unfolded(plan, x.shape[1]):
-        return _cascade_from(plan, weights, seen, start - memory)[:, memory:].contiguous(), latest(
-            seen, memory
-        )
-    if segments is not None or start is None or period == 1:
-        taps = fold(plan, weights, x) if folded is None else folded
+    start = start if segments is None else None  # with segments, phases count from the beginning of each
+    if start is not None and folded is None and _runs_unfolded(plan, x.shape[1]):
+        y = _cascade_from(plan, weights, seen, start - memory)[:, memory:].contiguous()
     else:
-        phases = _phases(period, x.shape[1])
-        times = start.unsqueeze(1)
-        if not known_equal(phases, 1):
-            times = times + torch.arange(phases, device=x.device)
-        taps = fold_at(plan, weights, times, x) if folded is None else folded[times.remainder(period)]
-    y = lptv_filter(seen, taps, lags, history=memory, segments=segments)
+        taps = _taps_from(plan, weights, x, start, folded)
+        y = lptv_filter(seen, taps, plan.support.lags, history=memory, segments=segments)
     return y, latest(seen, memory, segments)
+
+
+def _taps_from(
+    plan: Plan, weights: Sequence[Weight], x: Tensor, start: Tensor | None, folded: Tensor | None
+) -> Tensor:
+    """The taps at the phases of a chunk: of each row, if it begins at a position of its own."""
+    period = plan.support.period
+    if start is None or period == 1:
+        return fold(plan, weights, x) if folded is None else folded
+    phases, times = _phases(period, x.shape[1]), start.unsqueeze(1)
+    if not known_equal(phases, 1):
+        times = times + torch.arange(phases, device=x.device)
+    return fold_at(plan, weights, times, x) if folded is None else folded[times.remainder(period)]
 
 
 def _runs_unfolded(plan: Plan, time: int) -> bool:
@@ -118,9 +123,8 @@ def latest(x: Tensor, memory: int, segments: Segments | None = None) -> Tensor:
     With segments, those before the beginning of the present one are zero.
     """
     if torch.compiler.is_compiling() or x.shape[1] < memory:
-        kept = F.pad(
-            x, (0, 0, memory - x.shape[1], 0)
-        ).clone()  # where it is negative, the first samples are cut
+        # Where the pad is negative, the first samples are cut off.
+        kept = F.pad(x, (0, 0, memory - x.shape[1], 0)).clone()
     else:
         kept = x[:, x.shape[1] - memory :].clone()
     if segments is None:
