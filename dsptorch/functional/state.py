@@ -40,7 +40,7 @@ def timeline_of(x: Tensor, state: State | None, segment_ids: Tensor | None, grid
         TypeError, ValueError: If there is not one integer id a sample, or a segment begins off the grid.
     """
     start = None if state is None else state.position
-    phase = 0 if state is None or grid == 1 else _phase(state, grid)
+    phase = 0 if state is None or grid == 1 else _phase(state, grid, segment_ids is not None)
     if segment_ids is None:
         return Timeline(start, phase)
     ids = check_segment_ids(segment_ids, x)
@@ -71,13 +71,14 @@ def _is_one_signal(ids: Tensor, state: State | None) -> bool:
     return not ids.any() and (state is None or not state.segment.any())
 
 
-def _phase(state: State, grid: int) -> int:
+def _phase(state: State, grid: int, given: bool) -> int:
+    """The rows' position modulo the grid; where ids are given, rows in padding, which begins anywhere, may differ."""
     phase = getattr(state.phase, "shape", (0, 0))[1]
     position = state.position
     if torch.compiler.is_compiling() or position.device.type != "cpu":
         return phase
-    off = (position % grid != phase).nonzero().flatten().tolist()
-    if off:
+    off = position % grid != phase
+    if (off & (state.segment >= 0) if given else off).any():
         raise ValueError(
             f"rows of one batch must agree in position modulo {grid}, at which this layer changes the rate, got "
             f"positions {position.tolist()}; step them apart, or bring each to a multiple of {grid} first"
