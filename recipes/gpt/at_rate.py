@@ -26,26 +26,35 @@ State = tuple[Tensor, ...]
 
 
 class FrameCache(KVCache):
-    """A `KVCache` of a fixed number of positions, made from a value and read back as one.
+    """A `KVCache` of a fixed number of frames, made from a value and read back as one.
 
     Args:
         kv: the last `window` keys and values, (B, 2, H, window, D/H); the first are empty where there were fewer.
-        count: how many of them are not empty, (B,).
+        seen: which of these and of the N new frames each new one sees, (B, 1, N, window + N).
     """
 
-    def __init__(self, kv: Tensor, count: Tensor) -> None:
+    def __init__(self, kv: Tensor, seen: Tensor) -> None:
         super().__init__(kv.shape[3])
-        self.kv, self.count = kv.transpose(0, 1), count
+        self.kv, self.seen = kv.transpose(0, 1), seen
 
     def value(self) -> Tensor:
         """Return the last keys and values, in memory of their own."""
         return cast(Tensor, self.kv).transpose(0, 1).contiguous()
 
     def mask(self, T: int, S: int, device: torch.device) -> Tensor:
-        """Return which positions each query sees, (B, 1, T, S): of its window those that are not empty."""
-        near = torch.ones(T, S, dtype=torch.bool, device=device).tril(S - T).triu(S - T - self.window + 1)
-        there = torch.arange(S, device=device) >= (self.window - self.count)[:, None]  # (B, S)
-        return near & there[:, None, None]
+        """Return `seen`."""
+        return self.seen
+
+
+def seen_frames(count: Tensor, new: int, window: int) -> Tensor:
+    """Return which of `window` remembered and the new frames each new one sees: the last `window` that are there.
+
+    Shape:
+        count: how many of the remembered are there, (B,) -> (B, 1, new, window + new).
+    """
+    places = torch.arange(window + new, device=count.device)
+    near = torch.ones(new, window + new, dtype=torch.bool, device=count.device).tril(window).triu(1)
+    return near & (places >= (window - count)[:, None, None, None])
 
 
 class Trunk(nn.Module):
@@ -89,7 +98,8 @@ class Trunk(nn.Module):
         *windows, count = state
         if N == 0:
             return frames, state
-        caches = [FrameCache(kv, count) for kv in windows]
+        seen = seen_frames(count, N, self.window)
+        caches = [FrameCache(kv, seen) for kv in windows]
         y = self._increment(frames, caches, self.window + N)
         return y, (*(cache.value() for cache in caches), (count + N).clamp(max=self.window))
 
