@@ -1,21 +1,40 @@
 """The definitions, computed as naively as they are written: what the library is tested against."""
 
 import math
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
-def lptv_loop(x: Tensor, weight: Tensor, lags: tuple[int, ...]) -> Tensor:
-    """y[t, c] = sum_i weight[t mod P, i, c] * x[t - lags[i], c], one multiplication at a time, in float64."""
-    batch, time, channels = x.shape
-    x, weight = x.double(), weight.double().expand(-1, -1, channels)
-    y = torch.zeros(batch, time, channels, dtype=torch.float64)
-    for t in range(time):
+def lptv_loop(x: Tensor, weight: Tensor, lags: tuple[int, ...], history: int = 0) -> Tensor:
+    """y[t, c] = sum_i w[t mod P, i, c] * x[history + t - lags[i], c], one multiplication at a time, in float64."""
+    batch, length, channels = x.shape
+    x, weight = x.double(), weight.double().expand(*weight.shape[:-1], channels)
+    weight = weight.expand(batch, *weight.shape) if weight.dim() == 3 else weight
+    y = torch.zeros(batch, length - history, channels, dtype=torch.float64)
+    for t in range(length - history):
         for i, lag in enumerate(lags):
-            if 0 <= t - lag < time:
-                y[:, t] += weight[t % weight.shape[0], i] * x[:, t - lag]
+            if 0 <= history + t - lag < length:
+                y[:, t] += weight[:, t % weight.shape[1], i] * x[:, history + t - lag]
+    return y
+
+
+def runs(ids: Tensor) -> list[tuple[int, int, int]]:
+    """The (row, start, stop) of each run of equal ids."""
+    found = []
+    for row, line in enumerate(ids.tolist()):
+        borders = [0, *(t for t in range(1, len(line)) if line[t] != line[t - 1]), len(line)]
+        found += [(row, start, stop) for start, stop in pairwise(borders)]
+    return found
+
+
+def segmented_loop(x: Tensor, weight: Tensor, lags: tuple[int, ...], ids: Tensor) -> Tensor:
+    """`lptv_loop` of each run of equal ids by itself."""
+    y = torch.zeros(x.shape, dtype=torch.float64)
+    for row, start, stop in runs(ids):
+        y[row, start:stop] = lptv_loop(x[row : row + 1, start:stop], weight, lags)[0]
     return y
 
 

@@ -6,10 +6,9 @@ decimation below a hold). Equal plans are one object, so that a part that occurs
 Dynamo takes a plan for a constant. `fold` and `cascade` bring plans and weights together.
 """
 
-from abc import ABCMeta
 from collections.abc import Sequence
 from functools import reduce
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 from weakref import WeakValueDictionary
 
 from torch.utils._pytree import register_constant
@@ -26,16 +25,15 @@ class Slot(int):
     """The number of a weight in the list that goes with a plan."""
 
 
-class _Interned(ABCMeta):
+class _Interned(type):
     """Makes equal plans one object."""
 
-    _known: WeakValueDictionary[Any, "Plan"] = WeakValueDictionary()
+    _known: ClassVar[WeakValueDictionary[Any, "Plan"]] = WeakValueDictionary()
 
     def __call__(cls, *args: Any) -> Any:
         plan = _Interned._known.get((cls, args))
         if plan is None:
             plan = super().__call__(*args)
-            plan.args = args
             plan = _Interned._known.setdefault((cls, args), plan)
         return plan
 
@@ -53,6 +51,11 @@ class Plan(metaclass=_Interned):
     """
 
     args: tuple[Any, ...]
+
+    def __new__(cls, *args: Any) -> "Plan":  # noqa: D102
+        plan = super().__new__(cls)
+        plan.args = args  # here, and not in the metaclass, which Dynamo passes over
+        return plan
 
     def __init__(self, support: Support, width: int, margin: int, cascade_cost: float) -> None:
         self.support, self.width, self.margin = support, width, margin
@@ -83,12 +86,14 @@ class Plan(metaclass=_Interned):
 
     # Algebra
 
-    def __matmul__(self, first: "Plan") -> "Plan":
-        """First `first`, then `self`: one list of factors, merged where they meet."""
+    def after(self, first: "Plan") -> "Plan":
+        """First `first`, then `self`, also written `self @ first`: one list of factors, merged where they meet."""
         *rest, last = _factors(self)
         begin, *following = _factors(first)
         factors = (*rest, *_joined(last, begin), *following)
         return factors[0] if len(factors) == 1 else Product(factors)
+
+    __matmul__ = after
 
     def __add__(self, other: "Plan") -> "Plan":
         return Sum(self, other)
@@ -185,7 +190,9 @@ class DecimateHold(Plan):
     def __init__(self, inner: Plan, factor: int, prefilter: Plan) -> None:
         held = inner.support.at_rate(factor).after(Support.hold(factor))
         # The prefilter is computed at the kept samples alone, where its phase there is always the same.
-        self.strided = isinstance(prefilter, Literal) and factor % prefilter.support.period == 0
+        lags, period = prefilter.support.lags, prefilter.support.period
+        plain = isinstance(prefilter, Literal) and lags[0] <= 0 and lags[-1] - lags[0] == len(lags) - 1
+        self.strided = plain and factor % period == 0
         before = prefilter.cost / factor if self.strided else prefilter.cost
         super().__init__(
             held.after(prefilter.support),
@@ -228,9 +235,9 @@ def _factors(plan: Plan) -> tuple[Plan, ...]:
 def _joined(second: Plan, first: Plan) -> tuple[Plan, ...]:
     """Two neighbours: the identity vanishes, and a filter beside a hold runs at the lower rate."""
     if isinstance(first, DecimateHold) and isinstance(second, Dilated) and first.factor == second.factor:
-        return (DecimateHold(second.inner @ first.inner, first.factor, first.prefilter),)
+        return (DecimateHold(second.inner.after(first.inner), first.factor, first.prefilter),)
     if isinstance(second, DecimateHold):
-        return (DecimateHold(second.inner, second.factor, second.prefilter @ first),)
+        return (DecimateHold(second.inner, second.factor, second.prefilter.after(first)),)
     if isinstance(first, Shift) and first.delay == 0:
         return (second,)
     if isinstance(second, Shift) and second.delay == 0:

@@ -40,7 +40,7 @@ def timeline_of(x: Tensor, state: State | None, segment_ids: Tensor | None, grid
         TypeError, ValueError: If there is not one integer id a sample, or a segment begins off the grid.
     """
     start = None if state is None else state.position
-    phase = 0 if state is None or grid == 1 else _phase(state, grid, segment_ids is not None)
+    phase = 0 if state is None or grid == 1 else _phase(state, grid)
     if segment_ids is None:
         return Timeline(start, phase)
     ids = check_segment_ids(segment_ids, x)
@@ -71,14 +71,14 @@ def _is_one_signal(ids: Tensor, state: State | None) -> bool:
     return not ids.any() and (state is None or not state.segment.any())
 
 
-def _phase(state: State, grid: int, given: bool) -> int:
-    """The rows' position modulo the grid; where ids are given, rows in padding, which begins anywhere, may differ."""
+def _phase(state: State, grid: int) -> int:
     phase = getattr(state.phase, "shape", (0, 0))[1]
     position = state.position
     if torch.compiler.is_compiling() or position.device.type != "cpu":
         return phase
-    off = position % grid != phase
-    if (off & (state.segment >= 0) if given else off).any():
+    # Padding may have begun anywhere.
+    off = ((position % grid != phase) & (state.segment >= 0)).nonzero().flatten().tolist()
+    if off:
         raise ValueError(
             f"rows of one batch must agree in position modulo {grid}, at which this layer changes the rate, got "
             f"positions {position.tolist()}; step them apart, or bring each to a multiple of {grid} first"
@@ -98,10 +98,8 @@ def _check_grid(timeline: Timeline, grid: int) -> None:
         return
     if off.any():
         row, time = off.nonzero()[0].tolist()
-        began = time - int(segments.position[row, time])
-        first = 0 if timeline.start is None else int(timeline.start[row])
+        late = (timeline.phase + time - int(segments.position[row, time])) % grid
         raise ValueError(
             f"each segment must begin at a multiple of {grid} samples in its row, at which this layer changes the "
-            f"rate, got one that begins at {first + began} in row {row}; pad each segment with -1 to a "
-            f"multiple of {grid}"
+            f"rate, got one in row {row} that begins {late} after one; pad each segment with -1 to a multiple of {grid}"
         )

@@ -5,9 +5,12 @@ what must be known before any number is: how far a filter looks ahead, how much 
 a product has. It is an upper bound: a learned weight may happen to be zero.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from math import lcm
+
+import torch
 
 
 @dataclass(frozen=True)
@@ -67,14 +70,24 @@ class Support:
         return _product(self, other)
 
 
-@lru_cache(maxsize=4096)
+def _cached(join: "Callable[[Support, Support], Support]") -> "Callable[[Support, Support], Support]":
+    """Remember results, but not in a graph: Dynamo would warn of it."""
+    known = lru_cache(maxsize=4096)(join)
+
+    def joined(first: Support, second: Support) -> Support:
+        return join(first, second) if torch.compiler.is_compiling() else known(first, second)
+
+    return joined
+
+
+@_cached
 def _sum(first: Support, second: Support) -> Support:
     period = lcm(first.period, second.period)
     parts = (first.repeated(period), second.repeated(period))
     return _collect(period, [pair for part in parts for pair in zip(part.lags, part.phases, strict=True)])
 
 
-@lru_cache(maxsize=4096)
+@_cached
 def _product(second: Support, first: Support) -> Support:
     period = lcm(second.period, first.period)
     first, second = first.repeated(period), second.repeated(period)

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from dsptorch.functional.timeline import Timeline
 from dsptorch.functional.validate import check_int
 from dsptorch.layers.base import Layer
-from dsptorch.layers.combinators import Chain
-from dsptorch.layers.context import Call, enter_call
+from dsptorch.layers.call_context import Call, enter_call
+from dsptorch.layers.chain import Chain
 from dsptorch.layers.resample import Decimate, Upsample
 
 __all__ = ["AtRate"]
@@ -104,7 +104,7 @@ class _Frames(Layer):
         if memory is not None and x.shape[1] == 0:  # no frame is due
             return x, memory
         # Layers within the module take no ids of the rate outside.
-        outer = enter_call(Call(None, given=True))
+        outer = enter_call(Call(None, explicit=True))
         try:
             if self.streams:
                 y, memory = cast(Any, self.module).step(x, memory)

@@ -2,7 +2,7 @@
 
 import torch
 
-from dsptorch.functional.resample import resample
+from dsptorch.functional import resample
 
 KINDS = {  # up, down, taps, channels, channels of the taps
     "decimate": (1, 3, 5, 2, 2),

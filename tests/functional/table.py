@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from itertools import pairwise
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,13 +13,13 @@ from torch import Tensor
 
 import dsptorch.functional as f
 from dsptorch.testing import strategies as dst
-from tests.oracles import literal_multirate, lptv_loop
+from tests.oracles import literal_multirate, lptv_loop, runs, segmented_loop, upfirdn
 
 F64 = torch.float64
 
 
 class Operation(NamedTuple):
-    """A row.
+    """A row, named by the operation and perhaps, after a comma, by its use.
 
     Attributes:
         call: The operation, of the tensors that are drawn.
@@ -47,9 +47,9 @@ def shaped(*shapes: tuple[int, ...], **kwargs: int) -> st.SearchStrategy[tuple[T
     return st.tuples(*(numbers(*shape, **kwargs) for shape in shapes))
 
 
-def off_grid(*shape: int) -> st.SearchStrategy[Tensor]:
+def off_grid(count: int) -> st.SearchStrategy[tuple[Tensor]]:
     """Phases, in cycles, a sixteenth away from every corner and jump of a waveform."""
-    return numbers(*shape).map(lambda v: v + 1 / 16)
+    return numbers(count).map(lambda v: (v + 1 / 16,))
 
 
 SIGNAL = dst.signals((2, 7, 2))
@@ -59,22 +59,13 @@ IDS = st.lists(st.integers(-1, 1), min_size=14, max_size=14).map(lambda ids: tor
 
 def lfilter(x: Tensor, taps: Tensor) -> np.ndarray:
     channels = [
-        scipy.signal.lfilter(taps[:, c].numpy(), 1, x[..., c].numpy(), axis=1) for c in range(x.shape[2])
+        scipy.signal.lfilter(h.numpy(), 1, s.numpy()) for h, s in zip(taps.T, x.unbind(-1), strict=True)
     ]
     return np.stack(channels, -1)
 
 
 def sampled_and_held(x: Tensor, factor: int) -> np.ndarray:
     return x.numpy()[:, np.arange(x.shape[1]) // factor * factor]
-
-
-def runs(ids: Tensor) -> list[tuple[int, int, int]]:
-    """The (row, start, stop) of each run of equal ids."""
-    found = []
-    for row, line in enumerate(ids.tolist()):
-        borders = [0, *(t for t in range(1, len(line)) if line[t] != line[t - 1]), len(line)]
-        found += [(row, start, stop) for start, stop in pairwise(borders)]
-    return found
 
 
 def segments_oracle(ids: Tensor) -> tuple[np.ndarray, ...]:
@@ -85,28 +76,27 @@ def segments_oracle(ids: Tensor) -> tuple[np.ndarray, ...]:
     return position, following, ids.numpy() < 0, position[:, -1] + 1, ids.numpy()[:, -1]
 
 
-def continued_segments(ids: Tensor, cut: int) -> Tensor:
-    """The positions, found in two pieces."""
-    first = f.find_segments(ids[:, :cut], None, ids[:, 0])
+def by_timeline(ids: Tensor, cut: int) -> tuple[Tensor, ...]:
+    """At half the rate, in two pieces: the first sample of each pair."""
+    first = f.find_segments(ids[:, :cut])
     second = f.find_segments(ids[:, cut:], first.next_position, first.last)
-    return torch.cat([first.position, second.position], 1)
+    pieces = f.Timeline(None, 0, first), f.Timeline(torch.tensor([cut, cut]), cut, second)
+    halves = [piece.resampled(Fraction(1, 2)).segments for piece in pieces]
+    return torch.cat([half.position for half in halves], 1), torch.cat([half.padding for half in halves], 1)
 
 
-def segmented_oracle(ids: Tensor, x: Tensor, weight: Tensor) -> np.ndarray:
-    """Each run by itself."""
-    y = np.zeros(x.shape)
-    for row, start, stop in runs(ids):
-        y[row, start:stop] = lptv_loop(x[row : row + 1, start:stop], weight, LAGS)[0]
-    return y
+def by_timeline_oracle(ids: Tensor, _: int) -> tuple[np.ndarray, ...]:
+    position, _, padding, *_ = segments_oracle(ids)
+    return position[:, ::2] // 2, padding[:, ::2]
 
 
 def by_step(x: Tensor, taps: Tensor, cut: int) -> tuple[Tensor, ...]:
     """Two chunks, and the state between them."""
     filter_ = f.PeriodicFIR.fir(taps)
     first, state = filter_.step(x[:, :cut])
-    assert isinstance(state, f.FIRState)
+    assert isinstance(state, f.State)
     second, state = filter_.step(x[:, cut:], state)
-    return torch.cat([first, second], 1), state.history
+    return torch.cat([first, second], 1), state.memory
 
 
 def by_step_oracle(x: Tensor, taps: Tensor, cut: int) -> tuple[np.ndarray, np.ndarray]:
@@ -136,14 +126,27 @@ def block(x: Tensor, low: Tensor, recon: Tensor, detail: Tensor) -> Tensor:
     return f.multirate(low, recon, detail, downsample=2, mix_ratio=0.25, detail_strength=0.5)(x)
 
 
+PAIRS = st.lists(st.integers(-1, 1), min_size=8, max_size=8).map(
+    lambda ids: torch.tensor(ids).reshape(2, 4).repeat_interleave(2, 1)[:, :7]
+)
 TAPS = (1, 3, 2)
 GATES = ((2, 3), (2, 3), (2, 3), (2,))
 POSITIONS = st.lists(st.integers(0, 2000), min_size=4, max_size=4).map(torch.tensor)
 SMOOTH = shaped((6,), low=-12, high=12)
 AWAY_FROM_INTEGERS = shaped((3,), low=0, high=11).map(lambda case: (case[0] + 0.125,))
 
+
+def centre(taps: np.ndarray) -> float:
+    """Where the taps balance."""
+    return (np.arange(len(taps)) * taps).sum() / taps.sum()
+
+
+def designed(call: Callable[[int], Tensor], oracle: Callable[[int], Any]) -> Operation:
+    """What is designed for a factor."""
+    return Operation(call, st.tuples(st.integers(2, 6)), oracle, differentiable=False, compiles=False)
+
+
 OPERATIONS: dict[str, Operation] = {
-    "FIRState": Operation(by_step, st.tuples(SIGNAL, numbers(3, 2), st.integers(0, 7)), by_step_oracle),
     "FrequencyResponse": Operation(
         lambda taps: torch.view_as_real(f.PeriodicFIR.fir(taps).frequency_response(16).response[0, :, 0]),
         shaped((5,)),
@@ -161,12 +164,23 @@ OPERATIONS: dict[str, Operation] = {
         st.tuples(SIGNAL, numbers(4, 2)),
         lambda x, taps: sampled_and_held(torch.from_numpy(lfilter(x, taps)), 3),
     ),
-    "find_segments": Operation(
-        continued_segments,
-        st.tuples(IDS, st.integers(0, 7)),
-        lambda ids, _: segments_oracle(ids)[0],
+    "State": Operation(by_step, st.tuples(SIGNAL, numbers(3, 2), st.integers(0, 7)), by_step_oracle),
+    "Timeline": Operation(
+        by_timeline,
+        st.tuples(PAIRS, st.integers(0, 7)),
+        by_timeline_oracle,
         differentiable=False,
         compiles=False,  # on two pieces of any length
+    ),
+    "decimate_taps": designed(
+        lambda factor: f.decimate_taps("lowpass", factor, dtype=F64),
+        lambda factor: scipy.signal.firwin(4 * factor, 1 / factor),
+    ),
+    "find_segments": Operation(
+        lambda ids: f.find_segments(ids).following,
+        IDS.map(lambda ids: (ids,)),
+        lambda ids: segments_oracle(ids)[1],
+        differentiable=False,
     ),
     "firwin": Operation(
         lambda cutoff: f.firwin(9, cutoff.item(), window="hann", dtype=F64),
@@ -207,10 +221,19 @@ OPERATIONS: dict[str, Operation] = {
             torch.from_numpy(freq.numpy() * position.numpy() + phase.numpy())
         ),
     ),
+    "linear_phase_delay": designed(
+        lambda factor: torch.tensor(float(f.linear_phase_delay(9, factor)), dtype=F64),
+        lambda factor: centre(scipy.signal.firwin(9, 0.5)) / factor,
+    ),
     "lptv_filter": Operation(
         lambda x, weight: f.lptv_filter(x, weight, LAGS),
         st.tuples(SIGNAL, numbers(2, 3, 2)),
         lambda x, weight: lptv_loop(x, weight, LAGS),
+    ),
+    "lptv_filter, segments": Operation(
+        lambda ids, x, weight: f.lptv_filter(x, weight, LAGS, segments=f.find_segments(ids)),
+        st.tuples(IDS, SIGNAL, numbers(2, 3, 2)),
+        lambda ids, x, weight: segmented_loop(x, weight, LAGS, ids),
     ),
     "minimum_phase": Operation(
         lambda taps: f.minimum_phase(taps, 256),
@@ -225,18 +248,18 @@ OPERATIONS: dict[str, Operation] = {
         lambda x, *taps: literal_multirate(x, *taps, 2, 0.25, 0.5),
         compiles=False,  # the layer wraps it: see Multirate.process
     ),
-    "saw": Operation(
-        f.saw, off_grid(6).map(lambda p: (p,)), lambda p: scipy.signal.sawtooth(2 * np.pi * (p.numpy() + 0.5))
+    "resample": Operation(
+        lambda x, taps: f.resample(x, taps, 3, 2),
+        st.tuples(SIGNAL, numbers(5, 2)),
+        lambda x, taps: upfirdn(x, taps, 3, 2),
     ),
-    "segmented_filter": Operation(
-        lambda ids, x, weight: f.segmented_filter(x, weight, LAGS, f.find_segments(ids)),
-        st.tuples(IDS, SIGNAL, numbers(2, 3, 2)),
-        segmented_oracle,
+    "resample_taps": designed(
+        lambda factor: f.resample_taps(2 * factor, 2, dtype=F64),
+        lambda factor: factor * scipy.signal.firwin(20 * factor + 1, 1 / factor, window=("kaiser", 5.0)),
     ),
-    "sine": Operation(f.sine, off_grid(6).map(lambda p: (p,)), lambda p: np.sin(2 * np.pi * p.numpy())),
-    "square": Operation(
-        f.square, off_grid(6).map(lambda p: (p,)), lambda p: scipy.signal.square(2 * np.pi * p.numpy())
-    ),
+    "saw": Operation(f.saw, off_grid(6), lambda p: scipy.signal.sawtooth(2 * np.pi * (p.numpy() + 0.5))),
+    "sine": Operation(f.sine, off_grid(6), lambda p: np.sin(2 * np.pi * p.numpy())),
+    "square": Operation(f.square, off_grid(6), lambda p: scipy.signal.square(2 * np.pi * p.numpy())),
     "to_bounded": Operation(
         lambda raw: f.to_bounded(raw, 0.5, 8.0, log=True),
         SMOOTH,
@@ -244,11 +267,15 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "triangle": Operation(
         f.triangle,
-        off_grid(6).map(lambda p: (p,)),
+        off_grid(6),
         lambda p: scipy.signal.sawtooth(2 * np.pi * (p.numpy() + 0.25), width=0.5),
     ),
     "unit_dc": Operation(
         f.unit_dc, shaped((4, 2), low=1), lambda taps: taps.numpy() / taps.numpy().sum(0), compiles=False
+    ),
+    "upsample_taps": designed(
+        lambda factor: f.upsample_taps("linear", factor, dtype=F64),
+        lambda factor: np.append(0, scipy.signal.windows.triang(2 * factor - 1)),
     ),
     "width_mask": Operation(
         lambda width: f.width_mask(width, 5, width),

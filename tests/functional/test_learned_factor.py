@@ -4,8 +4,8 @@ import pytest
 import torch
 from hypothesis import strategies as st
 
-from dsptorch.functional import PeriodicFIR, hold_mix, multirate
-from dsptorch.functional.hold_mix import HoldMix
+from dsptorch.functional import PeriodicFIR, State, multirate
+from dsptorch.functional.plan import Slot, WeightedHold
 from tests.oracles import causal_conv
 from tests.strategies import chunk_lengths, fails, holds, signals
 from tests.tolerances import assert_close, assert_same
@@ -65,8 +65,12 @@ def check_holds(apply, factors, x):
     assert_close(apply(x, factors, weights), literal_holds(x, factors, weights))
 
 
+def weighted_hold(factors, weights):
+    return PeriodicFIR(WeightedHold(tuple(factors), Slot(0)), [weights])
+
+
 def mixed(fold):
-    return lambda x, factors, weights: PeriodicFIR(HoldMix(factors, weights))(x, fold=fold)
+    return lambda x, factors, weights: weighted_hold(factors, weights)(x, fold=fold)
 
 
 @pytest.mark.parametrize("fold", [True, False])
@@ -81,14 +85,13 @@ def test_with_one_weight_it_is_that_hold():
     for i in range(8):
         weights = torch.eye(8)[i]
         for fold in (True, False):
-            assert_same(PeriodicFIR(HoldMix(range(1, 9), weights))(x, fold=fold), PeriodicFIR.hold(i + 1)(x))
+            assert_same(weighted_hold(range(1, 9), weights)(x, fold=fold), PeriodicFIR.hold(i + 1)(x))
 
 
 def check_starts(start_of, factors, x):
     """From any time on, another one in each row."""
     weights = torch.randn(len(factors), dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    block = PeriodicFIR(HoldMix(factors, weights))
-    block.node.folds = False
+    block = weighted_hold(factors, weights)
     starts = torch.tensor([5, 10**12 + 3])
     _, state = block.step(x[:, :0])
     y, _ = block.step(x, state._replace(position=start_of(starts)))
@@ -106,9 +109,11 @@ def test_runs_from_any_time_on():
 
 
 def test_refuses_as_many_weights_as_there_are_not():
-    with pytest.raises(ValueError, match=r"one a factor, \(2,\), got shape \(3,\)"):
-        HoldMix((1, 2), torch.ones(3))
     taps = torch.rand(1, 2, 3)
+    with pytest.raises(ValueError, match=r"one a factor, \(2,\), got shape \(3,\)"):
+        multirate(
+            taps, taps, taps, downsample=(1, 2), weights=torch.ones(3), mix_ratio=0.4, detail_strength=1.0
+        )
     with pytest.raises(ValueError, match=r"several factors need weights, got downsample=\(2, 3\)"):
         multirate(taps, taps, taps, downsample=(2, 3), mix_ratio=0.4, detail_strength=0.75)
     with pytest.raises(ValueError, match="weights mix several factors, got downsample=2"):
@@ -155,26 +160,26 @@ def test_one_factor_of_several_is_the_plain_block():
             assert_close(ours(x, low, recon, detail, (2, 3, 4), weights, 0.3, 0.6, offset=offset), plain(x))
 
 
-def check_chunks(lengths_of, block, lengths, mix):
-    """As a cascade, for that has a path of its own for rows at any time."""
+def check_chunks(step, block, lengths, mix):
     low, recon, detail, factors, weights = block
     x = torch.randn(2, 25, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
-    layer = multirate(
+    filter_ = multirate(
         low, recon, detail, downsample=factors, weights=weights, mix_ratio=mix, detail_strength=0.6
     )
-    layer.node.folds = False
     outputs, state = [], None
-    for chunk in x.split(lengths_of(lengths), 1):
-        y, state = layer.step(chunk, state)
+    for chunk in x.split(lengths, 1):
+        y, state = step(filter_, chunk, state)
         outputs.append(y)
-    assert_close(torch.cat(outputs, 1), layer(x))
+    assert_close(torch.cat(outputs, 1), filter_(x))
 
 
-def test_streams_as_it_runs(monkeypatch):
+def test_streams_as_it_runs():
+    def late(filter_, x, state):
+        return filter_.step(x, state and State(state.position + 1, *state[1:]))
+
     cases = blocks(), chunk_lengths(25), st.floats(0, 0.9)
-    holds(lambda *case: check_chunks(lambda lengths: lengths, *case), *cases)
-    monkeypatch.setattr("dsptorch.functional.stream.runs_at_any_phase", lambda node: True)
-    fails(lambda *case: check_chunks(lambda lengths: lengths, *case), *cases)  # nested levels do not
+    holds(lambda *case: check_chunks(PeriodicFIR.step, *case), *cases)
+    fails(lambda *case: check_chunks(late, *case), *cases)
 
 
 def test_factors_to_eight_do_not_fold():
@@ -183,6 +188,5 @@ def test_factors_to_eight_do_not_fold():
         taps, taps, taps, downsample=range(1, 9), weights=torch.rand(8), mix_ratio=0.4, detail_strength=0.75
     )
     assert block.period == 840
-    assert not block.node.folds
-    assert hold_mix.runs_at_any_phase(block.node)
+    assert not block.plan.folds
     assert block.receptive_field == 1 + 3 + 7 + 3 + 3

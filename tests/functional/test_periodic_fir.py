@@ -1,13 +1,12 @@
 """The algebra against matrices: an expression is built from the library and from the definitions."""
 
-import dataclasses
-
 import pytest
 import torch
 from hypothesis import strategies as st
 
 from dsptorch import PeriodicFIR
-from dsptorch.functional import nodes
+from dsptorch.functional import cascade
+from dsptorch.functional import fold as folding
 from tests.strategies import AtRate, Expression, Leaves, expressions, fails, firs, holds, signals
 from tests.tolerances import assert_close
 
@@ -41,35 +40,46 @@ def test_every_expression_means_its_matrix(fold):
     holds(lambda e, x: check_meaning(e, x, fold), expressions(), signals(), times=2)
 
 
-def test_the_matrix_catches_composition_at_the_wrong_phase(monkeypatch):
-    def broken(second, first):
-        pinned = dataclasses.replace(first, weight=first.weight[:1].expand_as(first.weight))
-        return right(second, pinned)
-
-    right = nodes.compose_taps
-    monkeypatch.setattr(nodes, "compose_taps", broken)
-    fails(lambda e, x: check_meaning(e, x, True), expressions(), signals())
+def _pinned(second, first):
+    return compose_taps(second, first._replace(weight=first.weight[:1].expand_as(first.weight)))
 
 
-def test_the_matrix_catches_composition_in_the_wrong_order(monkeypatch):
-    right = nodes.compose_taps
-    monkeypatch.setattr(nodes, "compose_taps", lambda second, first: right(first, second))
-    fails(lambda e, x: check_meaning(e, x, True), expressions(), signals())
+def _swapped(second, first):
+    return compose_taps(first, second)
 
 
-def test_the_matrix_catches_phases_that_are_not_held(monkeypatch):
-    right = nodes.at_rate_taps
+def _not_held(taps, factor):
+    result = dilated(taps, factor)
+    return result._replace(weight=taps.weight.repeat(factor, 1, 1)) if taps.support.period > 1 else result
 
-    def broken(taps, factor):
-        result = right(taps, factor)
-        return dataclasses.replace(result, weight=taps.weight.repeat(factor, 1, 1))
 
-    monkeypatch.setattr(nodes, "at_rate_taps", broken)
-    fails(lambda e, x: check_meaning(e, x, True), st.builds(AtRate, firs(), st.integers(2, 3)), signals())
+def _in_order(products, outer, inner, lags):
+    return collected(products.flip(-3), outer, inner, lags)
+
+
+compose_taps, dilated, collected = folding.compose_taps, folding._dilated, folding.collected_taps
+
+
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [
+        ("compose_taps", _pinned),
+        ("compose_taps", _swapped),
+        ("_dilated", _not_held),
+        ("collected_taps", _in_order),
+    ],
+)
+def test_the_matrix_catches_a_wrong_fold(name, broken, monkeypatch):
+    monkeypatch.setattr(folding, name, broken)
+    cases = st.builds(AtRate, firs(), st.integers(2, 3)) if broken is _not_held else expressions()
+    fails(lambda e, x: check_meaning(e, x, True), cases, signals())
 
 
 def test_the_matrix_catches_a_cascade_that_forgets_what_is_outside(monkeypatch):
-    monkeypatch.setattr(nodes, "evaluate", lambda node, x, fold: nodes.Run(x, fold).filter(node, x))
+    def broken(f, x, fold):
+        return cascade._parts(f.plan, x, cascade._Run(f.weights, x, choose=False))
+
+    monkeypatch.setattr(PeriodicFIR, "__call__", broken)
     fails(lambda e, x: check_meaning(e, x, False), expressions(), signals())
 
 
@@ -109,27 +119,6 @@ def test_gains(gain, fold):
 
 
 # at_rate
-
-
-def naive_at_rate(taps, factor, x):
-    """w'[p, s k] = w[floor(p / s) mod P, k], one multiplication at a time."""
-    weight = torch.tensor(taps.taps, dtype=torch.float64).expand(-1, -1, x.shape[2])
-    y = torch.zeros_like(x)
-    for t in range(x.shape[1]):
-        for k in range(weight.shape[1]):
-            source = t - factor * k + factor * taps.offset
-            if 0 <= source < x.shape[1]:
-                y[:, t] += weight[(t % (factor * len(weight))) // factor % len(weight), k] * x[:, source]
-    return y
-
-
-def test_at_rate_is_its_formula():
-    def check(at_rate, taps, factor, x):
-        assert torch.equal(at_rate(taps.build(), factor)(x), naive_at_rate(taps, factor, x))
-
-    cases = firs(), st.integers(1, 4), signals()
-    holds(lambda *case: check(lambda f, s: f.at_rate(s), *case), *cases)
-    fails(lambda *case: check(lambda f, s: f, *case), *cases)
 
 
 def decimated(e: Expression, factor: int, x):

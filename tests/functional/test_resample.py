@@ -1,12 +1,15 @@
 """Changes of rate against scipy, in chunks and in packed rows; each check has its planted bugs."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
 from torch.autograd.gradcheck import gradcheck
 
-from dsptorch.functional.resample import check_grid, outputs_due, resample, resample_history
-from dsptorch.functional.segments import find_segments
+from dsptorch.functional import find_segments, resample
+from dsptorch.functional.filtering import latest
+from dsptorch.functional.timeline import outputs_before
 from tests.functional.resample_cases import KINDS, double
 from tests.oracles import upfirdn
 from tests.tolerances import assert_close
@@ -53,28 +56,29 @@ def test_scipy_catches(broken):
         check_equals_scipy(broken)
 
 
-def streamed(x, taps, up, down, lengths, keep=resample_history):
-    """The outputs of each chunk; the state is the history alone."""
-    history, outputs = x[:, :0], []
+def streamed(run, x, taps, up, down, lengths, positions=None):
+    """The outputs of each chunk; what joins them is the memory, and the time modulo M."""
+    memory, time, outputs = -(-taps.shape[0] // up) - 1, 0, []
+    history = x.new_zeros(x.shape[0], memory, x.shape[2])
     for chunk in x.split(lengths, 1):
-        seen, before = torch.cat([history, chunk], 1), history.shape[1]
-        outputs.append(resample(seen, taps, up, down, history=before))
-        history = keep(seen, taps.shape[0], up, down, history=before)
+        seen, more = torch.cat([history, chunk], 1), {}
+        if positions is not None:
+            more["position"] = positions[:, time : time + chunk.shape[1]]
+        outputs.append(run(seen, taps, up, down, history=memory, phase=time % down, **more))
+        history, time = latest(seen, memory), time + chunk.shape[1]
     return outputs
 
 
-def check_chunks(keep=resample_history, due=outputs_due):
+def check_chunks(run=resample, due=outputs_before):
     random = np.random.default_rng(1)
     for x, taps, up, down in random_cases(120):
         lengths = []
         while sum(lengths) < x.shape[1]:
             lengths.append(min(int(random.integers(0, 6)), x.shape[1] - sum(lengths)))
-        outputs, time = streamed(x, taps, up, down, lengths, keep), 0
+        outputs, made, time = streamed(run, x, taps, up, down, lengths), 0, 0
         for y, length in zip(outputs, lengths, strict=True):
-            assert y.shape[1] == due(time, length, up, down)
-            time += length
-            # The law of lengths, at every prefix.
-            assert sum(due(t, 1, up, down) for t in range(time)) == -(-time * up // down)
+            made, time = made + y.shape[1], time + length
+            assert made == due(time, Fraction(up, down))  # the law of lengths, at every prefix
         if lengths:
             assert_close(torch.cat(outputs, 1), resample(x, taps, up, down))
 
@@ -85,15 +89,27 @@ def test_any_chunking_gives_the_same_numbers():
 
 def test_chunks_catch_floor():
     with pytest.raises(AssertionError):
-        check_chunks(due=lambda start, time, up, down: (start + time) * up // down - start * up // down)
+        check_chunks(due=lambda time, rate: time * rate.numerator // rate.denominator)
 
 
-def test_chunks_catch_a_lost_phase():
-    def keep(seen, numtaps, up, down, *, history):
-        return resample_history(seen, numtaps, up, 1)
+@pytest.mark.parametrize("lost", ["phase", "history"])
+def test_chunks_catch(lost):
+    def run(seen, *args, history, phase):
+        if lost == "phase":
+            return resample(seen, *args, history=history)
+        return resample(seen[:, history:], *args, phase=phase)
 
     with pytest.raises(AssertionError):
-        check_chunks(keep)
+        check_chunks(run)
+
+
+def test_samples_before_the_memory_are_not_seen():
+    for x, taps, up, down in random_cases(60):
+        memory, before = -(-taps.shape[0] // up) - 1, x.shape[1] // 2
+        whole = resample(x, taps, up, down, history=before)
+        short = x[:, max(0, before - memory) :]
+        assert_close(resample(short, taps, up, down, history=min(before, memory)), whole)
+        assert_close(resample(x, taps, up, down, history=before, phase=7 * down), whole)
 
 
 def check_shift(run):
@@ -159,17 +175,19 @@ def test_segments_catch(broken):
         check_segments(broken)
 
 
-def test_segments_in_chunks():
+def check_segments_in_chunks(run):
     taps, ids = torch.randn(7, 2, dtype=torch.float64), torch.tensor([[0] * 4 + [1] * 6 + [2] * 8])
-    x, segments = torch.randn(1, 18, 2, dtype=torch.float64), find_segments(ids)
-    whole, history, outputs = resample(x, taps, 3, 2, position=segments.position), x[:, :0], []
-    for chunk, position in zip(
-        x.split([3, 4, 1, 1, 9], 1), segments.position.split([3, 4, 1, 1, 9], 1), strict=True
-    ):
-        seen, before = torch.cat([history, chunk], 1), history.shape[1]
-        outputs.append(resample(seen, taps, 3, 2, history=before, position=position))
-        history = resample_history(seen, 7, 3, 2, history=before)
-    assert_close(torch.cat(outputs, 1), whole)
+    x, position = torch.randn(1, 18, 2, dtype=torch.float64), find_segments(ids).position
+    outputs = streamed(run, x, taps, 3, 2, [3, 4, 1, 1, 9], position)
+    assert_close(torch.cat(outputs, 1), resample(x, taps, 3, 2, position=position))
+
+
+def test_segments_in_chunks():
+    check_segments_in_chunks(resample)
+    with pytest.raises(AssertionError):
+        check_segments_in_chunks(
+            lambda *args, position, **kwargs: resample(*args, position=0 * position, **kwargs)
+        )
 
 
 def test_gradients_through_segments():
@@ -178,19 +196,11 @@ def test_gradients_through_segments():
     assert gradcheck(lambda x, taps: resample(x, taps, 3, 2, position=position), (x, taps))
 
 
-def test_check_grid_names_the_segment_and_the_cure():
-    check_grid(find_segments(torch.tensor([[0, 0, -1, -1, 1], [-1, -1, -1, -1, 0]])), 4)
-    check_grid(find_segments(torch.tensor([[-1, -1, 0]])), 4, start=2)
-    with pytest.raises(ValueError, match=r"multiple of 4 .* row 1 that begins at 6"):
-        check_grid(find_segments(torch.tensor([[0] * 8, [0] * 6 + [1] * 2])), 4)
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"up": 0}, "up and down must be integers >= 1, got up=0"),
-        ({"history": 4}, "history must be 0, or 2 to 3 samples"),
-        ({"history": 1}, "history must be 0, or 2 to 3 samples"),
+        ({"history": 9}, "seen must be the history and the chunk after it.*got history=9"),
         ({"taps": torch.ones(7, 3)}, r"taps must be of shape \(numtaps,\) or \(numtaps, 2 or 1\)"),
         ({"taps": torch.ones(0)}, "numtaps >= 1"),
         ({"seen": torch.ones(2, 8)}, "seen must be of shape"),

@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch.autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
 
-from dsptorch.functional import polyphase
-from dsptorch.functional.resample import resample
+from dsptorch.functional import polyphase, resample, trilinear
 from tests.functional.resample_cases import KINDS, double
 from tests.oracles import upfirdn
 from tests.tolerances import assert_close
@@ -39,13 +38,14 @@ def test_gradcheck_catches_a_wrong_adjoint(kind, monkeypatch):
 
 
 def test_gradgradcheck_catches_a_wrong_second_derivative(monkeypatch):
-    backward = polyphase._Partial.backward
+    backward = trilinear._Trilinear.backward
 
     def broken(ctx, gradient):
-        none, first, second, grid = backward(ctx, gradient)
-        return none, first, 2 * second if ctx.slot == polyphase._H and second is not None else second, grid
+        *none, first, second, position, following = backward(ctx, gradient)
+        second = 2 * second if ctx.slot == trilinear.W and second is not None else second
+        return *none, first, second, position, following
 
-    monkeypatch.setattr(polyphase._PartialWithJvp, "backward", staticmethod(broken))
+    monkeypatch.setattr(trilinear._TrilinearWithJvp, "backward", staticmethod(broken))
     run, inputs = double("rational")
     assert gradcheck(run, inputs)
     with pytest.raises(GradcheckError):

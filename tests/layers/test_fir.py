@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from torch import nn
 
-from dsptorch import FIR, Delay, Residual
+from dsptorch import FIR, Delay, Multirate, Residual
 from dsptorch.functional import firwin
 from tests.oracles import lptv_loop
 from tests.tolerances import assert_close, assert_same
@@ -96,6 +97,20 @@ def test_taps_of_another_layer_are_copied():
     assert layer.weight.abs().sum() > 0
 
 
+@pytest.mark.parametrize("build", [FIR, Multirate])
+@pytest.mark.parametrize("time", [8, 9])
+def test_what_follows_may_change_the_output_in_place(build, time):
+    layer, x = build(8), torch.randn(2, time, 8)
+    gradients = []
+    for inplace in (True, False):
+        signal = x.clone().requires_grad_()
+        nn.Sequential(layer, nn.ReLU(inplace))(signal).square().sum().backward()
+        gradients.append([signal.grad, *(parameter.grad.clone() for parameter in layer.parameters())])
+        layer.zero_grad()
+    for one, other in zip(*gradients, strict=True):
+        assert_same(one, other)
+
+
 def test_refuses_the_state_of_another_filter():
     x = torch.randn(1, 5, 4)
     _, state = FIR(4, 3).step(x)
@@ -105,4 +120,4 @@ def test_refuses_the_state_of_another_filter():
 
 def test_a_state_does_not_hold_the_chunk():
     _, state = FIR(4, 3).step(torch.randn(1, 1000, 4))
-    assert state.history.untyped_storage().nbytes() == state.history.numel() * 4
+    assert state.memory.untyped_storage().nbytes() == state.memory.numel() * 4

@@ -109,12 +109,9 @@ def test_factors_to_eight_stream():
     holds(lambda lengths: check_streams(learned(), lengths), chunk_lengths(50))
 
     class Forgets(Multirate):
-        def process(self, x, state, segments=None):
-            return super().process(
-                x,
-                state and state._replace(position=torch.zeros_like(state.position) + state.history.shape[1]),
-                segments,
-            )
+        def process(self, x, memory, timeline):
+            start = timeline.start
+            return super().process(x, memory, timeline._replace(start=None if start is None else start * 0))
 
     layer = learned()
     layer.__class__ = Forgets
@@ -175,7 +172,12 @@ def test_lower_precision_keeps_the_factor(dtype):
         (
             lambda: Multirate(4, BoundedHyperparam(2, 1, 8, integer=True), levels=2),
             ValueError,
-            r"within 4096 samples, got 1 to 8 in 2 levels, which do after 705600; narrow",
+            r"within 4096 samples, got 1 to 8 in 2 levels, which do after 705600; take fewer levels or smaller factors",
+        ),
+        (
+            lambda: Multirate(4, levels=13),
+            ValueError,
+            r"within 4096 samples, got 2 in 13 levels, which do after 8192; take fewer levels or smaller factors",
         ),
     ],
 )

@@ -102,7 +102,7 @@ def test_refuses_what_is_no_signal(x, kind, message):
         (
             lambda: dsptorch.Chain(dsptorch.FIR(4), dsptorch.FIR(5)),
             ValueError,
-            r"one width, got d_model \[4, 5\]",
+            "Chain needs layers whose widths meet, got 4 channels out of FIR and d_model=5 of the FIR after it",
         ),
         (
             lambda: dsptorch.Blend(dsptorch.FIR(4, delay=1)),

@@ -5,7 +5,9 @@ import torch
 from hypothesis import strategies as st
 
 from dsptorch import PeriodicFIR
-from dsptorch.functional import FIRState, stream
+from dsptorch.functional import State, Timeline, find_segments
+from dsptorch.functional.filtering import filter_chunk, latest
+from tests.oracles import runs
 from tests.strategies import Leaves, chunk_lengths, expressions, fails, holds, signals
 
 
@@ -33,7 +35,7 @@ def check_chunks(step, case):
     assert torch.equal(state.position, torch.full((x.shape[0],), x.shape[1]))
     assert state.position.dtype == torch.int64
     rest = torch.cat([x.new_zeros(x.shape[0], f.memory, x.shape[2]), x], 1)
-    assert torch.equal(state.history, rest[:, rest.shape[1] - f.memory :])
+    assert torch.equal(state.memory, rest[:, rest.shape[1] - f.memory :])
     assert torch.equal(signal, given)
     v = torch.arange(1.0, x.numel() + 1, dtype=torch.float64).reshape(x.shape) % 5 - 2
     whole = f(signal)
@@ -58,11 +60,11 @@ def _forgets_position(f, x, state):
 
 
 def _forgets_history(f, x, state):
-    return f.step(x, state if state is None else state._replace(history=torch.zeros_like(state.history)))
+    return f.step(x, state if state is None else state._replace(memory=torch.zeros_like(state.memory)))
 
 
 def _forgets_gradients(f, x, state):
-    return f.step(x, state if state is None else state._replace(history=state.history.detach()))
+    return f.step(x, state if state is None else state._replace(memory=state.memory.detach()))
 
 
 def _writes_into_the_chunk(f, x, state):
@@ -83,14 +85,14 @@ def check_ragged(step, expression, x, splits):
     f = expression.build()
     rows = [x[:1, : min(n, x.shape[1])] for n in splits]
     states = [step(f, row, None)[1] for row in rows]
-    state = FIRState(*(torch.cat(parts) for parts in zip(*states, strict=True)))
-    kept = [part.clone() for part in state]
+    state = State(*(torch.cat([state[i] for state in states]) for i in range(3)))
+    kept = [part.clone() for part in state[:3]]
     more = x[-1:].expand(len(rows), -1, -1)
     y, _ = step(f, more, state)
     for row, start in zip(y, rows, strict=True):
         whole = f(torch.cat([start[0], x[-1]]).unsqueeze(0))[0]
         assert torch.equal(row, whole[start.shape[1] :])
-    for part, before in zip(state, kept, strict=True):
+    for part, before in zip(state[:3], kept, strict=True):
         assert torch.equal(part, before)
 
 
@@ -108,6 +110,14 @@ def test_rows_at_different_positions():
         return f.step(x, state)
 
     fails(lambda *case: check_ragged(in_step_with_the_first, *case), *rows)
+
+
+@pytest.mark.parametrize("factor", [2, 16, 17, 50])
+def test_a_hold_of_any_length_runs_a_sample_at_a_time(factor):
+    f, x = PeriodicFIR.hold(factor) @ PeriodicFIR.hold(3), torch.randn(1, 70, 1)
+    y, _ = run(PeriodicFIR.step, f, x.split(1, 1))
+    assert torch.equal(y, f(x))
+    assert not torch.equal(run(_forgets_position, f, x.split(1, 1))[0], y)
 
 
 def test_position_is_exact_when_it_is_large():
@@ -135,7 +145,7 @@ def test_a_state_that_came_before_still_works():
 def test_keeps_the_dtype(dtype):
     f = PeriodicFIR.hold(2) @ PeriodicFIR.fir(torch.rand(3, 2))
     y, state = f.step(torch.randn(1, 5, 2).to(dtype))
-    assert y.dtype == state.history.dtype == dtype
+    assert y.dtype == state.memory.dtype == dtype
     assert f.step(torch.randn(1, 5, 2).to(dtype), state)[0].dtype == dtype
 
 
@@ -150,19 +160,93 @@ def test_refuses_to_look_ahead():
 def test_refuses_the_state_of_another_signal(batch, width):
     f = PeriodicFIR.fir(torch.ones(3))
     _, state = f.step(torch.ones(batch, 4, width))
-    with pytest.raises(ValueError, match=r"state must have history of shape \(2, 2, 2\).*got \(\d, 2, \d\)"):
+    with pytest.raises(
+        ValueError, match=r"state must have a history of shape \(2, 2, 2\).*got \(\d, 2, \d\)"
+    ):
         f.step(torch.ones(2, 4, 2), state)
 
 
 def test_compiles_with_its_state():
+    """Built within the graph, too."""
     torch._dynamo.reset()
-    f = PeriodicFIR.hold(2)
-    compiled = torch.compile(
-        lambda x, state: stream.step(f.node, x, state), fullgraph=True, backend="aot_eager"
-    )
-    x = torch.randn(2, 5, 3)
-    y, state = compiled(x, None)
-    again, after = compiled(x, state)
-    expected, _ = stream.step(f.node, torch.cat([x, x], 1), None)
-    assert torch.equal(torch.cat([y, again], 1), expected)
+
+    def step(x, taps, state):
+        return PeriodicFIR.compose(PeriodicFIR.hold(3), PeriodicFIR.fir(taps)).step(x, state)
+
+    compiled = torch.compile(step, fullgraph=True, backend="aot_eager")
+    x, taps = torch.randn(2, 5, 3), torch.randn(4, 3)
+    y, state = compiled(x, taps, None)
+    again, after = compiled(x, taps, state)
+    whole, _ = step(torch.cat([x, x], 1), taps, None)
+    assert torch.allclose(torch.cat([y, again], 1), whole, atol=1e-6)
     assert torch.equal(after.position, torch.tensor([10, 10]))
+
+
+# Several signals in a row
+
+
+def check_segments(step, e, x, ids, lengths):
+    """Each run of equal ids as if it were alone; the memory is of the last run."""
+    f, state, outputs = e.build(), None, []
+    for chunk, its in zip(x.split(lengths, 1), ids.split(lengths, 1), strict=True):
+        y, state = step(f, chunk, state, its)
+        outputs.append(y)
+    y, kept = torch.cat(outputs, 1), torch.zeros(x.shape[0], f.memory, x.shape[2], dtype=x.dtype)
+    for row, start, stop in runs(ids):
+        assert torch.equal(y[row, start:stop], f(x[row : row + 1, start:stop])[0])
+        kept[row] = latest(x[row : row + 1, start:stop], f.memory)[0]
+        position = stop - start
+        assert stop < x.shape[1] or state.position[row] == position
+    assert torch.equal(state.memory, kept)
+
+
+@st.composite
+def packed(draw):
+    """(expression, signal, ids, chunk lengths)."""
+    x = draw(signals(min_time=1, max_time=12, min_batch=1))
+    ids = draw(st.lists(st.integers(-1, 2), min_size=x[..., 0].numel(), max_size=x[..., 0].numel()))
+    ids = torch.tensor(sorted(ids) if draw(st.booleans()) else ids).reshape(x.shape[:2])
+    return draw(expressions(causal=True)), x, ids, draw(chunk_lengths(x.shape[1]))
+
+
+def test_segments_in_chunks_equal_each_alone():
+    holds(lambda case: check_segments(PeriodicFIR.step, *case), packed(), times=2)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda f, x, state, ids: f.step(x, state, 0 * ids),
+        lambda f, x, state, ids: f.step(x, None, ids),
+        lambda f, x, state, ids: f.step(x, state and state._replace(segment=state.segment + 1), ids),
+        lambda f, x, state, ids: f.step(x, state and state._replace(position=state.position + 1), ids),
+    ],
+    ids=["no borders", "anew at every chunk", "anew at the border of a chunk", "one sample late"],
+)
+def test_wrong_segments_are_caught(broken):
+    fails(lambda case: check_segments(broken, *case), packed(), times=2)
+
+
+def test_weights_folded_before_are_the_same():
+    f = PeriodicFIR.hold(3) @ PeriodicFIR.fir(torch.rand(2, 4, 2))
+    x, weight = torch.randn(2, 7, 2), f.folded().weights[0]
+    history = torch.randn(2, f.memory, 2)
+    segments = find_segments(torch.tensor([[0] * 7, [0, 0, 1, 1, 1, 2, 2]]))
+    for timeline in (Timeline(), Timeline(torch.tensor([5, 7])), Timeline(segments=segments)):
+        one, other = (
+            filter_chunk(f.plan, f.weights, x, history, timeline, folded) for folded in (None, weight)
+        )
+        assert torch.allclose(one[0], other[0], atol=1e-6)
+        assert torch.equal(one[1], other[1])
+        wrong, _ = filter_chunk(f.plan, f.weights, x, history, timeline, weight.roll(1, 0))
+        assert not torch.allclose(wrong, one[0], atol=1e-6)
+
+
+@pytest.mark.parametrize(("memory", "time"), [(0, 3), (2, 0), (2, 1), (2, 3)])
+def test_what_is_remembered_is_no_view(memory, time):
+    x = torch.arange(float(time)).reshape(1, time, 1)
+    kept = latest(x, memory)
+    assert (
+        kept.flatten().tolist() == [0.0] * (memory - time) + list(range(max(0, time - memory), time))[:memory]
+    )
+    assert kept.untyped_storage().nbytes() == kept.numel() * 4
