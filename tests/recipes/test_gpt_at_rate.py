@@ -209,9 +209,16 @@ def test_learned_positions_and_dropout() -> None:
     assert all(p.grad is not None for p in gpt.parameters())
 
 
-def test_compiles() -> None:
+def test_compiles_the_whole_and_a_step() -> None:
     layer = slow(build(SHAPE, ARMS["alone"])).layer
     assert_compiles(layer, torch.randn(2, 13, 16))
+    x, state, outputs = torch.randn(2, 9, 16), None, []
+    step = torch.compile(layer.step, fullgraph=True, backend="eager")
+    with torch.no_grad():
+        for token in x.split(1, 1):
+            y, state = step(token, state)
+            outputs.append(y)
+        assert (torch.cat(outputs, 1) - layer(x)).abs().max() < 1e-5
 
 
 def test_the_configuration_is_the_default_of_four_blocks() -> None:
