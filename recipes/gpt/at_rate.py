@@ -79,11 +79,13 @@ class Trunk(nn.Module):
         self.d_model, self.n_head, self.window, self.rope = d_model, n_head, window, rope
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Map whole sequences of at most `window` frames."""
+        """Map whole sequences."""
+        if frames.shape[1] > self.window:
+            return self.step(frames)[0]
         return self._increment(frames, [None] * len(self.blocks), frames.shape[1])
 
     def step(self, frames: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Map the next frames, at most `window`.
+        """Map the next frames.
 
         Args:
             frames: (B, N, D).

@@ -125,6 +125,7 @@ def test_the_window_of_frames_slides_past_the_context(sizes: list[int]) -> None:
         outputs.append(y)
         state = after
     streamed = torch.cat(outputs, dim=1)
+    assert (streamed - part(frames)).abs().max() < 1e-9
     for n in range(20):
         window = frames[:, max(0, n - 3) : n + 1]
         assert (streamed[:, n] - part(window)[:, -1]).abs().max() < 1e-9
