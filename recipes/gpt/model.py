@@ -119,7 +119,9 @@ class CausalAttention(nn.Module):
     def forward(self, x: Tensor, rope: Tensor | None, cache: KVCache | None) -> Tensor:
         """Attend: x (B, T, D), rope (2, past + T, D/H/2) or None -> (B, T, D)."""
         B, T, D = x.shape
-        q, k, v = self.qkv(x).view(B, T, 3, self.n_head, -1).permute(2, 0, 3, 1, 4)  # each (B, H, T, D/H)
+        q, k, v = (
+            self.qkv(x).view(B, T, 3, self.n_head, D // self.n_head).permute(2, 0, 3, 1, 4)
+        )  # each (B, H, T, D/H)
         if cache is not None:
             k, v = cache.append(k, v)  # (B, H, S, D/H), S = past + T
         S = k.shape[2]
