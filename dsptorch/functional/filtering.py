@@ -62,6 +62,10 @@ def filter_chunk(
     if history is None and segments is None and start is None:
         return filter_signal(plan, weights, x), latest(x, memory)
     seen = with_history(x, history, memory)
+    if folded is None and segments is None and start is not None and _runs_unfolded(plan, x.shape[1]):
+        return _cascade_from(plan, weights, seen, start - memory)[:, memory:].contiguous(), latest(
+            seen, memory
+        )
     if segments is not None or start is None or period == 1:
         taps = fold(plan, weights, x) if folded is None else folded
     else:
@@ -72,6 +76,27 @@ def filter_chunk(
         taps = fold_at(plan, weights, times, x) if folded is None else folded[times.remainder(period)]
     y = lptv_filter(seen, taps, lags, history=memory, segments=segments)
     return y, latest(seen, memory, segments)
+
+
+def _runs_unfolded(plan: Plan, time: int) -> bool:
+    """Whether a cascade of a chunk costs less than its taps at the phases that it meets."""
+    if plan.folds or torch.compiler.is_compiling():
+        return False
+    length = time + plan.support.memory + 2 * plan.support.period
+    return length * plan.cost < 8 * time * len(plan.support.lags)
+
+
+def _cascade_from(plan: Plan, weights: Sequence[Weight], x: Tensor, start: Tensor) -> Tensor:
+    """Run a cascade on rows whose first samples stand at any positions.
+
+    Each row is moved right by its phase, so that all rows begin at phase 0.
+    """
+    period, time = plan.support.period, x.shape[1]
+    rows = torch.arange(x.shape[0], device=x.device).unsqueeze(1)
+    phase = start.remainder(period).unsqueeze(1)
+    padded = F.pad(x, (0, 0, period - 1, period - 1))
+    aligned = padded[rows, torch.arange(time + period - 1, device=x.device) - phase + (period - 1)]
+    return cascade(plan, weights, aligned)[rows, torch.arange(time, device=x.device) + phase]
 
 
 def with_history(x: Tensor, history: Tensor | None, memory: int) -> Tensor:

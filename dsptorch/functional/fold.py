@@ -25,7 +25,18 @@ from dsptorch.functional.plan import (
 )
 from dsptorch.functional.support import Support
 
-__all__ = ["Folding", "Taps", "Weight", "collected_taps", "fold", "gain", "moved_taps", "weighted_hold"]
+__all__ = [
+    "Folding",
+    "Taps",
+    "Weight",
+    "collected_taps",
+    "fold",
+    "gain",
+    "held_support",
+    "held_taps",
+    "moved_taps",
+    "weighted_hold",
+]
 
 Weight = Tensor | float
 
@@ -120,10 +131,10 @@ def _(plan: Product, folding: Folding) -> Tensor:
 
 @_weight.register
 def _(plan: DecimateHold, folding: Folding) -> Tensor:
-    eye = torch.eye(plan.factor, dtype=folding.like.dtype, device=folding.like.device)
-    held = Taps(eye.unsqueeze(-1), Support.hold(plan.factor))
-    held = compose_taps(_dilated(folding.taps(plan.inner), plan.factor), held)
-    return compose_taps(held, folding.taps(plan.prefilter)).weight
+    inner = folding.taps(plan.inner)
+    chosen = torch.eye(plan.factor, dtype=folding.like.dtype, device=folding.like.device)
+    weight = held_taps(_dilated(inner, plan.factor).weight, chosen.repeat(inner.support.period, 1))
+    return compose_taps(Taps(weight, held_support(plan)), folding.taps(plan.prefilter)).weight
 
 
 @_weight.register
@@ -134,6 +145,20 @@ def _(plan: Dilated, folding: Folding) -> Tensor:
 @_weight.register
 def _(plan: WeightedHold, folding: Folding) -> Tensor:
     return weighted_hold(plan, torch.arange(plan.support.period, device=folding.like.device), folding)
+
+
+def held_support(plan: DecimateHold) -> Support:
+    """Where the taps of the inner filter and the hold are, without the prefilter."""
+    return plan.inner.support.at_rate(plan.factor).after(Support.hold(plan.factor))
+
+
+def held_taps(inner: Tensor, chosen: Tensor) -> Tensor:
+    """The taps of a filter on a held signal: lag k of the filter is lag factor * k + j where the hold shows lag j.
+
+    Shape:
+        inner: (..., taps, channels). chosen: (..., factor), 1 for that j. Result: (..., taps * factor, channels).
+    """
+    return (inner.unsqueeze(-2) * chosen[..., None, :, None]).flatten(-3, -2)
 
 
 def weighted_hold(plan: WeightedHold, times: Tensor, folding: Folding) -> Tensor:
@@ -172,6 +197,8 @@ def collected_taps(
     if not (count and width and lags):
         return products.new_zeros(*products.shape[:-3], len(lags), products.shape[-1])
     if _is_range(outer) and _is_range(inner):
+        if count > width:  # the rows of the table are the shorter side
+            products, count, width = products.transpose(-3, -2), width, count
         # Each row of products one place further than the one before, by the padding of a flattened table.
         length = count + width - 1
         skewed = F.pad(products, (0, 0, 0, count)).flatten(-3, -2)

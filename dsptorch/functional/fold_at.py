@@ -6,9 +6,17 @@ from functools import singledispatch
 import torch
 from torch import Tensor
 
-from dsptorch.functional.fold import Folding, Weight, collected_taps, gain, moved_taps, weighted_hold
+from dsptorch.functional.fold import (
+    Folding,
+    Weight,
+    collected_taps,
+    gain,
+    held_support,
+    held_taps,
+    moved_taps,
+    weighted_hold,
+)
 from dsptorch.functional.plan import (
-    IDENTITY,
     DecimateHold,
     Dilated,
     Plan,
@@ -16,8 +24,8 @@ from dsptorch.functional.plan import (
     Scaled,
     Sum,
     WeightedHold,
-    hold,
 )
+from dsptorch.functional.support import Support
 
 __all__ = ["fold_at"]
 
@@ -74,12 +82,10 @@ def _(plan: Product, times: Tensor, folding: Folding) -> Tensor:
 
 @_weight_at.register
 def _(plan: DecimateHold, times: Tensor, folding: Folding) -> Tensor:
-    if plan.inner is IDENTITY and plan.prefilter is IDENTITY:
-        since = times.remainder(plan.factor).unsqueeze(-1)
-        met = since == torch.arange(plan.factor, device=times.device)
-        return met.unsqueeze(-1).to(folding.like.dtype)
-    factors = plan.inner.at_rate(plan.factor), hold(plan.factor), plan.prefilter
-    return _product_at(factors, times, folding)
+    inner = _at(plan.inner, times.div(plan.factor, rounding_mode="floor"), folding)
+    chosen = times.remainder(plan.factor).unsqueeze(-1) == torch.arange(plan.factor, device=times.device)
+    weight = held_taps(inner, chosen.to(folding.like.dtype))
+    return _after(weight, held_support(plan), plan.prefilter, times, folding)[0]
 
 
 @_weight_at.register
@@ -93,9 +99,15 @@ _weight_at.register(WeightedHold)(weighted_hold)
 def _product_at(factors: tuple[Plan, ...], times: Tensor, folding: Folding) -> Tensor:
     weight, support = _at(factors[0], times, folding), factors[0].support
     for factor in factors[1:]:
-        lags = torch.tensor(support.lags, device=times.device)
-        products = weight.unsqueeze(-2) * _at(factor, times.unsqueeze(-1) - lags, folding)
-        product = support.after(factor.support)
-        weight = collected_taps(products, support.lags, factor.support.lags, product.lags)
-        support = product
+        weight, support = _after(weight, support, factor, times, folding)
     return weight
+
+
+def _after(
+    weight: Tensor, support: Support, first: Plan, times: Tensor, folding: Folding
+) -> tuple[Tensor, Support]:
+    """First `first`, then the filter with these taps at the times."""
+    lags = torch.tensor(support.lags, device=times.device)
+    products = weight.unsqueeze(-2) * _at(first, times.unsqueeze(-1) - lags, folding)
+    product = support.after(first.support)
+    return collected_taps(products, support.lags, first.support.lags, product.lags), product

@@ -29,7 +29,7 @@ class Memo:
         self._known: tuple[list[Any], Any] | None = None
 
     def __call__(self, compute: Callable[[], Any], weights: Sequence[Any]) -> Any:
-        """The result for these weights: tensors and numbers."""
+        """The result for these weights: tensors, numbers and dtypes."""
         if torch.is_grad_enabled() or _is_watched():
             return compute()
         known = self._known
@@ -58,11 +58,13 @@ def _is_watched() -> bool:
 
 
 def _is_plain(weight: Any) -> bool:
-    return type(weight) is float or (type(weight) in (Tensor, torch.nn.Parameter) and weight.is_cpu)
+    if isinstance(weight, (float, torch.dtype)):
+        return True
+    return type(weight) in (Tensor, torch.nn.Parameter) and weight.is_cpu
 
 
 def _equal(weight: Any, kept: Any) -> bool:
-    if type(weight) is float or type(kept) is float:
-        return type(weight) is type(kept) and weight == kept
+    if not (isinstance(weight, Tensor) and isinstance(kept, Tensor)):
+        return type(weight) is type(kept) and bool(weight == kept)
     plain = _is_plain(weight) and weight.dtype == kept.dtype
     return plain and torch.equal(weight, kept)

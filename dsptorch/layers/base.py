@@ -221,7 +221,7 @@ class FilterLayer(Layer):
             return untraced(plan, weights, x, without_none(memory), without_none(timeline))  # type: ignore[no-any-return]
         folded = None
         if self._folded is not None and memory is not None:
-            folded = self._folded(lambda: fold(plan, weights, x), weights)
+            folded = self._folded(lambda: fold(plan, weights, x), (*weights, x.dtype))
         return filter_chunk(plan, weights, x, memory, timeline, folded)
 
 

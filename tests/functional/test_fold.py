@@ -5,7 +5,7 @@ import torch
 from hypothesis import strategies as st
 
 from dsptorch import PeriodicFIR
-from dsptorch.functional import fold as folding
+from dsptorch.functional import fold_at as fold_at_module
 from dsptorch.functional.fold import Folding, fold
 from dsptorch.functional.fold_at import fold_at
 from dsptorch.functional.plan import Literal, Slot, WeightedHold
@@ -86,9 +86,9 @@ def test_wrong_times_are_caught(monkeypatch):
     fails(lambda *case: check_times(lambda p, w, t: at_times(p, w, t + 1), *case), plans(), TIMES, times=5)
     fails(lambda *case: check_times(lambda p, w, t: at_times(p, w, t % 16), *case), plans(), TIMES, times=5)
     monkeypatch.setattr("dsptorch.functional.fold_at._FEW_PHASES", 0)
-    right = folding._product_at
+    right = fold_at_module._product_at
     monkeypatch.setattr(
-        folding, "_product_at", lambda factors, times, given: right(factors, 0 * times, given)
+        fold_at_module, "_product_at", lambda factors, times, given: right(factors, 0 * times, given)
     )
     fails(lambda *case: check_times(at_times, *case), plans(), TIMES, times=5)
 

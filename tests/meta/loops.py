@@ -22,10 +22,14 @@ class Net(nn.Module):
 
     def forward(self, x):
         h = self.norm(self.first(x))
-        self.largest = torch.maximum(
-            self.largest, h.detach().abs().max()
-        )  # assigned: another tensor each time
+        # Assigned: another tensor each time.
+        self.largest = torch.maximum(self.largest, h.detach().abs().max())
         return self.last(self.dropout(torch.tanh(h / self.temperature())))
+
+
+def knob():
+    """A hyperparameter of no model."""
+    return BoundedHyperparam(0.3, 0.0, 1.0)
 
 
 def loss_of(model):
@@ -34,46 +38,40 @@ def loss_of(model):
     return (model(x) - x.sum(dim=1, keepdim=True).sin()).square().mean()
 
 
-def knobs(estimator):
-    """The controller's hyperparameters outside the model: those that the estimator can learn."""
-    decay, dropout = BoundedHyperparam(0.1, 0.001, 1.0, log=True), BoundedHyperparam(0.2, 0.0, 0.6)
-    make = {
-        "accumulated": lambda: (Direct(), []),
-        "direct": lambda: (Direct(), []),
-        "unroll": lambda: (Unroll(SGDRule(lr=0.1, weight_decay=decay), steps=2), ["decay"]),
-        "implicit": lambda: (Implicit(SGDRule(lr=0.1, weight_decay=decay), terms=3), ["decay"]),
-        "es": lambda: (
-            EvolutionStrategy(AdamRule(lr=0.01, weight_decay=decay), horizon=2, pairs=2),
-            ["decay", "dropout"],
-        ),
-    }
-    found, names = make[estimator]()
-    return found, {name: {"decay": decay, "dropout": dropout}[name] for name in names}
-
-
-ESTIMATORS = ["accumulated", "direct", "unroll", "implicit", "es"]
+_MAKE = {
+    "accumulated": lambda decay: Direct(),
+    "direct": lambda decay: Direct(),
+    "unroll": lambda decay: Unroll(SGDRule(lr=0.1, weight_decay=decay), steps=2),
+    "implicit": lambda decay: Implicit(SGDRule(lr=0.1, weight_decay=decay), terms=3),
+    "es": lambda decay: EvolutionStrategy(AdamRule(lr=0.01, weight_decay=decay), horizon=2, pairs=2),
+}
+ESTIMATORS = list(_MAKE)
 
 
 class Run:
     """A model, its optimizer, and a controller, in a loop.
 
     Args:
-        estimator: One of ESTIMATORS; None for a loop without a controller.
-        micro: Batches per step of the optimizer.
+        estimator: One of ESTIMATORS, with the hyperparameters outside the model that it can learn (`knobs`); None for
+            a loop without a controller.
     """
 
-    def __init__(self, estimator="direct", *, seed=0, micro=1, model=None, **kwargs):
+    def __init__(self, estimator="direct", *, seed=0, **kwargs):
         torch.manual_seed(seed)
-        self.model, self.micro, self.name = model or Net(), micro, estimator
-        groups, self.controller = self.model.parameters(), None
+        self.model, self.name, self.controller = Net(), estimator, None
+        groups = self.model.parameters()
         if estimator is not None:
-            found, self.knobs = knobs(estimator)
-            arguments = {"every": 2, "estimator": found} | kwargs
+            self.knobs = {"decay": BoundedHyperparam(0.1, 0.001, 1.0, log=True)}
+            arguments = {"every": 2, "estimator": _MAKE[estimator](self.knobs["decay"])} | kwargs
             self.controller = MetaController(self.model, **arguments)
             groups = self.controller.inner_param_groups(weight_decay=0.1)
         self.optimizer = torch.optim.AdamW(groups, lr=0.01)
         if estimator is not None:
             self.controller.attach(self.optimizer)
+            if estimator == "es":
+                self.knobs["dropout"] = BoundedHyperparam(0.2, 0.0, 0.6)
+            elif estimator in ("accumulated", "direct"):
+                self.knobs = {}
             for name, hyperparam in self.knobs.items():
                 self.controller.add_hyperparam(name, hyperparam, getattr(self, f"set_{name}"))
 
@@ -83,26 +81,19 @@ class Run:
     def set_dropout(self, value):
         self.model.dropout.p = value
 
-    def train(self, spoil=None):
-        """A step of training; `spoil` may change the gradients before the optimizer sees them."""
-        total = 0.0
-        for _ in range(self.micro):
-            loss = loss_of(self.model) / self.micro
-            loss.backward()
-            total += loss.detach()
-        if spoil is not None:
-            spoil(self.model)
+    def train(self):
+        """A step of training."""
+        loss = loss_of(self.model)
+        loss.backward()
         self.optimizer.step()
         self.optimizer.zero_grad()
-        return total
+        return loss.detach()
 
     def losses(self, val_loss=loss_of):
         """The functions that the controller takes beside the loss."""
         if self.name == "accumulated":
             return {}
-        if self.name == "direct":
-            return {"val_loss": val_loss}
-        return {"train_loss": loss_of, "val_loss": val_loss}
+        return {"val_loss": val_loss} | ({} if self.name == "direct" else {"train_loss": loss_of})
 
     def step(self, val_loss=loss_of):
         """A step of training and one of the controller."""
@@ -114,6 +105,19 @@ class Run:
         for _ in range(number):
             self.step()
         return self
+
+    def failing_setter(self, name, at=None):
+        """Let a setter count its calls in the list that is returned, and fail at one of them."""
+        real, calls = self.controller._outer._setters[name], []
+
+        def setter(value):
+            calls.append(value)
+            if len(calls) == at:
+                raise ZeroDivisionError
+            real(value)
+
+        self.controller._outer._setters[name] = setter
+        return calls
 
     def seen(self):
         """All that can be seen of it, copied."""
@@ -141,9 +145,7 @@ def check_alike(found, expected, where="run"):
         for key, value in found.items():
             check_alike(value, expected[key], f"{where}.{key}")
     elif isinstance(found, (list, tuple)):
-        assert len(found) == len(expected), f"{where}: {len(found)}, not {len(expected)}"
-        for index, (one, other) in enumerate(zip(found, expected, strict=True)):
-            check_alike(one, other, f"{where}.{index}")
+        check_alike(dict(enumerate(found)), dict(enumerate(expected)), where)
     elif isinstance(found, Tensor):
         assert found.dtype == expected.dtype, where
         assert torch.equal(found, expected), f"{where}: {found}, not {expected}"
@@ -154,3 +156,44 @@ def check_alike(found, expected, where="run"):
 def nothing(*_, **__):
     """A context that keeps nothing as it was: the planted bug."""
     return nullcontext()
+
+
+def history(
+    wrap=lambda net: net,
+    loss=loss_of,
+    *,
+    with_val=True,
+    steps=6,
+    scaler=None,
+    told=True,
+    reduce=lambda gradients: None,
+    **kwargs,
+):
+    """The records of a run by plain gradient descent: under a wrapper, under a scaler, or as one process of several.
+
+    Args:
+        wrap: Makes the model that trains, of a Net.
+        loss: Of the model, in training and validation.
+        with_val: Whether the controller is given losses.
+        steps: Of training.
+        scaler: Scales the loss.
+        told: Whether the controller knows of the scaler.
+        reduce: Called with the gradients of the weights, before the optimizer sees them.
+        kwargs: For the controller.
+    """
+    torch.manual_seed(0)
+    model = wrap(Net(dropout=0.0))
+    controller = MetaController(model, scaler=scaler if told else None, **{"every": 2} | kwargs)
+    optimizer = torch.optim.SGD(controller.inner_param_groups(weight_decay=0.0), lr=0.1)
+    scaler = scaler or torch.amp.GradScaler("cpu", enabled=False)
+    for _ in range(steps):
+        now = loss(model)
+        scaler.scale(now).backward()
+        reduce([p.grad for group in optimizer.param_groups for p in group["params"]])
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad()
+        controller.step(now, **({"train_loss": loss, "val_loss": loss} if with_val else {}))
+    assert list(controller.hyperparams) == ["temperature"]
+    assert len(controller.history) == steps // controller.schedule.every
+    return controller.history

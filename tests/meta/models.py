@@ -49,6 +49,17 @@ class Knob(nn.Module):
         self.z = BoundedHyperparam(init, low, high, dtype=torch.float64, **kwargs)
 
 
+class Bowl(nn.Module):
+    """Half of w^2: training brings w from 1 to (1 - lr)^T."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1, dtype=torch.float64))
+
+    def forward(self):
+        return self.weight.square().sum() / 2
+
+
 class Ridge(nn.Module):
     """Ridge regression, 1/2 |X w - y|^2 + price / 2 |w|^2, and all that can be said of it in closed form.
 
@@ -78,11 +89,8 @@ class Ridge(nn.Module):
         penalty = self.price() / 2 * self.weight.square().sum() if self.priced else 0.0
         return (self.x @ self.weight - self.y).square().sum() / 2 + penalty
 
-    def val_loss(self):
-        return self._val_loss(self.weight)
-
-    def _val_loss(self, weight):
-        return (self.x_val @ weight - self.y_val).square().sum() / 2
+    def val_loss(self, weight=None):
+        return (self.x_val @ (self.weight if weight is None else weight) - self.y_val).square().sum() / 2
 
     def losses(self):
         """What a controller's step takes."""
@@ -115,8 +123,7 @@ class Ridge(nn.Module):
     def finite_difference(self, step=1e-5):
         """The same by central differences, of the formula of a price on a logarithmic scale."""
         raw = self.price.raw.item()
-        prices = (
-            self.low * (self.high / self.low) ** (1 / (1 + math.exp(-r))) for r in (raw + step, raw - step)
-        )
-        above, below = (self._val_loss(self.optimum(price)).item() for price in prices)
+        shares = [1 / (1 + math.exp(-r)) for r in (raw + step, raw - step)]
+        prices = [self.low * (self.high / self.low) ** share for share in shares]
+        above, below = (self.val_loss(self.optimum(price)).item() for price in prices)
         return (above - below) / (2 * step)

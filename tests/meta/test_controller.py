@@ -1,4 +1,4 @@
-"""What a controller tells of an ordinary run, and what it does where numbers are not finite or scaled."""
+"""What a controller tells of an ordinary run, and what it does where numbers are not finite."""
 
 import json
 import math
@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from dsptorch import BoundedHyperparam
-from dsptorch.meta import MetaController
+from dsptorch.meta import EvolutionStrategy, MetaController
 from tests.meta.loops import ESTIMATORS, Net, Run, check_alike, loss_of
 
 # The history
@@ -45,30 +45,37 @@ def test_the_averages_of_the_losses():
 def test_the_gradients_are_taken_and_cleared_at_every_step():
     run = Run("accumulated", every=3)
     for step in range(1, 7):
-        run.step()
+        loss = loss_of(run.model)
+        loss.backward()
+        of_weights = run.model.first.weight.grad.clone()
+        run.controller.step(loss)
         assert run.model.temperature.raw.grad is None
+        assert torch.equal(run.model.first.weight.grad, of_weights)
         assert len(run.controller.history) == step // 3
     assert run.model.temperature.value.item() != 1.0
 
 
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_it_updates_where_gradients_are_off(estimator):
+    run = Run(estimator, every=1)
+    loss = run.train()
+    with torch.no_grad():
+        assert run.controller.step(loss, **run.losses())
+
+
 # What is not finite
-
-
-def poisoned(value):
-    """A loss whose value, and gradient, is not finite."""
-    return lambda model: loss_of(model) * value
 
 
 def check_skipped(run, value):
     """An update that is not finite is skipped, counted and warned of, and changes nothing but the count."""
     run.steps(5)
     before = run.seen()
-    with pytest.warns(
-        UserWarning, match=r"step 6 skipped, 1 so far: not finite at .*; lower the learning rate"
-    ):
-        assert run.step(poisoned(value)) is None
+    told = r"step 6 skipped, 1 so far: not finite at .*; lower the learning rate"
+    with pytest.warns(UserWarning, match=told):
+        assert run.step(lambda model: loss_of(model) * value) is None
     after = run.seen()
     assert run.controller.skipped == 1
+    check_alike(after["dropout"], before["dropout"])
     for key in ("hyperparams", "adam"):
         check_alike(after["controller"][key], before["controller"][key])
     for key in ("history", "val_ema", "past", "updates"):
@@ -87,6 +94,20 @@ def test_an_update_that_is_not_finite_and_made_is_seen(monkeypatch):
     monkeypatch.setattr(torch, "isfinite", lambda t: torch.ones_like(t, dtype=torch.bool))
     with pytest.raises(BaseException, match=r"(?s).*DID NOT WARN"):
         check_skipped(Run("direct"), math.nan)
+
+
+def test_setters_left_with_a_candidate_are_seen(monkeypatch):
+    def leaving(self, meta_step):
+        found = estimate(self, meta_step)
+        meta_step.run(
+            lambda _: meta_step.call_setters(), raws={n: r + 1 for n, r in meta_step.raws().items()}
+        )
+        return found
+
+    estimate = EvolutionStrategy.estimate
+    monkeypatch.setattr(EvolutionStrategy, "estimate", leaving)
+    with pytest.raises(AssertionError):
+        check_skipped(Run("es", lr=0.0), math.nan)
 
 
 def test_an_objective_that_is_not_finite_is_skipped():
@@ -120,49 +141,25 @@ def test_a_bad_step_that_counts_is_seen(monkeypatch):
         check_one_bad_step("gradient")
 
 
-@pytest.mark.parametrize("bad", [0, 1, 2])
-def test_a_training_loss_that_is_not_finite_does_not_stay_in_the_average(bad):
+@pytest.mark.parametrize(("bad", "average"), [(0, 4.0), (1, 3.0), (2, 2.0)])
+def test_a_training_loss_that_is_not_finite_does_not_stay_in_the_average(bad, average):
     controller = MetaController(Net(), every=100, ema_decay=0.5)
-    losses = [1.0, 3.0, 5.0]
-    losses[bad] = math.nan
-    for loss in losses:
-        controller.step(loss)
-    assert controller.ema["train"] == {0: 4.0, 1: 3.0, 2: 2.0}[bad]
+    for step, loss in enumerate((1.0, 3.0, 5.0)):
+        controller.step(math.nan if step == bad else loss)
+    assert controller.ema["train"] == average
 
 
 def test_an_interval_of_bad_steps_alone_is_skipped():
-    run = Run("accumulated")
-    for bad in (True, True, False, False):
-        loss = run.train()
-        run.model.temperature.raw.grad *= math.nan if bad else 1.0
-        if run.controller._state.step != 1:
-            run.controller.step(loss)
+    model = Net()
+    controller = MetaController(model, every=2)
+    for gradient in (math.nan, 1.0):
+        model.temperature.raw.grad = torch.tensor([gradient])
+        controller.step(1.0)
+        model.temperature.raw.grad = torch.tensor([gradient])
+        if math.isfinite(gradient):
+            controller.step(1.0)
             continue
         with pytest.warns(UserWarning, match="skipped, 1 so far"):
-            run.controller.step(loss)
-    assert run.controller.skipped == 1
-    assert len(run.controller.history) == 1
-
-
-# Saturation
-
-
-def _many(controller):
-    for _ in range(6):
-        controller.step(0.5, val_loss=lambda m: -m.temperature().sum())
-
-
-def test_saturation_is_told_of_once():
-    model = Net(temperature=9.9)
-    controller = MetaController(model, every=1, lr=0.5, objective=lambda losses: losses.loss)
-    with pytest.warns(UserWarning, match=r"temperature has come to a bound .*low=0\.1.*widen") as told:
-        _many(controller)
-    assert len(told) == 1
-
-
-@pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_it_updates_where_gradients_are_off(estimator):
-    run = Run(estimator, every=1)
-    loss = run.train()
-    with torch.no_grad():
-        assert run.controller.step(loss, **run.losses())
+            controller.step(1.0)
+    assert controller.skipped == 1
+    assert len(controller.history) == 1

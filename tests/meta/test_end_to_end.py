@@ -65,8 +65,18 @@ class Task:
             return self.loss(self.model, self.test, train=False).item()
 
 
-def fit(task, controller, optimizer):
-    """The loop of the documentation."""
+def fit(task, estimator, lr, optimizer_of, **knobs):
+    """The loop of the documentation; weight decay and dropout reach training through setters."""
+    controller = MetaController(task.model, lr=lr, every=EVERY, estimator=estimator)
+    optimizer = optimizer_of(controller.inner_param_groups(weight_decay=0.0))
+    controller.attach(optimizer)
+    decayed, dropout = optimizer.param_groups[0], task.model.body[2]
+    setters = {
+        "weight_decay": lambda value: decayed.update(weight_decay=value),
+        "dropout": lambda p: setattr(dropout, "p", p),
+    }
+    for name, hyperparam in knobs.items():
+        controller.add_hyperparam(name, hyperparam, setters[name])
     for _ in range(STEPS):
         loss = task.loss(task.model, next(task.train_data), train=True)
         loss.backward()
@@ -74,57 +84,37 @@ def fit(task, controller, optimizer):
         optimizer.zero_grad()
         controller.step(loss, train_loss=task.meta_train_loss, val_loss=task.val_loss)
     assert len(controller.history) == STEPS // EVERY
-    return task.result(), {name: h.value.item() for name, h in controller.hyperparams.items()}
+    values = {name: h.value.item() for name, h in controller.hyperparams.items()}
+    handed = {"weight_decay": decayed["weight_decay"], "dropout": dropout.p}
+    assert all(handed[name] == values[name] for name in knobs)
+    return task.result(), values
+
+
+def adamw(groups):
+    return torch.optim.AdamW(groups, lr=0.01)
 
 
 def by_evolution(lr):
-    """Dropout and weight decay reach training through setters."""
-    task = Task()
-    decay = BoundedHyperparam(3.0, 1e-3, 10.0, log=True)
+    """All three."""
+    decay, dropout = BoundedHyperparam(3.0, 1e-3, 10.0, log=True), BoundedHyperparam(0.8, 0.0, 0.9)
     estimator = EvolutionStrategy(AdamRule(lr=0.01, weight_decay=decay), horizon=5, pairs=3)
-    controller = MetaController(task.model, lr=lr, every=EVERY, estimator=estimator)
-    optimizer = torch.optim.AdamW(controller.inner_param_groups(weight_decay=3.0), lr=0.01)
-    controller.attach(optimizer)
-    controller.add_hyperparam(
-        "weight_decay", decay, lambda v: optimizer.param_groups[0].update(weight_decay=v)
-    )
-    dropout = BoundedHyperparam(0.8, 0.0, 0.9)
-    controller.add_hyperparam("dropout", dropout, lambda p: setattr(task.model.body[2], "p", p))
-    result, values = fit(task, controller, optimizer)
-    assert task.model.body[2].p == values.pop(
-        "dropout"
-    )  # the least of the three: its share is lost in the noise
-    assert optimizer.param_groups[0]["weight_decay"] == values["weight_decay"]
+    result, values = fit(Task(), estimator, lr, adamw, weight_decay=decay, dropout=dropout)
+    values.pop("dropout")  # the least of the three: its share is lost in the noise
     return result, values
 
 
-def by_evolution_alone(lr, seed=0):
+def by_evolution_alone(lr):
     """Dropout by itself: the estimate of one number has no noise of others in it."""
-    task = Task()
-    estimator = EvolutionStrategy(AdamRule(lr=0.01), horizon=5, pairs=2)
-    controller = MetaController(
-        task.model, lr=lr, every=EVERY, estimator=estimator, hyperparams=[], seed=seed
-    )
-    optimizer = torch.optim.AdamW(MetaController(task.model).inner_param_groups(weight_decay=0.0), lr=0.01)
-    controller.attach(optimizer)
-    dropout = BoundedHyperparam(0.85, 0.0, 0.9)
-    controller.add_hyperparam("dropout", dropout, lambda p: setattr(task.model.body[2], "p", p))
-    task.model.temperature.set_(1.0)
-    task.model.temperature.freeze()
-    return fit(task, controller, optimizer)
+    task, dropout = Task(), BoundedHyperparam(0.85, 0.0, 0.9)
+    task.model.temperature.freeze().set_(1.0)
+    return fit(task, EvolutionStrategy(AdamRule(lr=0.01), horizon=5, pairs=2), lr, adamw, dropout=dropout)
 
 
 def by_unrolling(lr):
     """The rule reads the weight decay, as a tensor."""
-    task = Task()
     decay = BoundedHyperparam(0.3, 1e-4, 1.0, log=True)
     estimator = Unroll(SGDRule(lr=0.3, weight_decay=decay), steps=5)
-    controller = MetaController(task.model, lr=lr, every=EVERY, estimator=estimator)
-    optimizer = torch.optim.SGD(controller.inner_param_groups(weight_decay=0.3), lr=0.3)
-    controller.add_hyperparam(
-        "weight_decay", decay, lambda v: optimizer.param_groups[0].update(weight_decay=v)
-    )
-    return fit(task, controller, optimizer)
+    return fit(Task(), estimator, lr, lambda groups: torch.optim.SGD(groups, lr=0.3), weight_decay=decay)
 
 
 @functools.cache

@@ -31,9 +31,7 @@ def check_quadratic(estimator, pairs=500):
         return (half @ (model.z.raw - centre)).square().sum() / 2
 
     expected = half.T @ half @ (model.z.raw.detach() - centre)
-    found = torch.tensor(
-        hypergradient(estimator(sigma=SIGMA, pairs=pairs), model, val_loss=loss), dtype=torch.float64
-    )
+    found = torch.tensor(hypergradient(estimator(sigma=SIGMA, pairs=pairs), model, val_loss=loss))
     error = ((expected.square().sum() + expected.square()) / pairs).sqrt()
     assert ((found - expected).abs() < 4 * error).all()
 

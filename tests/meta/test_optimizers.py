@@ -11,33 +11,26 @@ from dsptorch.meta.optimizers import Outer
 
 
 def gradients(step):
-    return (
-        {"a": torch.tensor([1.0 - step])}
-        if step % 3
-        else {"a": torch.tensor([2.0]), "b": torch.tensor([0.5])}
-    )
+    """Of b at every third step only."""
+    both = {"a": torch.tensor([2.0]), "b": torch.tensor([0.5])}
+    return {"a": torch.tensor([1.0 - step])} if step % 3 else both
 
 
-def moved(replace):
-    """The raw values after some steps; `replace` is called with the module of the hyperparameters between them."""
+def moved(replace=lambda h: None):
+    """The raw values after seven steps, and Adam's memory; `replace` gets the hyperparameters between them."""
     h = nn.ModuleDict({"a": BoundedHyperparam(0.4, 0, 1), "b": BoundedHyperparam(0.3, 0, 1)})
     outer = Outer(h, lr=0.1, decay=0.9)
+    outer.move({})  # moves nothing
     for step in range(7):
         outer.move(gradients(step))
         replace(h)
     return [hyperparam.raw.item() for hyperparam in h.values()], outer.state_dict()["adam"]
 
 
-def assign(h):
-    h.load_state_dict(copy.deepcopy(h.state_dict()), assign=True)
-
-
 def test_its_memory_follows_raw_values_that_are_replaced():
-    (expected, memory), (values, kept) = moved(lambda _: None), moved(assign)
-    assert values == expected
-    assert memory == kept
-    assert memory["a"]["step"] == 7
-    assert memory["b"]["step"] == 3
+    values, memory = moved(lambda h: h.load_state_dict(copy.deepcopy(h.state_dict()), assign=True))
+    assert (values, memory) == moved()
+    assert (memory["a"]["step"], memory["b"]["step"]) == (7, 3)
 
 
 def test_it_is_torchs_adam():
@@ -46,12 +39,4 @@ def test_it_is_torchs_adam():
     for step in range(7):
         raw.grad = gradients(step)["a"]
         adam.step()
-    assert moved(lambda _: None)[0][0] == pytest.approx(raw.item(), rel=1e-6)
-
-
-def test_nothing_to_move_moves_nothing():
-    h = {"a": BoundedHyperparam(0.4, 0, 1)}
-    outer = Outer(h, lr=0.1, decay=0.9)
-    outer.move({})
-    assert outer.state_dict()["adam"] == {}
-    assert h["a"].value.item() == pytest.approx(0.4)
+    assert moved()[0][0] == pytest.approx(raw.item(), rel=1e-6)

@@ -7,25 +7,10 @@ from torch import multiprocessing
 from torch.nn.parallel import DistributedDataParallel
 
 from dsptorch.meta import AdamRule, Direct, EvolutionStrategy, MetaController
-from tests.meta.loops import Net
+from tests.meta.loops import Net, history
 
-STEPS, EVERY, SIZE = 6, 2, 2
-
-
-def net():
-    """Without what depends on the batch as a whole: the mean over processes is then that of one process."""
-    torch.manual_seed(0)
-    return Net(dropout=0.0).eval()
-
-
-def batches(seed):
-    """Fixed data: of one process, or (of none) of all of them together."""
-    generator = torch.Generator().manual_seed(7)
-    x = torch.randn(SIZE, 16, 4, generator=generator)
-    x = x[seed] if seed is not None else x.flatten(0, 1)
-    return x, x.sum(dim=1, keepdim=True).sin()
-
-
+pytestmark = pytest.mark.slow
+SIZE = 2
 ESTIMATORS = {
     "of training": Direct(),
     "of validation": Direct(),
@@ -34,52 +19,45 @@ ESTIMATORS = {
 }
 
 
+def batches(rank):
+    """Fixed data: of one process, or (of none) of all of them together."""
+    x = torch.randn(SIZE, 16, 4, generator=torch.Generator().manual_seed(7))
+    x = x[rank] if rank is not None else x.flatten(0, 1)
+    return x, x.sum(dim=1, keepdim=True).sin()
+
+
+def all_reduce(gradients):
+    """What a loop does that reduces the weights' gradients by hand."""
+    for gradient in gradients:
+        dist.all_reduce(gradient)
+        gradient.div_(SIZE)
+
+
 def trained(name, rank=None, ddp=True, told=True):
     """The values and hypergradients of a run, on the data of one process or of all."""
     x, y = batches(rank)
-    model = net()
-    group = dist.group.WORLD if rank is not None and told and not ddp else None
-    wrapped = DistributedDataParallel(model) if rank is not None and ddp else model
-    controller = MetaController(
-        wrapped,
-        every=EVERY,
-        estimator=ESTIMATORS[name],
-        process_group=group,
-        lr=0.2,
-        objective=lambda losses: losses.loss,
-    )
-    optimizer = torch.optim.SGD(controller.inner_param_groups(weight_decay=0.0), lr=0.05)
+    arguments = {"lr": 0.2, "objective": lambda losses: losses.loss, "with_val": name != "of training"}
+    if rank is not None and not ddp:
+        arguments |= {"reduce": all_reduce, "process_group": dist.group.WORLD if told else None}
 
-    def loss_fn(m):
-        return (m(x) - y).square().mean()
+    def wrap(net):
+        # In eval mode a loss of the batch as a whole is the mean of those of its parts.
+        return DistributedDataParallel(net.eval()) if rank is not None and ddp else net.eval()
 
-    losses = {} if name == "of training" else {"train_loss": loss_fn, "val_loss": loss_fn}
-    for _ in range(STEPS):
-        loss = loss_fn(wrapped)
-        loss.backward()
-        if rank is not None and not ddp:  # a loop that reduces the weights' gradients by hand
-            for group_ in optimizer.param_groups:
-                for parameter in group_["params"]:
-                    dist.all_reduce(parameter.grad)
-                    parameter.grad /= SIZE
-        optimizer.step()
-        optimizer.zero_grad()
-        controller.step(loss, **losses)
-    return [
-        (record["value"]["temperature"], record["hypergradient"]["temperature"])
-        for record in controller.history
-    ]
+    records = history(wrap, lambda m: (m(x) - y).square().mean(), estimator=ESTIMATORS[name], **arguments)
+    return [(r["value"]["temperature"], r["hypergradient"]["temperature"]) for r in records]
 
 
 def drawn():
     """What a validation loss draws from torch's generator."""
-    numbers, model = [], net()
+    numbers = []
 
     def val_loss(m):
         numbers.append(torch.randn(()).item())
         return m(batches(0)[0]).square().mean()
 
-    MetaController(model, every=1, process_group=dist.group.WORLD).step(0.5, val_loss=val_loss)
+    torch.manual_seed(0)
+    MetaController(Net(), every=1, process_group=dist.group.WORLD).step(0.5, val_loss=val_loss)
     return numbers
 
 
@@ -102,33 +80,28 @@ def processes(tmp_path_factory):
 
 
 def check_agree(found):
-    assert len(found[0]) == STEPS // EVERY
+    assert len(found[0]) == 3
     assert all(one == found[0] for one in found)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("ddp", [True, False], ids=["under DDP", "by hand"])
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_processes_agree(processes, name, ddp):
     check_agree([found[name, ddp] for found in processes])
 
 
-@pytest.mark.slow
 def test_processes_that_do_not_speak_are_seen(processes):
     with pytest.raises(AssertionError):
         check_agree([found["untold"] for found in processes])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("ddp", [True, False], ids=["under DDP", "by hand"])
 @pytest.mark.parametrize("name", ["of training", "of validation"])
 def test_they_are_one_process_with_all_the_data(processes, name, ddp):
-    whole = trained(name)
-    for values in zip(processes[0][name, ddp], whole, strict=True):
+    for values in zip(processes[0][name, ddp], trained(name), strict=True):
         assert values[0] == pytest.approx(values[1], rel=1e-3)
 
 
-@pytest.mark.slow
 def test_each_process_draws_its_own_numbers(processes):
     one, other = (found["drawn"] for found in processes)
     assert one != other

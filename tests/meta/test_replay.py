@@ -6,15 +6,13 @@ import pytest
 import torch
 
 from dsptorch.meta import EvolutionStrategy, MetaController, Replay, SGDRule
-from tests.meta.models import Knob
-from tests.meta.test_horizon import Bowl
+from tests.meta.models import Bowl, Knob
 
 
-def run(source, *, draws=1, pairs=3, updates=2):
-    """The batches that each loss of each update drew: one list a loss."""
-    model = Knob()
-    controller = MetaController(model, lr=0.1, every=1, estimator=EvolutionStrategy(pairs=pairs))
-    drawn = [[] for _ in range(updates)]
+def run(source, draws=1):
+    """The batches that each loss of each of two updates drew: one list a loss."""
+    controller = MetaController(Knob(), lr=0.1, every=1, estimator=EvolutionStrategy(pairs=3))
+    drawn = [[], []]
     for of_update in drawn:
 
         def loss(m, of_update=of_update):
@@ -25,17 +23,14 @@ def run(source, *, draws=1, pairs=3, updates=2):
     return drawn
 
 
-def check_repeats(source, draws):
-    first, second = run(source, draws=draws)
+@pytest.mark.parametrize("draws", [1, 3])
+def test_every_candidate_gets_the_same_batches(draws):
+    source = Replay(itertools.count())
+    first, second = run(source, draws)
     assert all(of_loss == [float(n) for n in range(draws)] for of_loss in first)
     assert all(of_loss == [float(n) for n in range(draws, 2 * draws)] for of_loss in second)
     assert len(second) == 1 + 2 * 3  # the loss that stands, and three pairs
     assert next(source) == 2 * draws
-
-
-@pytest.mark.parametrize("draws", [1, 3])
-def test_every_candidate_gets_the_same_batches(draws):
-    check_repeats(Replay(itertools.count()), draws)
 
 
 class Forgetting(Replay):
@@ -45,29 +40,23 @@ class Forgetting(Replay):
         return next(self.iterator)
 
 
-def test_a_bare_iterator_is_refused_by_name():
-    for source in (itertools.count(), Forgetting(itertools.count())):
-        with pytest.raises(ValueError, match=r"another batch at each call.*dsptorch\.meta\.Replay"):
-            run(source)
+class Anew:
+    """It makes a Replay at each draw."""
 
-
-def test_a_replay_made_anew_at_each_draw_is_refused():
     numbers = itertools.count()
 
-    class Anew:
-        def __next__(self):
-            return next(Replay(numbers))
+    def __next__(self):
+        return next(Replay(self.numbers))
 
-    with pytest.raises(ValueError, match="another batch at each call"):
-        run(Anew())
+
+@pytest.mark.parametrize("source", [itertools.count(), Forgetting(itertools.count()), Anew()])
+def test_another_batch_at_each_call_is_refused(source):
+    with pytest.raises(ValueError, match=r"another batch at each call.*dsptorch\.meta\.Replay"):
+        run(source)
 
 
 def test_torchs_own_generator_needs_none():
-    class Random:
-        def __next__(self):
-            return torch.rand(())
-
-    for of_update in run(Random()):
+    for of_update in run(torch.rand(()) for _ in itertools.count()):
         assert all(of_loss == of_update[0] for of_loss in of_update)
 
 
@@ -82,8 +71,8 @@ def test_two_sources_are_told_apart_and_a_horizon_draws_one_batch_a_step():
 
         return loss
 
-    model, rate = Bowl(), Knob().z
-    controller = MetaController(model, every=1, estimator=EvolutionStrategy(SGDRule(rate), horizon=3))
+    rate = Knob().z
+    controller = MetaController(Bowl(), every=1, estimator=EvolutionStrategy(SGDRule(rate), horizon=3))
     controller.add_hyperparam("lr", rate)
     controller.step(0.0, train_loss=loss_on(train), val_loss=loss_on(val))
     losses = [drawn[i : i + 4] for i in range(0, len(drawn), 4)]

@@ -22,27 +22,22 @@ def through_a_file(state):
 
 def resumed(run, change=lambda state: state, **kwargs):
     """A new process that goes on from a checkpoint."""
-    checkpoint = through_a_file(
-        {
-            "model": run.model.state_dict(),
-            "optimizer": run.optimizer.state_dict(),
-            "controller": run.controller.state_dict(),
-            "generator": torch.get_rng_state(),
-        }
-    )
+    parts = {"model": run.model, "optimizer": run.optimizer, "controller": run.controller}
+    checkpoint = through_a_file({name: part.state_dict() for name, part in parts.items()})
+    generator = torch.get_rng_state()
     other = Run(run.name, seed=99, **kwargs)
     other.model.load_state_dict(checkpoint["model"])
     other.optimizer.load_state_dict(checkpoint["optimizer"])
     other.controller.load_state_dict(change(checkpoint["controller"]))
-    torch.set_rng_state(checkpoint["generator"])
+    torch.set_rng_state(generator)
     return other
 
 
-def check_resume(estimator, at, change=lambda state: state, steps=8):
-    whole = Run(estimator).steps(steps).seen()
+def check_resume(estimator, at, change=lambda state: state):
+    whole = Run(estimator).steps(8).seen()
     run = resumed(Run(estimator).steps(at), change)
-    check_alike(run.steps(steps - at).seen(), whole)
-    assert len(run.controller.history) == steps // 2
+    check_alike(run.steps(8 - at).seen(), whole)
+    assert len(run.controller.history) == 4
 
 
 @pytest.mark.parametrize("at", [0, 1, 2, 5])
@@ -51,22 +46,22 @@ def test_a_resumed_run_is_the_run(estimator, at):
     check_resume(estimator, at)
 
 
-def without(*path):
-    def change(state):
-        state = copy.deepcopy(state)
-        place = state
-        for key in path[:-1]:
-            place = place[key]
-        place[path[-1]] = {} if isinstance(place[path[-1]], dict) else None
-        return state
-
-    return change
+def without_adam(state):
+    return {**state, "adam": {}}
 
 
-@pytest.mark.parametrize("lost", [("adam",), ("progress", "total"), ("progress", "train_ema")], ids=str)
-def test_a_state_that_lost_something_is_seen(lost):
+def without(key, value):
+    return lambda state: {**state, "progress": {**state["progress"], key: value}}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [without_adam, without("total", {}), without("train_ema", None)],
+    ids=["adam", "total", "train_ema"],
+)
+def test_a_state_that_lost_something_is_seen(change):
     with pytest.raises(AssertionError):
-        check_resume("accumulated", 5, without(*lost))
+        check_resume("accumulated", 5, change)
 
 
 def test_values_outside_the_model_come_back_through_their_setters():
@@ -89,38 +84,39 @@ def test_a_state_stays_as_it_is_while_the_run_goes_on():
     check_alike(state, kept)
 
 
-def test_saturation_told_of_before_is_not_told_of_again():
-    def made():
-        return MetaController(Net(temperature=9.9), every=1, lr=0.5)
+def test_saturation_is_told_of_once_and_not_again_after_a_resume():
+    def saturating(model):
+        return MetaController(model, every=1, lr=0.5, objective=lambda losses: losses.loss)
 
-    def stepped(controller):
-        return controller.step(0.5, val_loss=lambda m: -m.temperature().sum())
+    def steps(controller):
+        for _ in range(6):
+            controller.step(0.5, val_loss=lambda m: -m.temperature().sum())
 
-    first = made()
-    with pytest.warns(UserWarning, match="bound"):
-        [stepped(first) for _ in range(6)]
-    second = made()
-    second._model.module.load_state_dict(first._model.module.state_dict())
+    model = Net(temperature=9.9)
+    first, second = saturating(model), saturating(model)
+    with pytest.warns(UserWarning, match=r"temperature has come to a bound .*low=0\.1.*widen") as told:
+        steps(first)
+    assert len(told) == 1
     second.load_state_dict(through_a_file(first.state_dict()))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        stepped(second)
+        steps(second)
 
 
-def foreign():
+def state_of(net=None, **changed):
+    return {**MetaController(net or Net()).state_dict(), **changed}
+
+
+def with_another():
     net = Net()
     net.other = BoundedHyperparam(0.5, 0.0, 1.0)
-    return MetaController(net).state_dict()
+    return net
 
 
 def of_another_shape():
     net = Net()
     net.temperature = BoundedHyperparam(0.5, 0.0, 1.0, shape=(3,))
-    return MetaController(net).state_dict()
-
-
-def changed(**parts):
-    return {**MetaController(Net()).state_dict(), **parts}
+    return net
 
 
 @pytest.mark.parametrize(
@@ -129,18 +125,15 @@ def changed(**parts):
         ({}, "expected the state_dict of a MetaController, format 1"),
         ([], "format 1, .* got list"),
         (Net().state_dict(), "format 1, .*got .*first.bias"),
-        (changed(format=2), "format 1"),
-        (changed(adam={"other": {}}), r"Adam's averages of \['temperature'\], got those of \['other'\]"),
-        (changed(progress={"step": 3}), r"expected a progress of .*got \['step'\]"),
+        (state_of(format=2), "format 1"),
+        (state_of(adam={"other": {}}), r"Adam's averages of \['temperature'\], got those of \['other'\]"),
+        (state_of(progress={"step": 3}), r"expected a progress of .*got \['step'\]"),
         (
-            foreign(),
-            r"expected the state of hyperparameters \{'temperature': \(1,\)\}, got .*other.*same model",
+            state_of(with_another()),
+            r"state of hyperparameters \{'temperature': \(1,\)\}, got .*other.*same model",
         ),
-        (of_another_shape(), r"got that of \{'temperature': \(3,\)\}"),
-        (
-            Run("es").controller.state_dict(),
-            "got that of .*dropout.*add the same hyperparameters before loading",
-        ),
+        (state_of(of_another_shape()), r"got that of \{'temperature': \(3,\)\}"),
+        (Run("es").controller.state_dict(), "of .*dropout.*add the same hyperparameters before loading"),
     ],
 )
 def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(state, message):
@@ -154,15 +147,7 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(state, message
 def test_a_setter_that_fails_while_loading_changes_nothing():
     state = Run("es", lr=0.3).steps(4).controller.state_dict()
     run = Run("es").steps(3)
-    calls = []
-
-    def setter(value):
-        calls.append(value)
-        if len(calls) == 1:
-            raise ZeroDivisionError
-        run.set_dropout(value)
-
-    run.controller._outer._setters["dropout"] = setter
+    run.failing_setter("dropout", at=1)
     before = run.seen()
     with pytest.raises(ZeroDivisionError):
         run.controller.load_state_dict(state)

@@ -4,6 +4,7 @@ import math
 from itertools import pairwise
 
 import pytest
+import torch
 
 from dsptorch.meta import EvolutionStrategy, Implicit, SGDRule, Unroll
 from tests.meta.models import Ridge, check_near, hypergradient
@@ -48,28 +49,26 @@ def check_estimator(estimator, tolerance, *, start="optimum", factor=1.0, **argu
     check_near(found, factor * ridge.closed_form(), tolerance)
 
 
-@pytest.mark.parametrize("start", ["optimum", "elsewhere"])
-def test_unroll_finds_it(start):
-    check_estimator(Unroll(SGDRule(LR), steps=150), 1e-9, start=start)
+FINDING = [
+    (Unroll(SGDRule(LR), steps=150), "optimum", 1e-9),
+    (Unroll(SGDRule(LR), steps=150), "elsewhere", 1e-9),
+    (Unroll(SGDRule(LR, momentum=0.5), steps=120), "elsewhere", 1e-9),
+    (Implicit(SGDRule(LR), terms=150), "optimum", 1e-9),
+    (Implicit(SGDRule(LR), terms=4, solver="cg"), "optimum", 1e-12),
+    (Implicit(SGDRule(0.01), terms=4, solver="cg"), "optimum", 1e-12),
+]
 
 
-def test_unroll_finds_it_with_momentum():
-    check_estimator(Unroll(SGDRule(LR, momentum=0.5), steps=120), 1e-9, start="elsewhere")
-
-
-def test_implicit_finds_it():
-    check_estimator(Implicit(SGDRule(LR), terms=150), 1e-9)
-    check_estimator(Implicit(SGDRule(LR), terms=4, solver="cg"), 1e-12)
-    check_estimator(Implicit(SGDRule(0.01), terms=4, solver="cg"), 1e-12)
+@pytest.mark.parametrize(("estimator", "start", "tolerance"), FINDING, ids=str)
+def test_an_estimator_finds_it(estimator, start, tolerance):
+    check_estimator(estimator, tolerance, start=start)
 
 
 def check_single_precision(kind, lr):
     """A learning rate that is small beside 1 takes no digits from the curvatures."""
-    exact, ridge = Ridge().closed_form(), Ridge().at_optimum()
-    ridge.weight.data, ridge.price.raw.data = ridge.weight.data.float(), ridge.price.raw.data.float()
-    ridge.x, ridge.y, ridge.x_val, ridge.y_val = (
-        t.float() for t in (ridge.x, ridge.y, ridge.x_val, ridge.y_val)
-    )
+    exact, ridge = Ridge().closed_form(), Ridge().at_optimum().float()
+    for name in ("x", "y", "x_val", "y_val"):
+        setattr(ridge, name, getattr(ridge, name).float())
     check_near(hypergradient(kind(SGDRule(lr), 4, "cg"), ridge, **ridge.losses()), exact, 1e-5)
 
 
@@ -82,12 +81,9 @@ def keeps_rate(rule, terms, solver):
     return Implicit(Kept(rule.lr), terms, solver)
 
 
-@pytest.mark.parametrize("lr", [0.2, 1e-6])
-def test_conjugate_gradients_do_not_depend_on_the_learning_rate(lr):
-    check_single_precision(Implicit, lr)
-
-
-def test_a_small_learning_rate_lost_beside_1_is_caught():
+def test_conjugate_gradients_do_not_depend_on_the_learning_rate():
+    check_single_precision(Implicit, 0.2)
+    check_single_precision(Implicit, 1e-6)
     with pytest.raises(AssertionError):
         check_single_precision(keeps_rate, 1e-6)
 
@@ -105,27 +101,22 @@ def test_an_objective_of_the_loss_has_its_factor():
         check_estimator(estimator, 1e-9, objective="smoothed_loss", factor=0.1)
 
 
-@pytest.mark.parametrize(
-    "broken",
-    [
-        Unroll(SGDRule(LR), steps=10),
-        Unroll(Ascent(LR), steps=5),
-        Unroll(Forgetful(LR), steps=150),
-        Implicit(SGDRule(LR), terms=10),
-        Implicit(Ascent(LR), terms=10),
-        Implicit(Forgetful(LR), terms=150),
-        Implicit(SGDRule(LR), terms=2, solver="cg"),
-    ],
-    ids=str,
-)
-def test_wrong_estimators_are_caught(broken):
-    with pytest.raises(AssertionError):
-        check_estimator(broken, 1e-3)
+WRONG = [
+    (Unroll(SGDRule(LR), steps=10), "optimum"),
+    (Unroll(Ascent(LR), steps=5), "optimum"),
+    (Unroll(Forgetful(LR), steps=150), "optimum"),
+    (Implicit(SGDRule(LR), terms=10), "optimum"),
+    (Implicit(Ascent(LR), terms=10), "optimum"),
+    (Implicit(Forgetful(LR), terms=150), "optimum"),
+    (Implicit(SGDRule(LR), terms=2, solver="cg"), "optimum"),
+    (Implicit(SGDRule(LR), terms=4, solver="cg"), "elsewhere"),
+]
 
 
-def test_a_start_elsewhere_is_caught_where_an_optimum_is_needed():
+@pytest.mark.parametrize(("estimator", "start"), WRONG, ids=str)
+def test_wrong_estimators_are_caught(estimator, start):
     with pytest.raises(AssertionError):
-        check_estimator(Implicit(SGDRule(LR), 4, "cg"), 1e-3, start="elsewhere")
+        check_estimator(estimator, 1e-3, start=start)
 
 
 def check_geometric(errors, terms):
@@ -179,3 +170,38 @@ def test_one_term_is_t1_t2():
     for wrong in ({"terms": 2, "direct": 3.0}, {"terms": 1, "direct": 0.0}):
         with pytest.raises(AssertionError):
             check_t1_t2(**wrong)
+
+
+# A price on the weights is a weight decay: learned through the rule or in the loss, it is one thing.
+
+KINDS = {
+    "unroll": lambda rule: Unroll(rule, 7),
+    "neumann": lambda rule: Implicit(rule, 7),
+    "cg": lambda rule: Implicit(rule, 3, "cg"),
+}
+
+
+class HalfDecay(SGDRule):
+    """A planted bug: half of the decay does not reach the weights."""
+
+    def step(self, weights, gradients, state, decayed):
+        less = {name: g - self.weight_decay() / 2 * weights[name] for name, g in gradients.items()}
+        return super().step(weights, less, state, decayed)
+
+
+def check_decay(estimator_of, rule=SGDRule):
+    """The hypergradient of a decay in the rule is that of a price in the loss."""
+    found = []
+    for priced in (False, True):
+        ridge = Ridge(priced=priced)
+        ridge.weight.data.normal_(generator=torch.Generator().manual_seed(3))
+        estimator = estimator_of(SGDRule(LR) if priced else rule(LR, weight_decay=ridge.price))
+        found.append(hypergradient(estimator, ridge, **ridge.losses()))
+    check_near(*found, 1e-10)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_learned_weight_decay_is_a_learned_price(kind):
+    check_decay(KINDS[kind])
+    with pytest.raises(AssertionError):
+        check_decay(KINDS[kind], HalfDecay)

@@ -10,20 +10,16 @@ from dsptorch.meta.schedule import Schedule
 from tests.meta.loops import Net, Run
 
 
-def updated(steps, **schedule):
-    """The steps at which a run updates, and the temperature after each step."""
-    run, values = Run("direct", **schedule), []
-    for _ in range(steps):
+def check_schedule(expected, **schedule):
+    """A run updates at these steps of twelve, and moves the temperature at no other."""
+    run, values = Run("direct", **schedule), [1.0]
+    for _ in range(12):
         run.step()
         values.append(run.model.temperature.value.item())
-    return [record["step"] for record in run.controller.history], values
-
-
-def check_schedule(expected, **schedule):
-    at, values = updated(12, **schedule)
+    at = [record["step"] for record in run.controller.history]
     assert at == expected
-    for step, (before, after) in enumerate(zip([1.0, *values], values, strict=False), start=1):
-        assert (step in at) == (before != after), step
+    for step in range(1, 13):
+        assert (step in at) == (values[step - 1] != values[step]), step
 
 
 @pytest.mark.parametrize(
@@ -66,83 +62,59 @@ def test_the_warm_up_is_not_averaged(monkeypatch):
         check_warmup_is_not_averaged()
 
 
-def hypergradient_of(micro, summed=False):
-    """The hypergradient of one batch in so many micro-batches."""
-    run = Run("accumulated", every=1, lr=0.0)
-    run.model.eval()
-    x = torch.randn(16, 4)
-    for part in x.chunk(micro):
-        loss = (run.model(part).square()).mean() / (1 if summed else micro)
-        loss.backward()
-    run.controller.step(loss)
-    return run.controller.history[0]["hypergradient"]["temperature"]
-
-
-def test_gradients_that_accumulate():
-    whole = hypergradient_of(1)
-    assert hypergradient_of(4) == pytest.approx(whole, rel=1e-5)
-    assert hypergradient_of(4, summed=True) != pytest.approx(whole, rel=1e-5)
-
-
-def test_nothing_moves_while_all_are_frozen():
+def test_nothing_moves_while_all_are_frozen_and_then_it_learns_on_from_where_it_was_set():
     run = Run("direct").steps(2)
-    run.model.temperature.freeze()
-    value = run.model.temperature.value.item()
+    temperature = run.model.temperature.freeze()
+    value = temperature.value.item()
     run.steps(4)
-    assert run.model.temperature.value.item() == value
+    assert temperature.value.item() == value
     assert len(run.controller.history) == 1
-    run.model.temperature.requires_grad_(True)
-    run.steps(2)
-    assert len(run.controller.history) == 2
-
-
-def test_what_is_set_while_it_is_frozen_learns_on_from_there():
-    run = Run("direct").steps(2)
-    run.model.temperature.freeze().set_(3.0)
+    temperature.set_(3.0)
     run.step()
-    run.model.temperature.requires_grad_(True)
+    temperature.requires_grad_(True)
     run.steps(3)
     assert len(run.controller.history) == 3
     assert run.controller.history[1]["value"]["temperature"] > 2.5
 
 
-# The parameter groups
+# The parameter groups: see tests/hyperparams/test_groups.py for which of them decays
 
 
-def check_groups(groups_of, model, controlled):
-    groups = groups_of(model)
+def check_groups(groups, model, controlled):
+    """They hold every parameter that trains once, but for the raw values of those that are controlled."""
+    raws = {id(h.raw) for name, h in named_hyperparams(model) if name in controlled}
     ids = [id(p) for group in groups for p in group["params"]]
     assert len(ids) == len(set(ids))
-    assert not {id(h.raw) for name, h in named_hyperparams(model) if name in controlled} & set(ids)
-    kept = {id(p) for name, p in model.named_parameters() if name.removesuffix(".raw") not in controlled}
-    assert set(ids) == {id(p) for p in model.parameters() if p.requires_grad and id(p) in kept}
+    assert set(ids) == {id(p) for p in model.parameters() if p.requires_grad} - raws
 
 
-def models():
-    tied = nn.Sequential(nn.Linear(4, 4), Multirate(4), nn.Linear(4, 4))
-    tied[2].weight = tied[0].weight
-    part = Net()
-    part.first.requires_grad_(False)
-    part.extra = BoundedHyperparam(0.5, 0.0, 1.0).freeze()
-    return [tied, part, nn.Sequential(Net(), Net())]
+def tied():
+    model = nn.Sequential(nn.Linear(4, 4), Multirate(4), nn.Linear(4, 4))
+    model[2].weight = model[0].weight
+    return model
 
 
-@pytest.mark.parametrize("index", range(3))
-def test_the_groups_hold_every_other_parameter_once(index):
-    model = models()[index]
-    controller = MetaController(model)
-    check_groups(
-        lambda _: controller.inner_param_groups(weight_decay=0.1), model, list(controller.hyperparams)
-    )
-    some = list(controller.hyperparams)[:1]
-    partial = MetaController(model, hyperparams=some)
-    check_groups(lambda _: partial.inner_param_groups(weight_decay=0.1), model, some)
+def partly_frozen():
+    model = Net()
+    model.first.requires_grad_(False)
+    model.extra = BoundedHyperparam(0.5, 0.0, 1.0).freeze()
+    return model
 
 
-@pytest.mark.parametrize(
-    "broken", [lambda m: [{"params": list(m.parameters())}], lambda m: [{"params": []}]], ids=["all", "none"]
-)
-def test_wrong_groups_are_seen(broken):
-    model = models()[0]
+@pytest.mark.parametrize("made", [tied, partly_frozen, lambda: nn.Sequential(Net(), Net())])
+def test_the_groups_hold_every_other_parameter_once(made):
+    model = made()
+    names = list(MetaController(model).hyperparams)
+    assert names
+    for some in (names, names[:1]):
+        controller = MetaController(model, hyperparams=some)
+        check_groups(controller.inner_param_groups(weight_decay=0.1), model, some)
+
+
+@pytest.mark.parametrize("kept", [slice(None), slice(0)], ids=["all", "none"])
+def test_wrong_groups_are_seen(kept):
+    model = tied()
     with pytest.raises(AssertionError):
-        check_groups(broken, model, list(MetaController(model).hyperparams))
+        check_groups(
+            [{"params": list(model.parameters())[kept]}], model, list(MetaController(model).hyperparams)
+        )

@@ -1,11 +1,16 @@
 """An update that succeeds leaves the training alone: at lr=0 it is the training without a controller, bit for bit."""
 
-from contextlib import suppress
-
 import pytest
 import torch
 
 from tests.meta.loops import ESTIMATORS, Run, check_alike, loss_of, nothing
+
+
+def groups_by_hand(model):
+    """The groups that a user would make."""
+    decayed = [model.first.weight, model.last.weight]
+    others = [p for name, p in model.named_parameters() if p.dim() < 2 and not name.startswith("temperature")]
+    return [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
 
 
 def check_alone(estimator):
@@ -13,24 +18,14 @@ def check_alone(estimator):
     run = Run(estimator, lr=0.0).steps(6)
     mine = run.seen()
     alone = Run(None)
-    alone.optimizer = torch.optim.AdamW(run_groups(alone.model), lr=0.01)
-    if "decay" in run.knobs:
-        alone.optimizer.param_groups[0]["weight_decay"] = run.optimizer.param_groups[0]["weight_decay"]
-    if "dropout" in run.knobs:
-        alone.model.dropout.p = run.model.dropout.p
+    alone.optimizer = torch.optim.AdamW(groups_by_hand(alone.model), lr=0.01)
+    alone.set_decay(run.optimizer.param_groups[0]["weight_decay"])
+    alone.set_dropout(run.model.dropout.p)
     its = alone.steps(6).seen()
     assert len(run.controller.history) == 3
     for key in ("model", "modes", "dropout", "optimizer", "generator"):
         check_alike(mine[key], its[key], key)
-    for name, gradient in mine["gradients"].items():
-        assert gradient is None, name
-
-
-def run_groups(model):
-    """The groups that a user would make by hand."""
-    decayed = [model.first.weight, model.last.weight]
-    others = [p for name, p in model.named_parameters() if p.dim() < 2 and not name.startswith("temperature")]
-    return [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
+    assert all(gradient is None for gradient in mine["gradients"].values())
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
@@ -48,13 +43,42 @@ def test_a_gradient_that_belongs_to_somebody_stays_the_same_tensor():
     run = Run("direct").steps(1)
     loss = run.train()
     mine = run.model.first.weight.grad = torch.ones_like(run.model.first.weight)
-    with suppress(RuntimeError):
-        run.controller.step(loss, val_loss=after_backward_and_return)
+
+    def val_loss(model):
+        loss = loss_of(model)
+        loss.backward(retain_graph=True)
+        return loss
+
+    run.controller.step(loss, val_loss=val_loss)
+    assert len(run.controller.history) == 1
     assert run.model.first.weight.grad is mine
     assert (mine == 1).all()
 
 
-def after_backward_and_return(model):
-    loss = loss_of(model)
-    loss.backward(retain_graph=True)
-    return loss
+# A loss may put the model into eval mode: the losses after it do not notice.
+
+
+def check_modes(estimator):
+    """Every training loss of two updates is in train mode, and so is the model after them."""
+    run, modes = Run(estimator, every=1), []
+
+    def train_loss(model):
+        modes.extend(module.training for module in model.modules())
+        return loss_of(model)
+
+    for _ in range(2):
+        run.controller.step(0.0, train_loss=train_loss, val_loss=lambda m: loss_of(m.eval()))
+    assert modes
+    assert all(modes)
+    assert all(module.training for module in run.model.modules())
+
+
+@pytest.mark.parametrize("estimator", ["unroll", "implicit", "es"])
+def test_an_eval_that_is_not_undone_reaches_no_other_loss(estimator):
+    check_modes(estimator)
+
+
+def test_an_eval_that_stays_is_caught(monkeypatch):
+    monkeypatch.setattr("dsptorch.meta.estimators.base.preserved", nothing)
+    with pytest.raises(AssertionError):
+        check_modes("implicit")  # it takes the validation loss first

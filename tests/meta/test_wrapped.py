@@ -4,12 +4,12 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import init_device_mesh
 from torch.nn.parallel import DistributedDataParallel
 
 from dsptorch.meta import EvolutionStrategy, Implicit, MetaController, SGDRule, Unroll
-from tests.meta.loops import Net, loss_of
-
-TWICE = [Unroll(SGDRule(lr=0.1)), Implicit(SGDRule(lr=0.1))]
+from tests.meta.loops import Net, history
 
 
 @pytest.fixture(scope="module")
@@ -20,44 +20,33 @@ def alone():
     dist.destroy_process_group()
 
 
-def compiled_inside():
-    model = nn.Sequential(Net())
-    model[0].first.compile(backend="eager")
+def compiled(model, in_place=False, backend="eager"):
+    if not in_place:
+        return torch.compile(model, backend=backend)
+    model.compile(backend=backend)
     return model
 
 
-COMPILED = {
-    "torch.compile": lambda: torch.compile(Net(), backend="eager"),
-    "a part": lambda: nn.Sequential(torch.compile(Net(), backend="eager")),
-    "a part in place": compiled_inside,
+WRAPPED = {
+    "torch.compile": lambda: compiled(Net()),
+    "a part": lambda: nn.Sequential(compiled(Net())),
+    "a part in place": lambda: nn.Sequential(nn.Sequential(Net()), compiled(nn.Linear(2, 2), in_place=True)),
+    "distributed": lambda: DistributedDataParallel(Net()),
+    "both": lambda: compiled(DistributedDataParallel(Net())),
 }
 
 
-@pytest.mark.parametrize("estimator", TWICE, ids=lambda e: type(e).__name__)
-@pytest.mark.parametrize("made", COMPILED)
-def test_a_compiled_model_is_not_differentiated_twice(made, estimator):
+@pytest.mark.parametrize("kind", [Unroll, Implicit])
+@pytest.mark.parametrize("wrapped", WRAPPED)
+def test_a_wrapped_model_is_not_differentiated_twice(wrapped, kind, alone):
     with pytest.raises(ValueError, match=r"differentiates twice, .*give the model itself, or use 'direct'"):
-        MetaController(COMPILED[made](), estimator=estimator)
-
-
-@pytest.mark.parametrize("estimator", TWICE, ids=lambda e: type(e).__name__)
-def test_nor_is_a_distributed_one(estimator, alone):
-    for model in (
-        DistributedDataParallel(Net()),
-        torch.compile(DistributedDataParallel(Net()), backend="eager"),
-    ):
-        with pytest.raises(ValueError, match="differentiates twice"):
-            MetaController(model, estimator=estimator)
+        MetaController(WRAPPED[wrapped](), estimator=kind(SGDRule(lr=0.1)))
 
 
 def test_sharded_parameters_are_refused(alone):
-    from torch.distributed.fsdp import fully_shard
-    from torch.distributed.tensor import init_device_mesh
-
     model = fully_shard(nn.Linear(4, 4), mesh=init_device_mesh("cpu", (1,)))
-    with pytest.raises(
-        ValueError, match=r"whole on every process, got 'weight', sharded by FSDP.*DistributedDat"
-    ):
+    expected = "whole on every process, got 'weight', sharded by FSDP.*DistributedDat"
+    with pytest.raises(ValueError, match=expected):
         MetaController(model)
     model = Net()
     model.first._fsdp_wrapped_module = nn.Linear(4, 4)
@@ -65,55 +54,28 @@ def test_sharded_parameters_are_refused(alone):
         MetaController(model)
 
 
-def trained(wrap, *, steps=6, with_val=True, estimator="direct", **kwargs):
-    """The history of a run under a wrapper."""
-    torch.manual_seed(0)
-    model = wrap(Net(dropout=0.0))
-    controller = MetaController(model, every=2, estimator=estimator, **kwargs)
-    optimizer = torch.optim.SGD(controller.inner_param_groups(weight_decay=0.0), lr=0.1)
-    for _ in range(steps):
-        loss = loss_of(model)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        controller.step(loss, val_loss=loss_of if with_val else None)
-    assert list(controller.hyperparams) == ["temperature"]
-    return controller.history
+ES = EvolutionStrategy(pairs=2)
 
 
 @pytest.mark.parametrize("with_val", [False, True], ids=["of training", "of validation"])
 def test_one_process_is_no_other(alone, with_val):
-    assert trained(DistributedDataParallel, with_val=with_val) == trained(lambda m: m, with_val=with_val)
-    es = EvolutionStrategy(pairs=2)
-    assert trained(DistributedDataParallel, estimator=es) == trained(lambda m: m, estimator=es)
-    assert trained(lambda m: m, process_group=alone) == trained(lambda m: m)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("with_val", [False, True], ids=["of training", "of validation"])
-@pytest.mark.parametrize("in_place", [False, True], ids=["torch.compile", "in place"])
-def test_direct_under_compilation(with_val, in_place):
-    def compiled(model):
-        if not in_place:
-            return torch.compile(model)
-        model.compile()
-        return model
-
-    plain = trained(lambda m: m, with_val=with_val)
-    for one, other in zip(trained(compiled, with_val=with_val), plain, strict=True):
-        assert one["value"]["temperature"] == pytest.approx(other["value"]["temperature"], rel=1e-4)
+    assert history(DistributedDataParallel, with_val=with_val) == history(with_val=with_val)
+    assert history(DistributedDataParallel, estimator=ES) == history(estimator=ES)
+    assert history(process_group=alone) == history()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("in_place", [False, True], ids=["torch.compile", "in place"])
-def test_es_under_compilation(in_place):
-    def compiled(model):
-        if not in_place:
-            return torch.compile(model, backend="aot_eager")
-        model.compile(backend="aot_eager")
-        return model
-
-    es = EvolutionStrategy(pairs=2)
-    plain = trained(lambda m: m, estimator=es)
-    for one, other in zip(trained(compiled, estimator=es), plain, strict=True):
+@pytest.mark.parametrize(
+    ("backend", "arguments"),
+    [
+        ("inductor", {"with_val": False}),
+        ("inductor", {"with_val": True}),
+        ("aot_eager", {"estimator": ES}),
+    ],
+    ids=["of training", "of validation", "es"],
+)
+def test_under_compilation(backend, arguments, in_place):
+    found = history(lambda net: compiled(net, in_place, backend), **arguments)
+    for one, other in zip(found, history(**arguments), strict=True):
         assert one["value"]["temperature"] == pytest.approx(other["value"]["temperature"], rel=1e-4)

@@ -1,0 +1,110 @@
+"""Without gradients the value is computed once, and again when `raw` or a bound has changed, in whatever way."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+from dsptorch import BoundedHyperparam
+from tests.tolerances import assert_close, assert_same
+
+
+def hyperparam(init=0.3):
+    return BoundedHyperparam(init, 0.0, 1.0)
+
+
+def value_of(h):
+    with torch.no_grad():
+        return h()
+
+
+def copied(h):
+    with torch.no_grad():
+        h.raw.copy_(torch.tensor([1.0]))
+
+
+def stepped(optimizer):
+    """A step of torch's fused implementation, which leaves the version of the tensor as it was."""
+
+    def change(h):
+        h.raw.grad = torch.ones_like(h.raw)
+        optimizer(h.parameters(), lr=0.1, fused=True).step()
+
+    return change
+
+
+def swapped(h):
+    h.raw = nn.Parameter(torch.tensor([1.0]))
+
+
+CHANGES = {
+    "data": lambda h: h.raw.data.fill_(1.0),
+    "numpy": lambda h: h.raw.detach().numpy().fill(1.0),
+    "copy_": copied,
+    "set_": lambda h: h.set_(0.9),
+    "reset_parameters": lambda h: h.reset_parameters(),
+    "load_state_dict": lambda h: h.load_state_dict(hyperparam(0.9).state_dict()),
+    "assign": lambda h: h.load_state_dict(hyperparam(0.9).state_dict(), assign=True),
+    "another parameter": swapped,
+    "fused SGD": stepped(torch.optim.SGD),
+    "fused AdamW": stepped(torch.optim.AdamW),
+    "double": lambda h: h.double(),
+    "bound": lambda h: setattr(h, "high", 2.0),
+}
+
+
+def check_seen(change):
+    h = hyperparam()
+    h.raw.data += 0.1  # so that a reset is a change
+    before = value_of(h)
+    assert value_of(h) is before
+    before = before.clone()
+    change(h)
+    found = value_of(h)
+    assert found.dtype == h.raw.dtype
+    assert found.dtype != before.dtype or not torch.equal(found, before)
+    assert_close(found, h.low + (h.high - h.low) * torch.sigmoid(h.raw.detach()))
+    assert_same(found, h().detach())
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_is_seen(change):
+    check_seen(CHANGES[change])
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_an_old_value_is_caught(change, monkeypatch):
+    monkeypatch.setattr("dsptorch.functional.memo._equal", lambda weight, kept: True)
+    with pytest.raises(AssertionError):
+        check_seen(CHANGES[change])
+
+
+def test_half_precision_changes_nothing():
+    h = hyperparam()
+    before = value_of(h)
+    assert_same(value_of(h.half()), before)
+    assert h().requires_grad
+
+
+@pytest.mark.parametrize("copy_of", [copy.deepcopy, lambda h: pickle.loads(pickle.dumps(h))])  # noqa: S301
+def test_a_copy_keeps_its_own(copy_of):
+    h = hyperparam()
+    before = value_of(h)
+    other = copy_of(h)
+    other.set_(0.9)
+    assert value_of(h) is before
+    assert value_of(other) == other.value
+
+
+def test_other_tensors_in_its_place_are_seen():
+    h = hyperparam()
+    value_of(h)
+    raws = torch.tensor([[1.0], [2.0]])
+    with torch.no_grad():
+        called = [torch.func.functional_call(h, {"raw": raw}, ()) for raw in raws]
+        assert_close(
+            torch.vmap(lambda raw: torch.func.functional_call(h, {"raw": raw}, ()))(raws), raws.sigmoid()
+        )
+    assert_close(torch.stack(called), raws.sigmoid())
