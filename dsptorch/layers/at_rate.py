@@ -26,7 +26,8 @@ class AtRate(Chain):
     Args:
         module: A `Layer` of rate 1, or any module (batch, frames, d_model) -> the same shape that is causal in its
             frames (`dsptorch.testing.assert_causal` checks it). It streams if it has `step(x, state)`, which returns
-            the output and the state, a tuple of tensors with one row a batch row, and changes neither.
+            the output and the state, a tuple of tensors with one row a batch row, and changes neither. State None is
+            at rest; only then x may hold 0 frames.
         factor: How much lower the rate is, at least 1.
         d_model: The width; None: that of the module, if it has an attribute `d_model`.
         down: The layer before it, of rate 1 / factor; None: `Decimate(d_model, factor)`.
@@ -99,7 +100,9 @@ class _Frames(Layer):
     receptive_field = None
 
     def process(self, x: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:
-        self._check_segments(timeline)
+        self._check_segments(timeline, begun=memory is not None)
+        if memory is not None and x.shape[1] == 0:  # no frame is due
+            return x, memory
         # Layers within the module take no ids of the rate outside.
         outer = enter_call(Call(None, explicit=True))
         try:
@@ -117,13 +120,19 @@ class _Frames(Layer):
             )
         return y.to(x.dtype), memory if self.streams else ()
 
-    def _check_segments(self, timeline: Timeline) -> None:
+    def _check_segments(self, timeline: Timeline, begun: bool) -> None:
         """Raise if a row holds anything before or between its frames but one signal, then padding."""
         segments = timeline.segments
-        if segments is None or torch.compiler.is_compiling() or segments.padding.device.type != "cpu":
+        if segments is None or torch.compiler.is_compiling():
             return
-        begins = segments.position == 0
-        if (begins[:, 1:] & ~segments.padding[:, 1:]).any():
+        begins = (segments.position == 0) & ~segments.padding
+        later = begins if begun else begins[:, 1:]  # than the module's first frame
+        if later.device.type != "cpu":
+            torch._assert_async(
+                ~later.any(), "AtRate runs a module that cannot keep several segments of a row apart"
+            )
+            return
+        if later.any():
             raise ValueError(
                 f"AtRate runs {type(self.module).__name__}, which cannot keep several segments of a row apart; put one "
                 "signal into each row, with padding after it, or give AtRate a dsptorch layer"

@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 from itertools import pairwise
-from math import ceil, floor, lcm
+from math import floor, lcm
 from typing import Any
 
 import torch
@@ -52,7 +52,8 @@ class Chain(Combined):
     @property
     def lookahead(self) -> int:
         """Input samples of lookahead: the sum over the layers."""
-        return sum(ceil(layer.lookahead / rate) for rate, layer in self._stages())
+        # In integers, because Dynamo, which meets this in `step`, does not compute with fractions.
+        return sum(-(-layer.lookahead * rate.denominator // rate.numerator) for rate, layer in self._stages())
 
     @property
     def delay(self) -> int | Fraction:

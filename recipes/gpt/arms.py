@@ -1,4 +1,4 @@
-"""Arms: what a treatment does to a plain GPT, by `dsptorch.insert` alone.
+"""Arms: what a treatment does to a plain GPT, by `dsptorch.insert` and `dsptorch.AtRate` alone.
 
 ================  ==========================================================================
 multirate         before every transformer block, on the residual stream
@@ -6,9 +6,14 @@ lfo_routing       on the residual stream after attention's addition
 bottleneck        on the residual stream after the MLP's addition
 fir               on what attention and the MLP read: after their norms
 token_shift       there too: half of the channels come from the step before; nothing is learned
+at_rate           consecutive blocks run at a lower rate, beside the residual stream
 ================  ==========================================================================
 
 The first three together are the study's blocks (https://github.com/eladwf/adaptive-multirate-transformers).
+
+Arms combine. Blocks at a lower rate count as one block of the stream: `multirate` acts once, before all of them.
+Nothing is inserted inside them; `lfo_routing`, `bottleneck`, `fir` and `token_shift` go into the blocks at the full
+rate.
 """
 
 from __future__ import annotations
@@ -22,6 +27,7 @@ from torch import nn
 
 from dsptorch import FIR, BoundedHyperparam, ChannelBottleneck, LFORouting, Multirate, insert
 
+from .at_rate import slow_down
 from .model import GPT, GPTConfig
 
 BRANCHES = ("blocks.*.attn.norm", "blocks.*.mlp.norm")
@@ -39,6 +45,7 @@ class Arm:
         bottleneck: keyword arguments of dsptorch.ChannelBottleneck, after the MLP's addition.
         fir: keyword arguments of dsptorch.FIR, after the norms of attention and MLP.
         token_shift: whether half of the channels of attention's and the MLP's input come from t - 1.
+        at_rate: which blocks run at which rate: keyword arguments of gpt.at_rate.slow_down.
     """
 
     multirate: dict[str, Any] | None = None
@@ -46,13 +53,19 @@ class Arm:
     bottleneck: dict[str, Any] | None = None
     fir: dict[str, Any] | None = None
     token_shift: bool = False
+    at_rate: dict[str, Any] | None = None
 
 
 def build(config: GPTConfig, arm: Arm) -> GPT:
-    """Return the plain model of `config` with the layers of `arm` inserted."""
+    """Return the plain model of `config` with the layers of `arm` in it."""
     if arm.fir is not None and arm.token_shift:
         raise ValueError("arm: expected fir or token_shift, got both, which have one place; leave one out")
     model = GPT(config)
+    if arm.at_rate is not None:
+        try:
+            slow_down(model, **arm.at_rate)
+        except TypeError as error:
+            raise ValueError(f"arm.at_rate: got {arm.at_rate}, but {error}; see gpt/at_rate.py") from error
     _insert(model, "multirate", arm.multirate, Multirate, "before", "blocks.*")
     _insert(model, "lfo_routing", arm.lfo_routing, LFORouting, "after", "blocks.*.attn")
     _insert(model, "bottleneck", arm.bottleneck, ChannelBottleneck, "after", "blocks.*.mlp")

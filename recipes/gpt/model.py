@@ -13,7 +13,7 @@ or after any of them, and the model never knows::
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -78,11 +78,25 @@ class KVCache:
         self.kv = kv[:, :, :, -self.window :]
         return kv[0], kv[1]
 
+    def mask(self, T: int, S: int, device: torch.device) -> Tensor | None:
+        """Return which of the S positions each of the last T sees: itself and the window - 1 before it; None: causal.
 
-def rope_table(length: int, width: int, device: torch.device) -> Tensor:
-    """Return cosines and sines, (2, length, width / 2), of RoPE's angles t * 10000^(-2i / width)."""
-    frequency = 10_000.0 ** (-torch.arange(0, width, 2, device=device, dtype=torch.float32) / width)
-    angle = torch.arange(length, device=device, dtype=torch.float32)[:, None] * frequency
+        Shape:
+            (T, S), or more dimensions that broadcast to (B, H, T, S).
+        """
+        if S == T:
+            return None
+        return torch.ones(T, S, dtype=torch.bool, device=device).tril(S - T).triu(S - T - self.window + 1)
+
+
+def rope_table(length: int, width: int, like: Tensor) -> Tensor:
+    """Return cosines and sines, (2, length, width / 2), of RoPE's angles t * 10000^(-2i / width).
+
+    They are on the device of `like`, in float32, or float64 if `like` is.
+    """
+    device, dtype = like.device, torch.promote_types(like.dtype, torch.float32)
+    frequency = 10_000.0 ** (-torch.arange(0, width, 2, device=device, dtype=dtype) / width)
+    angle = torch.arange(length, device=device, dtype=dtype)[:, None] * frequency
     return torch.stack((angle.cos(), angle.sin()))
 
 
@@ -94,27 +108,26 @@ def rotate(x: Tensor, rope: Tensor) -> Tensor:
 
 
 class CausalAttention(nn.Module):
-    """Multi-head attention to the last `context` positions, on a sequence or on the chunks of one."""
+    """Causal multi-head attention on a sequence, or on the next chunk of one that a cache remembers."""
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
-        self.n_head, self.context, self.dropout = config.n_head, config.context, config.dropout
+        self.n_head, self.dropout = config.n_head, config.dropout
         self.qkv = nn.Linear(config.d_model, 3 * config.d_model, bias=False)
         self.proj = nn.Linear(config.d_model, config.d_model, bias=False)
 
     def forward(self, x: Tensor, rope: Tensor | None, cache: KVCache | None) -> Tensor:
         """Attend: x (B, T, D), rope (2, past + T, D/H/2) or None -> (B, T, D)."""
         B, T, D = x.shape
-        q, k, v = self.qkv(x).view(B, T, 3, self.n_head, -1).permute(2, 0, 3, 1, 4)  # each (B, H, T, D/H)
+        q, k, v = (
+            self.qkv(x).view(B, T, 3, self.n_head, D // self.n_head).permute(2, 0, 3, 1, 4)
+        )  # each (B, H, T, D/H)
         if cache is not None:
             k, v = cache.append(k, v)  # (B, H, S, D/H), S = past + T
         S = k.shape[2]
         if rope is not None:
             q, k = rotate(q, rope[:, S - T :]), rotate(k, rope)
-        # Query i stands at S - T + i, and sees itself and the context - 1 positions before it.
-        seen = None
-        if S > T:
-            seen = x.new_ones(T, S, dtype=torch.bool).tril(S - T).triu(S - T - self.context + 1)
+        seen = None if cache is None else cache.mask(T, S, x.device)
         dropout = self.dropout if self.training else 0.0
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, dropout_p=dropout, is_causal=seen is None)
         return self.proj(y.transpose(1, 2).reshape(B, T, D))  # type: ignore[no-any-return]
@@ -164,6 +177,10 @@ class Block(nn.Module):
         """Map the stream (B, T, D) -> (B, T, D)."""
         return self.mlp(self.attn(x, rope, cache))  # type: ignore[no-any-return]
 
+    def empty_cache(self, context: int) -> KVCache:
+        """Return what `forward` continues from: nothing yet."""
+        return KVCache(context)
+
 
 class GPT(nn.Module):
     """Bytes in, the logits of the next byte out; the head is tied to the embedding.
@@ -192,11 +209,11 @@ class GPT(nn.Module):
                 nn.init.normal_(weight, std=0.02 / (2 * config.n_layer) ** 0.5 if branch else 0.02)
         self.head.weight = self.embed.weight
 
-    def empty_cache(self) -> list[KVCache]:
-        """Return what `forward` continues from: nothing yet."""
-        return [KVCache(self.config.context) for _ in self.blocks]
+    def empty_cache(self) -> list[Any]:
+        """Return what `forward` continues from, one of each block: nothing yet."""
+        return [block.empty_cache(self.config.context) for block in self.blocks]  # type: ignore[operator]
 
-    def forward(self, ids: Tensor, cache: list[KVCache] | None = None) -> Tensor:
+    def forward(self, ids: Tensor, cache: list[Any] | None = None) -> Tensor:
         """Return the logits of every next token; with a cache, continue the sequence that it remembers."""
         context, new = self.config.context, ids.shape[1]
         past = len(cache[0]) if cache else 0
@@ -210,7 +227,7 @@ class GPT(nn.Module):
         x = self.embed(ids)  # (B, T) -> (B, T, D)
         rope = None
         if self.position is None:
-            rope = rope_table(past + new, self.config.d_model // self.config.n_head, ids.device)
+            rope = rope_table(past + new, self.config.d_model // self.config.n_head, x)
         else:
             x = x + self.position(torch.arange(past, past + new, device=ids.device))
         x = self.dropout(x)

@@ -15,6 +15,7 @@ ARMS = {
     "seed_blocks": Arm(multirate={}, lfo_routing={}, bottleneck={}),
     "fir": Arm(fir={"kernel_size": 6, "init": "delays"}),
     "token_shift": Arm(token_shift=True),
+    "at_rate": Arm(at_rate={"blocks": [1], "factor": 4}),
 }
 
 

@@ -71,7 +71,8 @@ def test_a_killed_run_continues_bit_for_bit(
     tiny: Tiny, splits: Splits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With every layer that learns; cut before the first checkpoint, and between two."""
-    arm = Arm(multirate={}, lfo_routing={}, bottleneck={}, fir={"kernel_size": 3})
+    slow = {"blocks": [1], "factor": 4}
+    arm = Arm(multirate={}, lfo_routing={}, bottleneck={}, fir={"kernel_size": 3}, at_rate=slow)
     whole = tiny("whole", arm=arm)
     train(whole, splits)
     for at in (2, 7):
