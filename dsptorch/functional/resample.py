@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor
 
 from dsptorch.functional.polyphase import block_filter
@@ -89,10 +90,10 @@ def resample(
     channels = seen.shape[2]
     if taps.shape[1] < channels:
         if channels <= _FEW_CHANNELS or by_matrix(taps.shape[0], up, down, channels):
-            rows = seen.transpose(1, 2).reshape(seen.shape[0] * channels, seen.shape[1], 1)
+            rows = rearrange(seen, "b t c -> (b c) t").unsqueeze(-1)
             ages = None if position is None else position.repeat_interleave(channels, 0)
             y = resample(rows, taps, up, down, history=history, phase=phase, position=ages)
-            return y.view(seen.shape[0], channels, y.shape[1]).transpose(1, 2)
+            return rearrange(y.squeeze(-1), "(b c) t -> b t c", c=channels)
         taps = taps.expand(-1, channels)
     grid = make_grid(taps.shape[0], memory, up, down, channels, one_period=position is not None)
     x = in_blocks(seen, history, start, grid)

@@ -6,8 +6,10 @@ from math import floor, lcm
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from dsptorch.functional.dynamo import first_samples
 from dsptorch.functional.timeline import Timeline, outputs_before
 from dsptorch.layers.base import Layer, whole
 from dsptorch.layers.combinators import Combined, check_layers
@@ -47,7 +49,7 @@ class Chain(Combined):
             self._rates.append(self._rates[-1] * layer.rate)
         self.rate = self._rates[-1]
         self.grid = lcm(*((rate / layer.grid).denominator for rate, layer in self._stages()))
-        self._holds_back = any(self._made(t) > outputs_before(t, self.rate) for t in range(self.grid))
+        self._held = max(map(self._waiting, range(self.grid)))  # the most outputs that ever wait
 
     @property
     def lookahead(self) -> int:
@@ -85,21 +87,24 @@ class Chain(Combined):
             y, after = layer.process(y, before, clock)
             clock = clock.resampled(layer.rate)
             memories.append(after)
-        if not self._holds_back:
+        if not self._held:
             return y, tuple(memories)
+        first, end = timeline.phase, timeline.phase + x.shape[1]
         if memory is not None:
-            y = torch.cat([memory[-1], y], 1)
-        due = outputs_before(timeline.phase + x.shape[1], self.rate) - outputs_before(
-            timeline.phase, self.rate
-        )
-        return y[:, :due], (*memories, y[:, due:].clone())
+            y = torch.cat([memory[-1][:, : self._waiting(first)], y], 1)
+        due = outputs_before(end, self.rate) - outputs_before(first, self.rate)
+        # By index: an exporter cannot prove that no slice has a negative length.
+        later = due + torch.arange(self._held, device=y.device)
+        rest = F.pad(y, (0, 0, 0, self._held)).index_select(1, later)
+        return first_samples(y, due), (*memories, rest)
 
     def _stages(self) -> list[tuple[Fraction, Layer]]:
         """Each layer, with the rate of its input."""
         return list(zip(self._rates, self.members, strict=False))
 
-    def _made(self, time: int) -> int:
-        """How many outputs the layers make of `time` inputs."""
+    def _waiting(self, time: int) -> int:
+        """How many outputs the layers make of `time` inputs before they are due."""
+        made = time
         for layer in self.members:
-            time = outputs_before(time, layer.rate)
-        return time
+            made = outputs_before(made, layer.rate)
+        return made - outputs_before(time, self.rate)
