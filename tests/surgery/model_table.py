@@ -13,11 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dsptorch import FIR, Chain, LFORouting, Multirate, fold, insert, remove, streaming
+from dsptorch import FIR, Chain, LFORouting, Multirate, find, fold, insert, remove, streaming
 from dsptorch.testing import assert_causal
 from dsptorch.testing._engine.run import output_of
 from tests import zoo
 from tests.surgery.model_places import PLACES, TIME, WIDTH, Place
+from tests.surgery.models import check_unchanged, snapshot, through_pickle
 
 HEAD = """\
 # Models and what holds for layers in them
@@ -32,23 +33,36 @@ the numbers of the row alone. **fold**: `fold` gives the same numbers. **export*
 """
 
 
-def built(place: Place, **options: Any) -> nn.Module:
-    """The model with the layer in it, every parameter moved away from its first value."""
+def put_in(place: Place, model: nn.Module, **changes: Any) -> list[str]:
+    """Insert, with a proof that the layers leave each row to itself."""
+    options = {"example": place.inputs(3, TIME, 9), **place.options, **changes}
+    return insert(model, place.where, lambda _: layer(place), **options)
+
+
+def plain(place: Place) -> nn.Module:
     torch.manual_seed(0)
-    model = place.build()
-    insert(model, place.where, lambda _: layer(place), **place.options, **options)
+    return place.build().double().eval()
+
+
+def built(place: Place) -> nn.Module:
+    """The model with the layer in it, every parameter moved away from its first value."""
+    model = plain(place)
+    put_in(place, model)
     generator = torch.Generator().manual_seed(1)
-    if not options:
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
-    return model.double().eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+    return model
 
 
 def layer(place: Place) -> Chain:
     if place.causal:
-        return Chain(Multirate(WIDTH), LFORouting(WIDTH))
-    return Chain(FIR(WIDTH, 3, init="lowpass", causal=False), Multirate(WIDTH, causal=False))
+        return Chain(Multirate(WIDTH), LFORouting(WIDTH)).double()
+    return Chain(FIR(WIDTH, 3, init="lowpass", causal=False), Multirate(WIDTH, causal=False)).double()
+
+
+def inserted(model: nn.Module) -> dict[str, nn.Module]:
+    return find(model, lambda name, _: name.endswith((".dsp_before", ".dsp_after")))
 
 
 def close(y: Tensor, expected: Tensor) -> None:
@@ -56,39 +70,61 @@ def close(y: Tensor, expected: Tensor) -> None:
 
 
 def check_insert(place: Place) -> str:
-    model, plain = built(place), place.build()
-    added = model.state_dict().keys() - plain.state_dict().keys()
+    model, again, bare, x = built(place), plain(place), plain(place), place.inputs(2, TIME, 0)
+    put_in(place, again)
+    again.load_state_dict(model.state_dict(), strict=True)
+    with torch.no_grad():
+        assert torch.equal(output_of(again, x), output_of(model, x))
+    assert all(type(model.get_submodule(name)) is type(part) for name, part in bare.named_modules())
+    old = bare.state_dict()
+    added = model.state_dict().keys() - old.keys()
     assert added
-    found = model.load_state_dict(plain.state_dict(), strict=False)
+    found = model.load_state_dict(old, strict=False)
     assert not found.unexpected_keys
     assert set(found.missing_keys) == added
-    copied = copy.deepcopy(model)
-    x = place.inputs(2, TIME, 0)
-    with torch.no_grad():
-        close(output_of(copied, x), output_of(model, x))
+    for make_copy in (copy.deepcopy, through_pickle):
+        check_copy(place, make_copy)
     return "ok"
 
 
-def check_identity(place: Place) -> str:
-    torch.manual_seed(0)
-    model = place.build().double().eval()
-    x = place.inputs(2, TIME, 0)
+def check_copy(place: Place, make_copy: Callable[[nn.Module], nn.Module]) -> None:
+    """The copy gives the same numbers, and has layers of its own."""
+    model, x = built(place), place.inputs(2, TIME, 0)
     with torch.no_grad():
-        before = output_of(model, x)
-        insert(model, place.where, lambda _: layer(place), identity=True, **place.options)
-        assert torch.equal(output_of(model.double(), x), before)
+        expected = output_of(model, x)
+        twin = make_copy(model)
+        assert torch.equal(output_of(twin, x), expected)
+        for part in inserted(twin).values():
+            for parameter in part.parameters():
+                parameter.zero_()
+        assert not torch.equal(output_of(twin, x), expected)
+        assert torch.equal(output_of(model, x), expected)
+        assert remove(twin) == remove(model)
+        assert torch.equal(output_of(twin, x), output_of(model, x))
+
+
+def check_identity(place: Place, **changes: Any) -> str:
+    x = place.inputs(2, TIME, 0)
+    for training in (True, False):
+        model = plain(place).train(training)
+        with torch.no_grad():
+            before = output_of(model, x)
+            names = put_in(place, model, **{"identity": True, **changes})
+            assert torch.equal(output_of(model, x), before)
+            for name in names:
+                model.get_submodule(name).gain.fill_(0.7)
+            assert not torch.equal(output_of(model, x), before)
     return "ok"
 
 
 def check_trains(place: Place) -> str:
-    model = built(place, identity=True).train()
-    x = place.inputs(4, TIME, 0)
+    model, x = plain(place).train(), place.inputs(4, TIME, 0)
+    put_in(place, model, identity=True)
     with torch.no_grad():
-        target = torch.randn(
-            output_of(model, x).shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2)
-        )
-    inserted = {name: p for name, p in model.named_parameters() if ".dsp_" in name}
-    before = {name: p.detach().clone() for name, p in inserted.items()}
+        generator = torch.Generator().manual_seed(2)
+        target = torch.randn(output_of(model, x).shape, dtype=torch.float64, generator=generator)
+    parameters = {name: p for name, p in model.named_parameters() if ".dsp_" in name}
+    before = {name: p.detach().clone() for name, p in parameters.items()}
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     losses = []
     for _ in range(20):
@@ -98,8 +134,9 @@ def check_trains(place: Place) -> str:
         loss.backward()
         optimizer.step()
     assert losses[-1] < losses[0]
-    moved = [name for name, p in inserted.items() if not torch.equal(p, before[name])]
-    assert len(moved) > len(inserted) / 2, moved
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
+    moved = [name for name, p in parameters.items() if not torch.equal(p, before[name])]
+    assert len(moved) > len(parameters) / 2, moved
     return "ok"
 
 
@@ -168,25 +205,14 @@ def check_causal(place: Place) -> str:
     return "ok"
 
 
-def check_remove(place: Place) -> str:
-    torch.manual_seed(0)
-    model = place.build().double().eval()
-    x = place.inputs(2, TIME, 0)
-    with torch.no_grad():
-        before = output_of(model, x)
-    keys = list(model.state_dict())
-    attributes = [
-        (sorted(vars(m)), len(m._forward_hooks), len(m._forward_pre_hooks)) for m in model.modules()
-    ]
-    insert(model, place.where, lambda _: layer(place), **place.options)
-    assert list(model.state_dict()) != keys
-    remove(model)
-    with torch.no_grad():
-        assert torch.equal(output_of(model, x), before)
-    assert list(model.state_dict()) == keys
-    assert attributes == [
-        (sorted(vars(m)), len(m._forward_hooks), len(m._forward_pre_hooks)) for m in model.modules()
-    ]
+def check_remove(place: Place, take_out: Callable[[nn.Module], list[str]] = remove) -> str:
+    model, x = plain(place), place.inputs(2, TIME, 0)
+    before = snapshot(model, x)
+    names = put_in(place, model)
+    output_of(model, x)
+    assert list(inserted(model)) == names
+    assert take_out(model) == names
+    check_unchanged(model, before, x)
     return "ok"
 
 

@@ -7,24 +7,15 @@ import torch
 from torch import nn
 
 from dsptorch import bind
-from tests.surgery.bound import (
-    CURE,
-    hyperparam,
-    scores,
-    signal,
-    small,
-)
-from tests.surgery.models import WIDTH, check_unchanged, snapshot
+from tests.surgery.bound import CURE, hyperparam, scores, signal
+from tests.surgery.models import WIDTH, check_unchanged, small, snapshot
 
 DEAD = {
     "not used": (lambda self, x: x * 2, "as it is not used"),
     "without a tensor": (lambda self, x: None, "as it is not used"),
     "detached": (lambda self, x: x * self.gain.detach() if torch.is_tensor(self.gain) else x, "detached"),
     "rounded": (lambda self, x: x * torch.round(torch.as_tensor(self.gain)), "exactly 0: by rounding"),
-    "copied": (
-        lambda self, x: x * torch.tensor([self.gain * x[0, 0, 0]]).sum(),
-        "as it is not used, or is read",
-    ),
+    "copied": (lambda self, x: x * torch.tensor([self.gain * x[0, 0, 0]]).sum(), "not used, or is read"),
 }
 
 
@@ -33,32 +24,27 @@ def test_an_example_without_a_gradient_is_refused(case):
     forward, message = DEAD[case]
     m = small(forward, gain=1.0)
     before = vars(m).copy()
-    with pytest.warns(UserWarning, match="Converting a tensor") if case == "copied" else nullcontext():  # noqa: SIM117
-        with pytest.raises(
-            ValueError, match=f"gain of Small was not bound: no gradient.*{message}"
-        ) as raised:
-            bind(m, "gain", hyperparam(), example=signal())
+    warns = pytest.warns(UserWarning, match="Converting a tensor") if case == "copied" else nullcontext()
+    refuses = pytest.raises(ValueError, match=f"gain of Small was not bound: no gradient.*{message}")
+    with warns, refuses as raised:
+        bind(m, "gain", hyperparam(), example=signal())
     raised.match(CURE.format(name="gain"))
     assert vars(m) == before
 
 
-def test_a_softmax_has_a_gradient():
-    """Its sum has none: what the check must not be taken in by."""
-    bind(scores(), "temperature", hyperparam(), example=signal())
-
-
-def test_a_frozen_hyperparameter_needs_no_gradient():
+@pytest.mark.parametrize("requires_grad", [True, False])
+def test_an_example_with_a_gradient_is_taken(requires_grad):
+    """The sum of a softmax has none: what the check must not be taken in by. A frozen hyperparameter needs none."""
     h = hyperparam()
-    h.raw.requires_grad_(False)
+    h.raw.requires_grad_(requires_grad)
     bind(scores(), "temperature", h, example=signal())
 
 
 def test_an_example_that_fails_is_told_from_the_binding():
     m = scores()
     before = snapshot(m)
-    with pytest.raises(
-        ValueError, match=r"was not bound: forward.*fails on the example: RuntimeError.*shapes"
-    ):
+    fails = r"was not bound: forward.*fails on the example: RuntimeError.*shapes"
+    with pytest.raises(ValueError, match=fails):
         bind(m, "temperature", hyperparam(), example=torch.ones(3, WIDTH + 1))
     with pytest.raises(TypeError, match=r"example must be a tensor or a tuple.*got list"):
         bind(m, "temperature", hyperparam(), example=[signal()])
@@ -92,13 +78,9 @@ def check_no_trace(probe):
     assert torch.equal(torch.get_rng_state(), random)
     assert m.training
     assert all(p.grad is None for p in m.parameters())
-    assert (m.calls, m.seen, m.plain.item(), hasattr(m, "last"), hasattr(m, "cache")) == (
-        0,
-        [],
-        0,
-        False,
-        False,
-    )
+    assert (m.calls, m.seen, m.plain.item()) == (0, [], 0)
+    assert not hasattr(m, "last")
+    assert not hasattr(m, "cache")
     after = {name: value for name, value in m.state_dict().items() if not name.endswith("raw")}
     assert after.keys() == state.keys()
     assert all(torch.equal(after[name], value) for name, value in state.items())

@@ -9,18 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from dsptorch import FIR, insert
+from dsptorch import insert
 from dsptorch.surgery.insertion.signal import with_signal
-from tests.surgery.models import WIDTH, model
+from tests.surgery.models import WIDTH, Around, draw, lag, model, small
 from tests.tolerances import assert_close, assert_same
 
 outputs = pytest.importorskip("transformers.modeling_outputs")
 
-SIGNAL = torch.randn(2, 9, WIDTH, generator=torch.Generator().manual_seed(1))
-
-
-def lag(_=None):
-    return FIR(WIDTH, 3, init="delays")
+SIGNAL = draw(2, 9, WIDTH)
 
 
 class Pair(NamedTuple):
@@ -152,35 +148,28 @@ def test_the_first_of_several_tensors_is_the_signal():
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["tuple", "list", "named tuple", "dict", "dataclass", "ModelOutput"])
 def test_compiles_to_one_graph(kind):
-    class Around(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.inner = Named(KINDS[kind])
-
-        def forward(self, x):
-            return signal_of(self.inner(x))
-
     torch.compiler.reset()
-    m = Around()
+    m = small(lambda self, x: signal_of(self.inner(x)), inner=Named(KINDS[kind]))
     insert(m, "inner", lag, position="after")
     assert_close(torch.compile(m, fullgraph=True, backend="aot_eager")(SIGNAL), m(SIGNAL))
 
 
-def test_outputs_without_a_signal_are_refused():
-    class Text(nn.Module):
-        def forward(self, x):
-            return "text"
-
-    class Packed(nn.Module):
-        def forward(self, x):
-            return nn.utils.rnn.pack_sequence([x[0]])
-
-    m = nn.ModuleDict({"text": Text(), "packed": Packed()})
-    insert(m, "*", lag, position="after")
-    with pytest.raises(TypeError, match=r"after Text, whose output must be a tensor, or hold one.*got str"):
-        m["text"](SIGNAL)
-    with pytest.raises(TypeError, match=r"dsp_after.*PackedSequence; give the model a padded batch"):
-        m["packed"](SIGNAL)
-    for empty in ({}, (), [3], Frozen(None)):
-        with pytest.raises(TypeError, match=rf"got {type(empty).__name__}; insert it before"):
-            with_signal(empty, lag(), "dsp_after", "Module")
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("text", r"after Around, whose output must be a tensor, or hold one.*got str"),
+        (
+            nn.utils.rnn.pack_sequence([SIGNAL[0]]),
+            r"dsp_after.*PackedSequence; give the model a padded batch",
+        ),
+        ({}, "got dict; insert it before"),
+        ((), "got tuple; insert it before"),
+        ([3], "got list; insert it before"),
+        (Frozen(None), "got Frozen; insert it before"),
+    ],
+)
+def test_an_output_without_a_signal_is_refused(output, message):
+    m = nn.Sequential(Around(Named(lambda x: output)))
+    insert(m, "0", lag, position="after")
+    with pytest.raises(TypeError, match=message):
+        m(SIGNAL)

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from dsptorch import FIR, Chain, Layer, LFORouting, Multirate, Residual, insert, streaming
+from dsptorch import FIR, Chain, LFORouting, Multirate, Residual, insert, streaming
 from dsptorch.testing.streaming import random_chunks
 from tests.layers.table import CAUSAL, WIDTH, signal
-from tests.surgery.models import Sublayer
+from tests.surgery.models import Sublayer, check_unchanged, snapshot
 from tests.tolerances import assert_close
 
 
@@ -59,18 +59,19 @@ def test_gradients():
     m, x = model(), signal()
 
     def gradients(forward):
-        m.zero_grad()
-        forward().square().sum().backward()
-        return [p.grad.clone() for p in m.parameters() if p.grad is not None]
+        parameters = [p for p in m.parameters() if p.requires_grad]
+        return torch.autograd.grad(forward().square().sum(), parameters, allow_unused=True)
 
     def streamed():
         with streaming(m):
             return run(m, x)
 
     ours, expected = gradients(streamed), gradients(lambda: m(x))
-    assert len(ours) == len(expected) > 5
+    assert sum(grad is not None for grad in expected) > 5
     for a, b in zip(ours, expected, strict=True):
-        assert_close(a, b)
+        assert (a is None) == (b is None)
+        if b is not None:
+            assert_close(a, b)
 
 
 def test_reset_starts_a_new_signal():
@@ -95,21 +96,20 @@ def test_states_are_by_name_and_the_outermost_layers_keep_them():
 
 def test_the_model_is_as_before():
     m, x = model(), signal()
-    expected = m(x)
-    attributes = [sorted(vars(module)) for module in m.modules()]
-
-    def check():
-        assert [sorted(vars(module)) for module in m.modules()] == attributes
-        assert torch.equal(m(x), expected)
-
+    before = snapshot(m, x)
     with streaming(m):
         m(x)
         with pytest.raises(AssertionError):
-            check()
-    check()
-    with pytest.raises(ValueError, match="channels"), streaming(m):
-        m(x[..., :2].repeat(1, 1, 4))
-    check()
+            check_unchanged(m, before, x)
+    check_unchanged(m, before, x)
+
+    def interrupted():
+        with streaming(m):
+            m(x[..., :2].repeat(1, 1, 4))
+
+    with pytest.raises(ValueError, match="channels"):
+        interrupted()
+    check_unchanged(m, before, x)
 
 
 def test_two_models_stream_side_by_side():
@@ -132,19 +132,17 @@ def test_refuses_to_nest():
     assert_close(y, m(x)[:, 4:])
 
 
-def test_refuses_to_look_ahead():
-    m = nn.Sequential(FIR(WIDTH), FIR(WIDTH, 3, causal=False))
-    with pytest.raises(ValueError, match=r"1 looks ahead by 1 samples"), streaming(m):
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (nn.Sequential(FIR(WIDTH), FIR(WIDTH, 3, causal=False)), r"1 looks ahead by 1 samples"),
+        (nn.Linear(2, 2), "Linear has no dsptorch layer to stream"),
+    ],
+)
+def test_a_model_that_cannot_stream_is_refused(model, message):
+    with pytest.raises(ValueError, match=message), streaming(model):
         pass
-    assert "forward" not in vars(m[0])
-
-
-def test_refuses_a_model_without_layers():
-    with (
-        pytest.raises(ValueError, match="Linear has no dsptorch layer to stream"),
-        streaming(nn.Linear(2, 2)),
-    ):
-        pass
+    assert not any("forward" in vars(module) for module in model.modules())
 
 
 class Twice(nn.Module):
@@ -174,16 +172,3 @@ def test_a_layer_that_is_used_twice_is_refused_or_right(make):
         assert "twice" in str(error) or "more than once" in str(error) or "places" in str(error)  # noqa: PT017
     else:
         assert_close(y, m(x))
-
-
-def test_an_exception_inside_ends_the_stream():
-    m = model()
-
-    def interrupted():
-        with streaming(m):
-            m(signal())
-            raise RuntimeError("stop")
-
-    with pytest.raises(RuntimeError, match="stop"):
-        interrupted()
-    assert not any("forward" in vars(module) for module in m.modules() if isinstance(module, Layer))
