@@ -5,12 +5,12 @@ import json
 from functools import cache
 
 import torch
-from torch import nn
 from transformers import Trainer, TrainingArguments, default_data_collator
 
-from dsptorch import MetaController, Multirate, insert
+from dsptorch import Multirate, insert
 from dsptorch.integrations.huggingface import HyperparamLogger, MetaControllerCallback
 from tests import zoo
+from tests.integrations.plain import history_of
 
 STEPS, MICRO, SIZE, EVERY = 8, 2, 4, 2
 CONTROLLER = {"every": EVERY, "lr": 0.3}
@@ -87,26 +87,13 @@ def logged(made, key):
 
 @cache
 def plain_loop(with_val):
-    """The same training without a Trainer: what the callback must reproduce."""
-    made, val_data = new_model(), itertools.cycle(VAL)
-    val_loss = (lambda m: m.eval()(**next(val_data)).loss) if with_val else None
-    controller = MetaController(made, **CONTROLLER)
-    groups = controller.inner_param_groups(weight_decay=0.0)
-    optimizer = torch.optim.AdamW(groups, lr=1e-2)
+    val_data = itertools.cycle(VAL)
+    val_loss = (lambda model: model.eval()(**next(val_data)).loss) if with_val else None
     batches = [default_data_collator(TRAIN[i : i + SIZE]) for i in range(0, len(TRAIN), SIZE)]
-    for step in range(STEPS):
-        loss = 0.0
-        of_step = batches[step * MICRO : (step + 1) * MICRO]
-        items = sum(batch["labels"][:, 1:].numel() for batch in of_step)
-        for batch in of_step:
-            part = made(**batch, num_items_in_batch=items).loss
-            part.backward()
-            loss += part.detach()
-        nn.utils.clip_grad_norm_([p for group in groups for p in group["params"]], 0.3)
-        optimizer.step()
-        optimizer.zero_grad()
-        controller.step(loss, val_loss=val_loss)
-    return controller.history
+    items = MICRO * batches[0]["labels"][:, 1:].numel()
+    parts = [lambda model, batch=batch: model(**batch, num_items_in_batch=items).loss for batch in batches]
+    steps = [parts[i : i + MICRO] for i in range(0, len(parts), MICRO)]
+    return history_of(new_model(), steps, val_loss, weight_decay=0.0, max_norm=0.3, **CONTROLLER)
 
 
 def callbacks_of(state):

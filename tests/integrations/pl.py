@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from dsptorch import MetaController, Multirate, param_groups
+from dsptorch import Multirate, param_groups
 from dsptorch.integrations.lightning import HyperparamLogger, MetaControllerCallback
+from tests.integrations.plain import history_of
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what Lightning says while it is imported
@@ -107,23 +108,11 @@ def logged(made, key):
 
 @cache
 def plain_loop(with_val):
-    """The same training without Lightning: what the callback must reproduce."""
-    made, val_data = new_model(), itertools.cycle(VAL)
-    val_loss = (lambda m: m.eval().loss(next(val_data))) if with_val else None
-    controller = MetaController(made, **CONTROLLER)
-    groups = controller.inner_param_groups(weight_decay=0.1)
-    optimizer = torch.optim.AdamW(groups, lr=1e-2)
-    for step in range(STEPS):
-        loss = 0.0
-        for batch in TRAIN[step * MICRO : (step + 1) * MICRO]:
-            part = made.loss(batch) / MICRO
-            part.backward()
-            loss += part.detach()
-        nn.utils.clip_grad_norm_([p for group in groups for p in group["params"]], 0.5)
-        optimizer.step()
-        optimizer.zero_grad()
-        controller.step(loss, val_loss=val_loss)
-    return controller.history
+    val_data = itertools.cycle(VAL)
+    val_loss = (lambda model: model.eval().loss(next(val_data))) if with_val else None
+    parts = [lambda model, batch=batch: model.loss(batch) / MICRO for batch in TRAIN]
+    steps = [parts[i : i + MICRO] for i in range(0, len(parts), MICRO)]
+    return history_of(new_model(), steps, val_loss, weight_decay=0.1, max_norm=0.5, **CONTROLLER)
 
 
 def callbacks_of(state):

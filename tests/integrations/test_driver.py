@@ -81,6 +81,9 @@ def driver(loss_fn=None, *, train_data=None, val_data=None, outside=None, **argu
     return Driver(loss_fn, train_data=train_data, val_data=val_data, outside=outside, arguments=arguments)
 
 
+OUTSIDE = "outside must map names to .* at 'p'; as in"
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
@@ -92,11 +95,7 @@ def driver(loss_fn=None, *, train_data=None, val_data=None, outside=None, **argu
         ({"val_data": [1]}, ValueError, "expected a loss to take on the data, got none; give loss_fn"),
         ({"val_data": 3, "loss_fn": len}, TypeError, "that can be iterated, got int; give a DataLoader"),
         ({"loss_fn": 3}, TypeError, "loss_fn must be a function of a model and a batch, got int"),
-        (
-            {"outside": {"p": BoundedHyperparam(0.5, 0, 1)}},
-            TypeError,
-            "outside must map names to .* at 'p'; as in",
-        ),
+        ({"outside": {"p": BoundedHyperparam(0.5, 0, 1)}}, TypeError, OUTSIDE),
     ],
 )
 def test_arguments_are_checked_at_construction(arguments, error, message):
@@ -106,9 +105,8 @@ def test_arguments_are_checked_at_construction(arguments, error, message):
 
 def test_names_are_checked_when_the_model_is_there():
     model = nn.Sequential(BoundedHyperparam(0.5, 0.0, 1.0))
-    with pytest.raises(
-        ValueError, match="names of BoundedHyperparams of the model, got 'other'; there are: 0"
-    ):
+    message = "names of BoundedHyperparams of the model, got 'other'; there are: 0"
+    with pytest.raises(ValueError, match=message):
         driver(hyperparams=["other"]).freeze(model)
     assert model[0].raw.requires_grad
 

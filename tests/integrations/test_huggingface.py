@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from dsptorch import BoundedHyperparam, MetaController, Multirate, named_hyperparams
+from dsptorch import BoundedHyperparam, MetaController, named_hyperparams
 from dsptorch.integrations.driver import Driver
 from dsptorch.integrations.huggingface import HyperparamLogger, MetaControllerCallback, TrainerCallback
 from dsptorch.meta import AdamRule, EvolutionStrategy
-from tests.integrations import hf
+from tests.integrations import hf, pl
 from tests.integrations.test_both import check_against_a_plain_loop, check_alike
 
 
@@ -124,26 +124,21 @@ def test_settings_that_would_lose_the_callback_are_refused(tmp_path):
         hf.trainer(tmp_path, MetaControllerCallback(), restore_callback_states_from_checkpoint=True)
 
 
-class Predictor(torch.nn.Module):
-    """A filter and a linear layer that predict the next sample; the model returns its loss."""
-
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.layer, self.head = Multirate(4), torch.nn.Linear(4, 4)
+class Predictor(pl.Module):
+    """The model returns its loss."""
 
     def forward(self, x):
-        return {"loss": (self.head(self.layer(x))[:, :-1] - x[:, 1:]).square().mean()}
+        return {"loss": self.loss(x)}
 
 
 @pytest.mark.slow
 def test_a_compiled_model_is_watched_too(tmp_path):
-    signals = torch.randn(64, 12, 4, generator=torch.Generator().manual_seed(0))
     histories = []
     for backend in (None, "aot_eager"):
         callback = hf.callback()
+        torch.manual_seed(0)
         made = hf.trainer(tmp_path, callback, model=Predictor(), torch_compile_backend=backend)
-        made.train_dataset = [{"x": signal} for signal in signals]
+        made.train_dataset = [{"x": signal} for signal in torch.cat(pl.TRAIN)]
         made.train()
         histories.append(callback.controller.history)
     assert type(made.model_wrapped).__name__ == "OptimizedModule"

@@ -22,7 +22,6 @@ class Place(NamedTuple):
         options: Of `insert`.
         causal: Whether the model is, so that it can stream.
         padded: Calls it with a mask (batch, time) of real samples; None: the model takes none.
-        cache: Whether it streams by a cache of its own.
         no_stream: Why not, if it is causal.
         alone: Why a padded row of the plain model differs from the row alone, if it does.
         no_export: Why the plain model does not export, if so.
@@ -34,7 +33,6 @@ class Place(NamedTuple):
     options: Mapping[str, Any] = MappingProxyType({})
     causal: bool = False
     padded: Callable[[nn.Module, Tensor, Tensor], Any] | None = None
-    cache: bool = False
     no_stream: str = ""
     alone: str = ""
     no_export: str = ""
@@ -138,7 +136,7 @@ def recipe_gpt() -> nn.Module:
     return GPT(GPTConfig(vocab_size=zoo.VOCABULARY, n_layer=2, n_head=2, d_model=WIDTH, context=64))
 
 
-LANGUAGE: Any = {"causal": True, "padded": by_attention_mask, "cache": True}
+LANGUAGE: Any = {"causal": True, "padded": by_attention_mask}
 AFTER = {"position": "after"}
 
 PLACES: dict[str, Place] = {
@@ -181,7 +179,7 @@ PLACES: dict[str, Place] = {
         causal=True,
         no_stream="nn.GRU forgets",
     ),
-    "the recipe's GPT": Place(recipe_gpt, "blocks.*", ids, causal=True, cache=True),
+    "the recipe's GPT": Place(recipe_gpt, "blocks.*", ids, causal=True),
 }
 
 TIME_FIRST = {"layout": "tbd"}

@@ -7,18 +7,13 @@ import torch
 from torch import nn
 
 from dsptorch import FIR, Multirate, insert, remove
+from tests.surgery.models import small
 from tests.tolerances import assert_close
 
 
-class Two(nn.Module):
+def two():
     """Two linear layers that are not looped over, so that nothing but the insertion tells two models apart."""
-
-    def __init__(self):
-        super().__init__()
-        self.a, self.b = nn.Linear(4, 4), nn.Linear(4, 4)
-
-    def forward(self, x):
-        return self.b(self.a(x))
+    return small(lambda self, x: self.b(self.a(x)), a=nn.Linear(4, 4), b=nn.Linear(4, 4))
 
 
 def compiled(model):
@@ -28,7 +23,7 @@ def compiled(model):
 def check(treat, undo):
     """One class, compiled plain, then treated, then treated further, then plain again, in one process."""
     torch.compiler.reset()
-    plain, x = Two(), torch.randn(2, 6, 4)
+    plain, x = two(), torch.randn(2, 6, 4)
     compiled_plain = compiled(plain)
     assert_close(compiled_plain(x), plain(x))
     treated, layer = copy.deepcopy(plain), FIR(4, 3, init="lowpass")

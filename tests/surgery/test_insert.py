@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from dsptorch import FIR, insert
-from tests.surgery.models import WIDTH, Sublayer, check_unchanged, draw, lag, model, small, snapshot
+from tests.surgery.models import WIDTH, Sublayer, check_unchanged, draw, lag, model, snapshot
 from tests.tolerances import assert_same
 
 X = draw(2, 9, WIDTH)
@@ -46,11 +46,6 @@ def test_build_gets_each_submodule_found():
     assert seen == [block.attn.mix for block in m.blocks]
     assert names == [f"blocks.{i}.attn.mix.dsp_before" for i in range(3)]
     assert [m.get_submodule(name) for name in names] == [block.attn.mix.dsp_before for block in m.blocks]
-
-
-def test_by_type_and_by_predicate():
-    assert len(insert(model(), Sublayer, lag)) == 6
-    assert insert(model(), lambda name, module: name == "head", lag) == ["head.dsp_before"]
 
 
 def test_keyword_calls():
@@ -105,69 +100,48 @@ def failing_at(n):
     return build
 
 
-SHARED_LAYER = lag()
-REFUSALS = {
-    "third build": ("blocks.*", failing_at(3), RuntimeError, "cannot build"),
-    "no match": ("nothing.*", lag, ValueError, r"nothing in Model matches 'nothing\.\*'"),
-    "where": (7, lag, TypeError, "glob on names"),
-    "no module": (
-        "head",
-        lambda _: None,
-        TypeError,
-        "build must return a module, got None of type NoneType for head",
-    ),
-    "twice": (
-        "blocks.*",
-        lambda _: SHARED_LAYER,
-        ValueError,
-        r"new module for each place, got for blocks\.1 one",
-    ),
-    "part": (
-        "blocks.*",
-        lambda block: block.attn,
-        ValueError,
-        r"new module for each place, got for blocks\.0",
-    ),
-    "around its own place": ("blocks.*", nn.Sequential, ValueError, r"blocks\.0"),
-    "shared by a glob": ("**.mlp", lag, ValueError, "is used in 2 places"),
-    "shared by its name": ("tied", lag, ValueError, "is used in 2 places"),
-    "shared by a type": (Sublayer, lag, ValueError, "is used in 2 places"),
-}
-OPTIONS = {
-    "position": ({"position": "inside"}, lag, ValueError, "'before' or 'after', got 'inside'"),
-    "identity": (
-        {"identity": True},
-        lambda _: small(lambda self, x: x * x),
-        TypeError,
-        r"identity=True needs a dsptorch layer, got Small for head.*Pointwise",
-    ),
-}
-
-
 def tied():
     m = model()
     m.tied = m.blocks[1].mlp
     return m
 
 
-def check_refused(where, build, kind, message, **options):
+SHARED_LAYER = lag()
+NEW = "new module for each place, got for blocks"
+NO_MODULE = "build must return a module, got None of type NoneType for head"
+NO_LAYER = "identity=True needs a dsptorch layer, got ReLU for head.*Pointwise"
+REFUSALS = {
+    "third build": ("blocks.*", failing_at(3), {}, RuntimeError, "cannot build"),
+    "no match": ("nothing.*", lag, {}, ValueError, r"nothing in Model matches 'nothing\.\*'"),
+    "where": (7, lag, {}, TypeError, "glob on names"),
+    "position": ("head", lag, {"position": "inside"}, ValueError, "'before' or 'after', got 'inside'"),
+    "identity": ("head", lambda _: nn.ReLU(), {"identity": True}, TypeError, NO_LAYER),
+    "no module": ("head", lambda _: None, {}, TypeError, NO_MODULE),
+    "twice": ("blocks.*", lambda _: SHARED_LAYER, {}, ValueError, rf"{NEW}\.1 one"),
+    "part": ("blocks.*", lambda block: block.attn, {}, ValueError, rf"{NEW}\.0"),
+    "around its own place": ("blocks.*", nn.Sequential, {}, ValueError, r"blocks\.0"),
+    "shared by a glob": ("**.mlp", lag, {}, ValueError, "is used in 2 places"),
+    "shared by its name": ("tied", lag, {}, ValueError, "is used in 2 places"),
+    "shared by a type": (Sublayer, lag, {}, ValueError, "is used in 2 places"),
+    **{
+        f"layout {layout}": ("head", lag, {"layout": layout}, ValueError, "one of btd, tbd, bct, got")
+        for layout in ("BTD", "tdb", 3)
+    },
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_a_refusal_changes_nothing(case):
+    where, build, options, kind, message = REFUSALS[case]
     m = tied()
     before = snapshot(m)
     with pytest.raises(kind, match=message):
         insert(m, where, build, **options)
     check_unchanged(m, before)
-    insert(m, "blocks.0.mlp", lag)
 
 
-@pytest.mark.parametrize("case", REFUSALS)
-def test_a_refusal_changes_nothing(case):
-    check_refused(*REFUSALS[case])
-
-
-@pytest.mark.parametrize("case", OPTIONS)
-def test_an_option_that_is_refused_changes_nothing(case):
-    options, *rest = OPTIONS[case]
-    check_refused("head", *rest, **options)
+def test_a_member_beside_a_shared_one_is_a_place():
+    insert(tied(), "blocks.0.mlp", lag)
 
 
 def test_the_check_sees_a_half_change():

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-import torch
 from torch import nn
 
-from tests.surgery.model_places import PLACES, Place
+from tests.surgery.model_places import PLACES, WIDTH, Place, signal
 from tests.surgery.model_table import CHECKS, HEAD, check_causal, check_padding, verdict
+from tests.surgery.models import small
 
 TABLE = Path(__file__).parents[2] / "docs" / "models_table.md"
 REASONS = {
@@ -46,18 +46,10 @@ def test_the_table_is_true(name):
 
 
 def test_a_place_that_leaks_or_mixes_is_caught():
-    class Leaks(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.inner = nn.Linear(16, 16)
-
-        def forward(self, x, src_key_padding_mask=None):
-            return self.inner(x) + x.flip(1)
-
     place = Place(
-        Leaks,
+        lambda: small(lambda self, x: self.inner(x) + x.flip(1), inner=nn.Linear(WIDTH, WIDTH)),
         "inner",
-        lambda rows, time, seed: torch.randn(rows, time, 16, dtype=torch.float64),
+        signal,
         causal=True,
         padded=lambda model, x, real: model(x),  # the mask does not arrive
     )

@@ -11,6 +11,7 @@ from torch import nn
 
 from dsptorch import insert
 from dsptorch.surgery.insertion.signal import with_signal
+from dsptorch.testing._engine.run import tensors_of
 from tests.surgery.models import WIDTH, Around, draw, lag, model, small
 from tests.tolerances import assert_close, assert_same
 
@@ -82,15 +83,7 @@ class Named(nn.Module):
 
 
 def signal_of(output):
-    if isinstance(output, torch.Tensor):
-        return output
-    if hasattr(output, "last_hidden_state"):
-        return output.last_hidden_state
-    if isinstance(output, dict):
-        return output["x"]
-    if isinstance(output, (tuple, list)):
-        return next(value for value in output if isinstance(value, torch.Tensor))
-    return output.x
+    return next(tensors_of(output))
 
 
 def check_output(output, made):

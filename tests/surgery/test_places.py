@@ -75,7 +75,7 @@ def attributes(model):
 def test_places_that_would_not_act_are_refused(model, where, message):
     model = nn.Sequential(*model) if isinstance(model, list) else model
     before = attributes(model)
-    with pytest.raises((TypeError, ValueError), match=message):
+    with pytest.raises(TypeError if "takes no argument" in message else ValueError, match=message):
         insert(model, where, lowpass)
     assert attributes(model) == before
 
@@ -106,12 +106,6 @@ def test_models_of_many_processes_are_refused():
     fully_shard(sharded, mesh=torch.distributed.device_mesh.init_device_mesh("cpu", (1,)))
     with pytest.raises(ValueError, match=r"the model is a FSDPModule.*and shard that"):
         insert(sharded, "0", lowpass)
-
-
-@pytest.mark.parametrize("layout", ["BTD", "tdb", 3])
-def test_an_unknown_layout_is_refused(layout):
-    with pytest.raises(ValueError, match="layout must be one of btd, tbd, bct, got"):
-        insert(nn.Sequential(linear()), "0", lowpass, layout=layout)
 
 
 def test_a_clear_layout_beside_one_that_is_not():
