@@ -5,7 +5,6 @@ import torch
 from torch import nn
 
 from dsptorch import insert
-from dsptorch.surgery.insertion.signal import signal_argument
 from tests.surgery.models import small
 
 
@@ -60,13 +59,6 @@ ONE, TWO = torch.ones(1, 3, 2), torch.full((1, 3, 2), 5.0)
 def test_the_signal_is_found_however_the_module_is_called(forward, args, kwargs, expected):
     outputs = with_add(forward)(*args, **kwargs)
     assert tuple(None if y is None else y.flatten()[0].item() for y in outputs) == expected
-
-
-@pytest.mark.parametrize(
-    ("forward", "name"), [(first, "query"), (mask_first, "hidden_states"), (ids_or_embeds, "inputs_embeds")]
-)
-def test_names(forward, name):
-    assert signal_argument("0", small(forward)).name == name
 
 
 @pytest.mark.parametrize(

@@ -162,12 +162,6 @@ def test_acts_in_eval_without_gradients_too(place):
     assert not any(module._forward_pre_hooks for module in model.modules())
 
 
-def test_a_member_of_a_sequential_acts_once():
-    model, layer = nn.Sequential(nn.Sequential(nn.Identity())), lowpass(None)
-    insert(model, "0.0", lambda _: layer)
-    assert torch.equal(model(X), layer(X))
-
-
 def test_streaming_and_insertion_keep_apart():
     model = nn.Sequential(Multirate(8))
     with streaming(model), pytest.raises(ValueError, match="0 is streaming"):
