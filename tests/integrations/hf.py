@@ -15,7 +15,7 @@ from tests.integrations.plain import history_of
 STEPS, MICRO, SIZE, EVERY = 8, 2, 4, 2
 CONTROLLER = {"every": EVERY, "lr": 0.3}
 NAME = "transformer.h.0.dsp_before.mix_ratio"
-CUT, RESUMED_STEPS = 5, [2, 4, 6, 8]
+CUT, RESUMED_STEPS, CALLBACKS = 5, [2, 4, 6, 8], "stateful_callbacks"
 
 
 def rows(count, seed):
@@ -96,13 +96,9 @@ def plain_loop(with_val):
     return history_of(new_model(), steps, val_loss, weight_decay=0.0, max_norm=0.3, **CONTROLLER)
 
 
-def callbacks_of(state):
-    return state["stateful_callbacks"]
-
-
 def saved(state):
     """What the callback saved in a checkpoint."""
-    return callbacks_of(state)["MetaControllerCallback"]["attributes"]["saved"]
+    return state[CALLBACKS]["MetaControllerCallback"]["attributes"]["saved"]
 
 
 def resumed(folder, change, val_data):

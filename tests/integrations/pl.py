@@ -21,7 +21,7 @@ with warnings.catch_warnings():
 
 STEPS, MICRO, EVERY, NAME = 8, 2, 2, "layer.mix_ratio"
 CONTROLLER = {"every": EVERY, "lr": 0.3}
-CUT, RESUMED_STEPS = 16, [5, 10, 15, 20, 25, 30]
+CUT, RESUMED_STEPS, CALLBACKS = 16, [5, 10, 15, 20, 25, 30], "callbacks"
 
 
 def batches(count, seed):
@@ -115,13 +115,9 @@ def plain_loop(with_val):
     return history_of(new_model(), steps, val_loss, weight_decay=0.1, max_norm=0.5, **CONTROLLER)
 
 
-def callbacks_of(state):
-    return state["callbacks"]
-
-
 def saved(state):
     """What the callback saved in a checkpoint."""
-    return callbacks_of(state)["MetaControllerCallback"]
+    return state[CALLBACKS]["MetaControllerCallback"]
 
 
 class ByStep(Module):

@@ -56,7 +56,7 @@ def test_a_checkpoint_that_lost_something_is_seen(tmp_path, kit, forget):
 def test_a_checkpoint_without_a_controller_is_refused(tmp_path, kit):
     message = rf"checkpoint with the state of (one|a) MetaControllerCallback, got none of step {kit.CUT}"
     with pytest.raises(ValueError, match=message):
-        kit.resumed(tmp_path, lambda state: kit.callbacks_of(state).pop("MetaControllerCallback"), None)
+        kit.resumed(tmp_path, lambda state: state[kit.CALLBACKS].pop("MetaControllerCallback"), None)
 
 
 @each

@@ -74,8 +74,12 @@ class Whisper(Wrapped):
 
 
 class WithMemory(Wrapped):
+    def __init__(self, model: nn.Module, time: int = 1) -> None:
+        super().__init__(model)
+        self.time = time
+
     def arguments(self, x: Tensor) -> tuple[Tensor, ...]:
-        return x, -x
+        return x, x.narrow(self.time, 0, 5)
 
 
 class WithLengths(Wrapped):
@@ -127,7 +131,7 @@ def whisper() -> nn.Module:
 
 def decoder(batch_first: bool) -> nn.Module:
     made = nn.TransformerDecoder(zoo.transformer_decoder_layer(WIDTH, batch_first), 2)
-    return WithMemory(made) if batch_first else Transposed(WithMemory(made), 0, 1)
+    return WithMemory(made) if batch_first else Transposed(WithMemory(made, 0), 0, 1)
 
 
 def recipe_gpt() -> nn.Module:

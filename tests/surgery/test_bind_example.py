@@ -33,7 +33,7 @@ def test_an_example_without_a_gradient_is_refused(case):
 
 @pytest.mark.parametrize("requires_grad", [True, False])
 def test_an_example_with_a_gradient_is_taken(requires_grad):
-    """The sum of a softmax has none: what the check must not be taken in by. A frozen hyperparameter needs none."""
+    """The sum of a softmax has none, and must not be what is checked. A frozen hyperparameter needs none."""
     h = hyperparam()
     h.raw.requires_grad_(requires_grad)
     bind(scores(), "temperature", h, example=signal())

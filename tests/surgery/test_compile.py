@@ -12,7 +12,7 @@ from tests.tolerances import assert_close
 
 
 def two():
-    """Two linear layers that are not looped over, so that nothing but the insertion tells two models apart."""
+    """Two linear layers that are not looped over: nothing but the insertion tells two models apart."""
     return small(lambda self, x: self.b(self.a(x)), a=nn.Linear(4, 4), b=nn.Linear(4, 4))
 
 
