@@ -1,14 +1,21 @@
-"""A tiny GPT-2 with Multirate, trained by the Trainer and by a plain loop on the same batches."""
+"""A tiny GPT-2 with Multirate, trained by HuggingFace's Trainer and by a plain loop on the same batches."""
+
+import itertools
+import json
+from functools import cache
 
 import torch
-from torch import nn
 from transformers import Trainer, TrainingArguments, default_data_collator
 
-from dsptorch import MetaController, Multirate, insert
+from dsptorch import Multirate, insert
+from dsptorch.integrations.huggingface import HyperparamLogger, MetaControllerCallback
 from tests import zoo
+from tests.integrations.plain import history_of
 
 STEPS, MICRO, SIZE, EVERY = 8, 2, 4, 2
 CONTROLLER = {"every": EVERY, "lr": 0.3}
+NAME = "transformer.h.0.dsp_before.mix_ratio"
+CUT, RESUMED_STEPS, CALLBACKS = 5, [2, 4, 6, 8], "stateful_callbacks"
 
 
 def rows(count, seed):
@@ -19,29 +26,26 @@ def rows(count, seed):
 
 TRAIN = rows(STEPS * MICRO * SIZE, seed=0)
 VAL = torch.utils.data.DataLoader(rows(12, seed=1), batch_size=SIZE)
+SHUFFLED = torch.utils.data.DataLoader(VAL.dataset, batch_size=SIZE, shuffle=True)
 
 
-def gpt2(seed=0):
-    model = zoo.gpt2(16, seed=seed, n_layer=1, vocab_size=32, n_positions=16, eos_token_id=0)
-    model.loss_type = "ForCausalLM"
-    insert(model, "transformer.h.*", lambda block: Multirate(16))
-    return model
+def new_model(seed=0):
+    made = zoo.gpt2(16, seed=seed, n_layer=1, vocab_size=32, n_positions=16, eos_token_id=0)
+    made.loss_type = "ForCausalLM"
+    insert(made, "transformer.h.*", lambda block: Multirate(16))
+    return made
 
 
-class Recorder:
-    """A collator that keeps its batches."""
-
-    def __init__(self):
-        self.batches = []
-
-    def __call__(self, features):
-        self.batches.append(default_data_collator(features))
-        return dict(self.batches[-1])
+def callback(val_data=None, **arguments):
+    return MetaControllerCallback(val_data=val_data, **CONTROLLER | arguments)
 
 
-def trainer(
-    folder, callbacks, *, model=None, cls=Trainer, collator=None, optimizers=(None, None), **arguments
-):
+class InOrder(Trainer):
+    def _get_train_sampler(self, train_dataset=None):
+        return torch.utils.data.SequentialSampler(self.train_dataset)
+
+
+def trainer(folder, *callbacks, model=None, optimizers=(None, None), **arguments):
     settings = {
         "max_steps": STEPS,
         "per_device_train_batch_size": SIZE,
@@ -56,33 +60,56 @@ def trainer(
         "disable_tqdm": True,
         "dataloader_pin_memory": False,
     }
-    return cls(
-        model or gpt2(),
+    return InOrder(
+        model or new_model(),
         TrainingArguments(str(folder), **settings | arguments),
         train_dataset=TRAIN,
-        callbacks=callbacks,
-        data_collator=collator,
+        callbacks=list(callbacks),
         optimizers=optimizers,
     )
 
 
-def plain_loop(batches, val_loss=None, max_norm=0.3, **controller):
-    """The same training without a Trainer: what the callback must reproduce."""
-    model = gpt2()
-    controller = MetaController(model, **CONTROLLER | controller)
-    groups = controller.inner_param_groups(weight_decay=0.0)
-    weights = [p for group in groups for p in group["params"]]
-    optimizer = torch.optim.AdamW(groups, lr=1e-2)
-    for step in range(STEPS):
-        loss = 0.0
-        of_step = batches[step * MICRO : (step + 1) * MICRO]
-        items = sum(batch["labels"][:, 1:].numel() for batch in of_step)
-        for batch in of_step:
-            part = model(**batch, num_items_in_batch=items).loss
-            part.backward()
-            loss += part.detach()
-        nn.utils.clip_grad_norm_(weights, max_norm)
-        optimizer.step()
-        optimizer.zero_grad()
-        controller.step(loss, val_loss=val_loss)
-    return controller.history
+def fit(folder, *callbacks, **arguments):
+    """The Trainer after a run."""
+    made = trainer(folder, *callbacks, **arguments)
+    made.train()
+    return made
+
+
+def logger():
+    return HyperparamLogger()
+
+
+def logged(made, key):
+    """The values of a key in the logs, by step."""
+    return {entry["step"]: entry[key] for entry in made.state.log_history if key in entry}
+
+
+@cache
+def plain_loop(with_val):
+    val_data = itertools.cycle(VAL)
+    val_loss = (lambda model: model.eval()(**next(val_data)).loss) if with_val else None
+    batches = [default_data_collator(TRAIN[i : i + SIZE]) for i in range(0, len(TRAIN), SIZE)]
+    items = MICRO * batches[0]["labels"][:, 1:].numel()
+    parts = [lambda model, batch=batch: model(**batch, num_items_in_batch=items).loss for batch in batches]
+    steps = [parts[i : i + MICRO] for i in range(0, len(parts), MICRO)]
+    return history_of(new_model(), steps, val_loss, weight_decay=0.0, max_norm=0.3, **CONTROLLER)
+
+
+def saved(state):
+    """What the callback saved in a checkpoint."""
+    return state[CALLBACKS]["MetaControllerCallback"]["attributes"]["saved"]
+
+
+def resumed(folder, change, val_data):
+    """A run that is cut off at step 5, and a new one that goes on from its checkpoint."""
+    first, second = callback(val_data), callback(val_data)
+    fit(folder, first, save_strategy="steps", save_steps=CUT)
+    checkpoint = folder / f"checkpoint-{CUT}"
+    file = checkpoint / "trainer_state.json"
+    state = json.loads(file.read_text())
+    change(state)
+    file.write_text(json.dumps(state))
+    moved = checkpoint.rename(folder / "elsewhere")  # a checkpoint may be anywhere
+    trainer(folder, second, model=new_model(seed=7)).train(resume_from_checkpoint=str(moved))
+    return first.controller.history, second.controller.history

@@ -16,45 +16,27 @@ WORLD, RANK = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK",
 
 
 def huggingface(folder):
-    from transformers import Trainer
+    from tests.integrations import hf
 
-    from dsptorch.integrations.huggingface import MetaControllerCallback
-    from tests.integrations.hf import CONTROLLER, SIZE, trainer
-
-    class InOrder(Trainer):
-        def _get_train_sampler(self, train_dataset=None):
-            return torch.utils.data.SequentialSampler(self.train_dataset)
-
-    callback = MetaControllerCallback(**CONTROLLER)
-    settings = {"gradient_accumulation_steps": 1, "per_device_train_batch_size": 2 * SIZE // WORLD}
+    callback = hf.callback()
+    settings = {"gradient_accumulation_steps": 1, "per_device_train_batch_size": 2 * hf.SIZE // WORLD}
     settings |= {"ddp_backend": "gloo", "ddp_find_unused_parameters": False} if WORLD > 1 else {}
-    trainer(folder, [callback], cls=InOrder, **settings).train()
+    hf.fit(folder, callback, **settings)
     return callback.controller.history
 
 
 def lightning(folder):
-    from lightning.pytorch import Trainer
+    from tests.integrations import pl
 
-    from dsptorch.integrations.lightning import MetaControllerCallback
-    from tests.integrations.test_lightning import CONTROLLER, STEPS, TRAIN, module
-
-    callback = MetaControllerCallback(**CONTROLLER)
-    pairs = torch.stack(TRAIN).reshape(STEPS, 2, *TRAIN[0].shape)
+    callback = pl.callback()
+    pairs = torch.stack(pl.TRAIN).reshape(pl.STEPS, 2, *pl.TRAIN[0].shape)
+    settings = {
+        "devices": WORLD,
+        "strategy": "ddp" if WORLD > 1 else "auto",
+        "use_distributed_sampler": False,
+    }
     data = pairs[:, RANK] if WORLD > 1 else pairs.flatten(1, 2)
-    Trainer(
-        accelerator="cpu",
-        devices=WORLD,
-        strategy="ddp" if WORLD > 1 else "auto",
-        max_steps=STEPS,
-        gradient_clip_val=0.5,
-        callbacks=[callback],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        default_root_dir=folder,
-    ).fit(module(), torch.utils.data.DataLoader(data, batch_size=None))
+    pl.fit(folder, callback, data=data, logger=False, accumulate_grad_batches=1, **settings)
     return callback.controller.history
 
 

@@ -1,12 +1,10 @@
 """What the tests of `bind` bind: a module that we do not own, and its equation."""
 
-import pickle
-
 import torch
 from torch import nn
 
 from dsptorch import BoundedHyperparam
-from tests.surgery.models import WIDTH
+from tests.surgery.models import WIDTH, draw
 
 CHILD = "temperature_hyperparam"
 
@@ -38,24 +36,12 @@ def hyperparam(value=2.0, **kwargs):
 
 
 def signal():
-    return torch.randn(2, 5, WIDTH, generator=torch.Generator().manual_seed(1))
+    return draw(2, 5, WIDTH)
 
 
 def expected(m, x, temperature):
     """The equation, written out."""
     return torch.softmax(m.mix(x).abs() ** m.power / temperature, -1)
-
-
-def small(forward, **attributes):
-    """A module with these attributes and this forward."""
-    module = type("Small", (nn.Module,), {"forward": forward})()
-    for name, value in attributes.items():
-        setattr(module, name, value)
-    return module
-
-
-def through_pickle(m):
-    return pickle.loads(pickle.dumps(m))  # noqa: S301
 
 
 CURE = (

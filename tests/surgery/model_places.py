@@ -22,7 +22,6 @@ class Place(NamedTuple):
         options: Of `insert`.
         causal: Whether the model is, so that it can stream.
         padded: Calls it with a mask (batch, time) of real samples; None: the model takes none.
-        cache: Whether it streams by a cache of its own.
         no_stream: Why not, if it is causal.
         alone: Why a padded row of the plain model differs from the row alone, if it does.
         no_export: Why the plain model does not export, if so.
@@ -34,7 +33,6 @@ class Place(NamedTuple):
     options: Mapping[str, Any] = MappingProxyType({})
     causal: bool = False
     padded: Callable[[nn.Module, Tensor, Tensor], Any] | None = None
-    cache: bool = False
     no_stream: str = ""
     alone: str = ""
     no_export: str = ""
@@ -57,14 +55,36 @@ def by_padding_mask(model: nn.Module, x: Tensor, real: Tensor) -> Any:
 
 
 class Wrapped(nn.Module):
-    """A signal in, the first output out, in other layouts where the inner model has them."""
+    """One signal in, whatever else the inner model takes beside it."""
 
-    def __init__(self, model: nn.Module, before: Callable[..., Any] = lambda x: (x,)) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.inner, self.before = model, before
+        self.inner = model
+
+    def arguments(self, x: Tensor) -> tuple[Tensor, ...]:
+        return (x,)
 
     def forward(self, x: Tensor) -> Any:
-        return self.inner(*self.before(x))
+        return self.inner(*self.arguments(x))
+
+
+class Whisper(Wrapped):
+    def arguments(self, x: Tensor) -> tuple[Tensor, ...]:
+        return (x.transpose(1, 2).repeat_interleave(2, 2),)  # its convolutions halve the rate
+
+
+class WithMemory(Wrapped):
+    def __init__(self, model: nn.Module, time: int = 1) -> None:
+        super().__init__(model)
+        self.time = time
+
+    def arguments(self, x: Tensor) -> tuple[Tensor, ...]:
+        return x, x.narrow(self.time, 0, 5)
+
+
+class WithLengths(Wrapped):
+    def arguments(self, x: Tensor) -> tuple[Tensor, ...]:
+        return x, torch.full((x.shape[0],), x.shape[1])
 
 
 class Transposed(nn.Module):
@@ -76,18 +96,20 @@ class Transposed(nn.Module):
 
     def forward(self, x: Tensor, src_key_padding_mask: Tensor | None = None) -> Tensor:
         mask = {} if src_key_padding_mask is None else {"src_key_padding_mask": src_key_padding_mask}
-        y: Tensor = self.inner(x.transpose(*self.dims), **mask)
-        return y.transpose(*self.dims)
+        y = self.inner(x.transpose(*self.dims), **mask)
+        signal: Tensor = y if isinstance(y, Tensor) else y[0]
+        return signal.transpose(*self.dims)
+
+
+class CausalConv(nn.Conv1d):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(nn.functional.pad(x, (2, 0)))
 
 
 def conv_net() -> nn.Module:
     """Causal, on (batch, channels, time)."""
-
-    class Causal(nn.Conv1d):
-        def forward(self, x: Tensor) -> Tensor:
-            return super().forward(nn.functional.pad(x, (2, 0)))
-
-    return Transposed(nn.Sequential(Causal(WIDTH, WIDTH, 3), nn.GELU(), Causal(WIDTH, WIDTH, 3)), 1, 2)
+    net = nn.Sequential(CausalConv(WIDTH, WIDTH, 3), nn.GELU(), CausalConv(WIDTH, WIDTH, 3))
+    return Transposed(net, 1, 2)
 
 
 class Images(nn.Module):
@@ -103,27 +125,30 @@ class Images(nn.Module):
         return y
 
 
+def whisper() -> nn.Module:
+    return Whisper(zoo.whisper_encoder(WIDTH, WIDTH, TIME))
+
+
+def decoder(batch_first: bool) -> nn.Module:
+    made = nn.TransformerDecoder(zoo.transformer_decoder_layer(WIDTH, batch_first), 2)
+    return WithMemory(made) if batch_first else Transposed(WithMemory(made, 0), 0, 1)
+
+
 def recipe_gpt() -> nn.Module:
     from gpt.model import GPT, GPTConfig
 
     return GPT(GPTConfig(vocab_size=zoo.VOCABULARY, n_layer=2, n_head=2, d_model=WIDTH, context=64))
 
 
-LANGUAGE: Any = {"causal": True, "padded": by_attention_mask, "cache": True}
+LANGUAGE: Any = {"causal": True, "padded": by_attention_mask}
+AFTER = {"position": "after"}
 
 PLACES: dict[str, Place] = {
     "transformers GPT-2": Place(lambda: zoo.gpt2(WIDTH), "transformer.h.*", ids, **LANGUAGE),
-    "transformers Llama": Place(lambda: zoo.llama(WIDTH), "model.layers.*", ids, **LANGUAGE),
-    "transformers Qwen2": Place(lambda: zoo.llama(WIDTH, "Qwen2"), "model.layers.*.mlp", ids, **LANGUAGE),
+    "transformers Llama": Place(lambda: zoo.llama(WIDTH), "model.layers.*.self_attn", ids, **LANGUAGE),
+    "transformers Qwen2": Place(lambda: zoo.llama(WIDTH, "Qwen2"), "model.layers.*", ids, AFTER, **LANGUAGE),
     "transformers BERT": Place(lambda: zoo.bert(WIDTH), "encoder.layer.*", ids, padded=by_attention_mask),
-    "transformers Whisper encoder": Place(
-        lambda: Wrapped(
-            zoo.whisper_encoder(WIDTH, WIDTH, TIME),
-            lambda x: (x.transpose(1, 2).repeat_interleave(2, 2),),  # its convolutions halve the rate
-        ),
-        "inner.layers.*",
-        signal,
-    ),
+    "transformers Whisper encoder": Place(whisper, "inner.layers.*", signal),
     "nn.TransformerEncoder": Place(
         lambda: zoo.transformer_encoder(WIDTH, True), "layers.*", signal, padded=by_padding_mask
     ),
@@ -135,12 +160,10 @@ PLACES: dict[str, Place] = {
         padded=by_padding_mask,
     ),
     "nn.TransformerDecoderLayer": Place(
-        lambda: Wrapped(zoo.transformer_decoder_layer(WIDTH, True), lambda x: (x, x)),
-        "inner",
-        signal,
+        lambda: WithMemory(zoo.transformer_decoder_layer(WIDTH, True)), "inner", signal
     ),
     "torchaudio Conformer": Place(
-        lambda: Wrapped(zoo.conformer(WIDTH), lambda x: (x, torch.full((x.shape[0],), x.shape[1]))),
+        lambda: WithLengths(zoo.conformer(WIDTH)),
         "inner.conformer_layers.*",
         signal,
         {"layout": "tbd"},
@@ -156,8 +179,25 @@ PLACES: dict[str, Place] = {
         lambda: Wrapped(nn.GRU(WIDTH, WIDTH, batch_first=True)),
         "inner",
         signal,
+        AFTER,
         causal=True,
         no_stream="nn.GRU forgets",
     ),
-    "the recipe's GPT": Place(recipe_gpt, "blocks.*", ids, causal=True, cache=True),
+    "the recipe's GPT": Place(recipe_gpt, "blocks.*", ids, causal=True),
 }
+
+TIME_FIRST = {"layout": "tbd"}
+MORE: dict[str, Place] = {
+    "GPT-2, its body": PLACES["transformers GPT-2"]._replace(where="transformer", options=AFTER),
+    "Whisper, its convolutions": Place(whisper, "inner.conv2", signal, {"layout": "bct"}),
+    "nn.TransformerDecoder": Place(lambda: decoder(True), "inner.layers.*", signal),
+    "nn.TransformerDecoder, time first": Place(
+        lambda: decoder(False), "inner.inner.layers.*", signal, TIME_FIRST
+    ),
+    "nn.GRU, time first": Place(lambda: Transposed(nn.GRU(WIDTH, WIDTH), 0, 1), "inner", signal, TIME_FIRST),
+    "nn.LSTM": Place(lambda: Wrapped(nn.LSTM(WIDTH, WIDTH, 2, batch_first=True)), "inner", signal, AFTER),
+    "nn.LSTM, time first": Place(
+        lambda: Transposed(nn.LSTM(WIDTH, WIDTH), 0, 1), "inner", signal, {**TIME_FIRST, **AFTER}
+    ),
+}
+"""Other places, which the table leaves out."""

@@ -1,9 +1,23 @@
-"""Small models that know nothing of signal processing."""
+"""Small models that know nothing of signal processing, and what surgery must leave as it was."""
+
+import pickle
 
 import torch
 from torch import nn
 
+from dsptorch import FIR
+from dsptorch.testing._engine.run import output_of
+
 WIDTH = 4
+
+
+def draw(*shape, seed=1):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def lag(_=None):
+    """A layer that mixes samples, the same one each time."""
+    return FIR(WIDTH, 3, init=draw(3, WIDTH, seed=0))
 
 
 class Sublayer(nn.Module):
@@ -19,7 +33,7 @@ class Sublayer(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """Returns a tuple, as nn.GRU does."""
+    """Holds a module that returns a tuple."""
 
     def __init__(self):
         super().__init__()
@@ -59,34 +73,64 @@ def _hook(module, args, output):
     return output + 1
 
 
+class Around(nn.Module):
+    """A module `inner`, and nothing else."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x):
+        return self.inner(x)
+
+
+def small(forward, **attributes):
+    """A module with these attributes and this forward."""
+    module = type("Small", (nn.Module,), {"forward": forward})()
+    for name, value in attributes.items():
+        setattr(module, name, value)
+    return module
+
+
 def model(**kwargs):
     torch.manual_seed(0)
     return Model(**kwargs)
 
 
-def snapshot(module):
-    """Everything that surgery must not change: names, numbers, hooks, attributes, modes."""
+def through_pickle(m):
+    return pickle.loads(pickle.dumps(m))  # noqa: S301
+
+
+def snapshot(module, x=None):
+    """Everything that surgery must not change: names, numbers, hooks, attributes, modes, what it computes."""
+    output = output_of(
+        module, draw(2, 5, WIDTH) if x is None else x
+    ).detach()  # a first call may set up things
     return {
+        "output": output,
         "repr": repr(module),
         "state": {name: value.clone() for name, value in module.state_dict().items()},
-        "modules": [(name, id(m), type(m), m.training) for name, m in module.named_modules()],
-        "attributes": [sorted(vars(m)) for m in module.modules()],
-        "hooks": [
-            [list(vars(m)[name].values()) for name in sorted(vars(m)) if name.endswith("hooks")]
-            for m in module.modules()
+        "parts": [
+            (name, id(m), type(m), m.training, _identities(vars(m))) for name, m in module.named_modules()
         ],
-        "flags": [
-            [dict(vars(m)[name]) for name in sorted(vars(m)) if "hooks_" in name] for m in module.modules()
-        ],
-        "output": module(torch.linspace(-1, 1, 40).reshape(2, 5, WIDTH)).detach(),
     }
 
 
-def check_unchanged(module, before):
-    after = snapshot(module)
-    assert after.keys() == before.keys()
-    for name in ("repr", "modules", "attributes", "hooks", "flags"):
-        assert after[name] == before[name], name
+def _identities(attributes):
+    plain = (int, float, str, type(None))
+    return {
+        key: value
+        if isinstance(value, plain)
+        else [(name, id(part)) for name, part in value.items()]
+        if isinstance(value, dict)
+        else id(value)
+        for key, value in attributes.items()
+    }
+
+
+def check_unchanged(module, before, x=None):
+    after = snapshot(module, x)
+    assert (after["repr"], after["parts"]) == (before["repr"], before["parts"])
     assert after["state"].keys() == before["state"].keys()
     assert all(torch.equal(after["state"][name], value) for name, value in before["state"].items())
     assert torch.equal(after["output"], before["output"])

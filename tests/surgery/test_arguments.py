@@ -5,82 +5,73 @@ import torch
 from torch import nn
 
 from dsptorch import insert
-from dsptorch.surgery.insertion.signal import signal_argument
+from tests.surgery.models import small
 
 
-class Add(nn.Module):
-    def forward(self, x):
-        return x + 1
+def first(self, query, x=None):
+    return query, x
 
 
-class First(nn.Module):
-    def forward(self, query, x=None):
-        return query, x
+def mask_first(self, attention_mask, hidden_states, scale=1.0):
+    return attention_mask, hidden_states
 
 
-class MaskFirst(nn.Module):
-    def forward(self, attention_mask, hidden_states, scale=1.0):
-        return attention_mask, hidden_states
-
-
-class IdsOrEmbeds(nn.Module):
+def ids_or_embeds(self, input_ids=None, attention_mask=None, inputs_embeds=None):
     """As HuggingFace's models."""
-
-    def forward(self, input_ids=None, attention_mask=None, inputs_embeds=None):
-        return input_ids, inputs_embeds
+    return input_ids, inputs_embeds
 
 
-class ByKeyword(nn.Module):
-    def forward(self, *, hidden_states):
-        return (hidden_states,)
+def by_keyword(self, *, hidden_states):
+    return (hidden_states,)
 
 
-class Wrapper(nn.Module):
+def wrapper(self, *args, **kwargs):
     """Says nothing of its arguments."""
+    return (*args, *kwargs.values())
 
-    def forward(self, *args, **kwargs):
-        return (*args, *kwargs.values())
+
+def with_add(forward):
+    """The module of this forward, with a layer that adds 1 to the signal."""
+    model = nn.Sequential(small(forward))
+    insert(model, "0", lambda _: small(lambda self, x: x + 1))
+    return model[0]
 
 
 ONE, TWO = torch.ones(1, 3, 2), torch.full((1, 3, 2), 5.0)
 
 
 @pytest.mark.parametrize(
-    ("module", "args", "kwargs", "expected"),
+    ("forward", "args", "kwargs", "expected"),
     [
-        (First, (ONE, TWO), {}, (2, 5)),
-        (First, (), {"x": TWO, "query": ONE}, (2, 5)),
-        (MaskFirst, (ONE, TWO), {}, (1, 6)),
-        (MaskFirst, (ONE,), {"hidden_states": TWO}, (1, 6)),
-        (MaskFirst, (), {"attention_mask": ONE, "hidden_states": TWO}, (1, 6)),
-        (IdsOrEmbeds, (), {"inputs_embeds": TWO}, (None, 6)),
-        (IdsOrEmbeds, (None, None, TWO), {}, (None, 6)),
-        (ByKeyword, (), {"hidden_states": TWO}, (6,)),
-        (Wrapper, (ONE, TWO), {}, (2, 5)),
-        (Wrapper, (), {"mask": ONE, "hidden_states": TWO}, (1, 6)),
-        (Wrapper, (), {"mask": ONE, "x": TWO}, (1, 6)),
+        (first, (ONE, TWO), {}, (2, 5)),
+        (first, (), {"x": TWO, "query": ONE}, (2, 5)),
+        (mask_first, (ONE, TWO), {}, (1, 6)),
+        (mask_first, (ONE,), {"hidden_states": TWO}, (1, 6)),
+        (mask_first, (), {"attention_mask": ONE, "hidden_states": TWO}, (1, 6)),
+        (ids_or_embeds, (), {"inputs_embeds": TWO}, (None, 6)),
+        (ids_or_embeds, (None, None, TWO), {}, (None, 6)),
+        (by_keyword, (), {"hidden_states": TWO}, (6,)),
+        (wrapper, (ONE, TWO), {}, (2, 5)),
+        (wrapper, (), {"mask": ONE, "hidden_states": TWO}, (1, 6)),
+        (wrapper, (), {"mask": ONE, "x": TWO}, (1, 6)),
     ],
 )
-def test_the_signal_is_found_however_the_module_is_called(module, args, kwargs, expected):
-    model = nn.Sequential(module())
-    insert(model, "0", lambda _: Add())
-    outputs = model[0](*args, **kwargs)
+def test_the_signal_is_found_however_the_module_is_called(forward, args, kwargs, expected):
+    outputs = with_add(forward)(*args, **kwargs)
     assert tuple(None if y is None else y.flatten()[0].item() for y in outputs) == expected
 
 
 @pytest.mark.parametrize(
-    ("module", "name"), [(First, "query"), (MaskFirst, "hidden_states"), (IdsOrEmbeds, "inputs_embeds")]
+    ("forward", "kwargs", "message"),
+    [
+        (
+            ids_or_embeds,
+            {"input_ids": ONE},
+            r"the argument 'inputs_embeds' of Small, .* called with input_ids",
+        ),
+        (wrapper, {"mask": ONE}, r"Small, which was called with mask"),
+    ],
 )
-def test_names(module, name):
-    assert signal_argument("0", module()).name == name
-
-
-def test_a_call_without_a_signal_is_refused():
-    model = nn.Sequential(IdsOrEmbeds(), Wrapper())
-    insert(model, "*", lambda _: Add())
-    with pytest.raises(
-        TypeError, match=r"the argument 'inputs_embeds' of IdsOrEmbeds, which was called with input_ids"
-    ):
-        model[0](input_ids=ONE.long())
-    with pytest.raises(TypeError, match=r"Wrapper, which was called with mask"):
-        model[1](mask=ONE)
+def test_a_call_without_a_signal_is_refused(forward, kwargs, message):
+    with pytest.raises(TypeError, match=message):
+        with_add(forward)(**kwargs)

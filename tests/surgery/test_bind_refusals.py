@@ -25,76 +25,41 @@ class Odd(nn.Module):
         return x
 
 
-REFUSALS = {
-    "no module": (
-        lambda: "model",
-        "gain",
-        hyperparam,
-        TypeError,
-        "must be an nn.Module, got 'model' of type str",
-    ),
-    "no hyperparam": (
-        Odd,
-        "gain",
-        lambda: 1.0,
-        TypeError,
-        r"must be a BoundedHyperparam, got 1\.0 of type float",
-    ),
-    "many values": (
-        Odd,
-        "gain",
-        lambda: hyperparam(shape=(3,)),
-        ValueError,
-        r"hold 1 value, as gain.*\(3,\)",
-    ),
-    "missing": (
-        Odd,
-        "gian",
-        hyperparam,
-        ValueError,
-        "Odd has no attribute 'gian'; its plain numbers are: gain, bound",
-    ),
-    "none": (nn.Identity, "p", hyperparam, ValueError, "its plain numbers are: none"),
-    "bound": (
-        Odd,
-        "bound",
-        hyperparam,
-        ValueError,
-        "bound of Odd is bound to bound_hyperparam; unbind it first",
-    ),
-    "bool": (Odd, "flag", hyperparam, TypeError, "flag of Odd must be a float or an int, got a bool"),
-    "str": (Odd, "text", hyperparam, TypeError, "got a str"),
-    "tensor": (Odd, "tensor", hyperparam, TypeError, "got a Tensor"),
-    "parameter": (Odd, "weight", hyperparam, TypeError, "got a Parameter, which learns without it"),
-    "buffer": (Odd, "buffer", hyperparam, TypeError, "got a Tensor"),
-    "child": (Odd, "child", hyperparam, TypeError, "got a Identity"),
-    "property": (
-        Odd,
-        "made",
-        hyperparam,
-        TypeError,
-        "made of Odd is a property or a method; bind the plain number",
-    ),
-    "method": (Odd, "forward", hyperparam, TypeError, "is a property or a method"),
-    "container": (
-        lambda: nn.Sequential(Odd()),
-        "gain",
-        hyperparam,
-        TypeError,
-        "Sequential runs its children itself",
-    ),
-    "layer": (lambda: FIR(4), "d_model", hyperparam, TypeError, "FIR is a dsptorch layer.*constructor"),
+ATTRIBUTES = {
+    "gian": (ValueError, "Odd has no attribute 'gian'; its plain numbers are: gain, bound"),
+    "bound": (ValueError, "bound of Odd is bound to bound_hyperparam; unbind it first"),
+    "flag": (TypeError, "flag of Odd must be a float or an int, got a bool"),
+    "text": (TypeError, "got a str"),
+    "tensor": (TypeError, "got a Tensor"),
+    "weight": (TypeError, "got a Parameter, which learns without it"),
+    "buffer": (TypeError, "got a Tensor"),
+    "child": (TypeError, "got a Identity"),
+    "made": (TypeError, "made of Odd is a property or a method; bind the plain number"),
+    "forward": (TypeError, "is a property or a method"),
 }
+MODELS = {
+    "none": (nn.Identity, "p", ValueError, "its plain numbers are: none"),
+    "container": (lambda: nn.Sequential(Odd()), "gain", TypeError, "Sequential runs its children itself"),
+    "layer": (lambda: FIR(4), "d_model", TypeError, "FIR is a dsptorch layer.*constructor"),
+}
+CASES = {**{name: (Odd, name, *rest) for name, rest in ATTRIBUTES.items()}, **MODELS}
 
 
-@pytest.mark.parametrize("case", REFUSALS)
-def test_a_refusal_changes_nothing(case):
-    build, name, make, kind, message = REFUSALS[case]
-    m = build()
-    before = vars(m).copy() if isinstance(m, nn.Module) else None
-    children = dict(vars(m)["_modules"]) if isinstance(m, nn.Module) else None
+def check_refused(model, name, value, kind, message):
+    before = vars(model).copy(), dict(model._modules)
     with pytest.raises(kind, match=message):
-        bind(m, name, make())
-    if before is not None:
-        assert vars(m) == before
-        assert dict(vars(m)["_modules"]) == children
+        bind(model, name, value)
+    assert (vars(model), dict(model._modules)) == before
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_place_is_refused_and_nothing_changed(case):
+    build, name, kind, message = CASES[case]
+    check_refused(build(), name, hyperparam(), kind, message)
+
+
+def test_a_value_is_refused_and_nothing_changed():
+    check_refused(Odd(), "gain", 1.0, TypeError, r"must be a BoundedHyperparam, got 1\.0 of type float")
+    check_refused(Odd(), "gain", hyperparam(shape=(3,)), ValueError, r"hold 1 value, as gain.*\(3,\)")
+    with pytest.raises(TypeError, match=r"must be an nn\.Module, got 'model' of type str"):
+        bind("model", "gain", hyperparam())

@@ -8,14 +8,10 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from dsptorch import FIR, bind, insert, remove, unbind
-from tests.surgery.bound import CHILD, expected, hyperparam, scores, signal, small, through_pickle
-from tests.surgery.models import WIDTH, check_unchanged, snapshot
+from dsptorch import bind, insert, remove, unbind
+from tests.surgery.bound import CHILD, expected, hyperparam, scores, signal
+from tests.surgery.models import check_unchanged, lag, small, snapshot, through_pickle
 from tests.tolerances import assert_close
-
-
-def lag():
-    return FIR(WIDTH, 2, init=torch.randn(2, WIDTH, generator=torch.Generator().manual_seed(2)))
 
 
 @pytest.mark.parametrize("first_out", ["bind", "insert"])
@@ -83,34 +79,24 @@ def test_checkpoint_within_is_refused_by_an_example(reentrant):
 
 
 def test_functional_transforms():
-    m, x = scores(), signal()
-    bind(m, "temperature", hyperparam(), example=x)
-    key = f"{CHILD}.raw"
-
-    def loss(raw):
-        return torch.func.functional_call(m, {key: raw}, (x,))[..., 0].sum()
-
-    raw = m.temperature_hyperparam.raw
-    loss(raw).backward()
-    assert_close(torch.func.grad(loss)(raw.detach()), raw.grad)
-    _, tangent = torch.func.jvp(loss, (raw.detach(),), (torch.ones(1),))
-    assert_close(tangent.reshape(1), raw.grad)
-    several = torch.tensor([[0.0], [1.0]])
-    assert_close(torch.func.vmap(loss)(several), torch.stack([loss(r) for r in several]))
-
-
-def test_gradcheck():
     m = scores().double()
-    bind(m, "temperature", hyperparam(dtype=torch.float64))
-    m = m.double()
+    bind(m, "temperature", hyperparam(dtype=torch.float64), example=signal().double())
     x = signal().double()[:1, :2].requires_grad_()
+    raw = m.temperature_hyperparam.raw.detach().requires_grad_()
 
-    def f(raw, x):
+    def run(raw, x):
         return torch.func.functional_call(m, {f"{CHILD}.raw": raw}, (x,))
 
-    raw = m.temperature_hyperparam.raw.detach().requires_grad_()
-    assert torch.autograd.gradcheck(f, (raw, x))
-    assert torch.autograd.gradgradcheck(f, (raw, x))
+    assert torch.autograd.gradcheck(run, (raw, x), check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(run, (raw, x))
+    several = torch.tensor([[0.0], [1.0]], dtype=torch.float64)
+    assert_close(torch.func.vmap(run, (0, None))(several, x), torch.stack([run(r, x) for r in several]))
+
+    def loss(raw):
+        return run(raw, x)[..., 0].sum()
+
+    (grad,) = torch.autograd.grad(loss(raw), raw)
+    assert_close(torch.func.grad(loss)(raw.detach()), grad)
 
 
 def compiled(m):

@@ -7,48 +7,49 @@ import torch
 from torch import nn
 
 from dsptorch import FIR, Multirate, insert, remove
+from tests.surgery.models import small
+from tests.tolerances import assert_close
 
 
-class Two(nn.Module):
-    """Two linear layers that are not looped over, so that nothing but the insertion tells two models apart."""
-
-    def __init__(self):
-        super().__init__()
-        self.a, self.b = nn.Linear(4, 4), nn.Linear(4, 4)
-
-    def forward(self, x):
-        return self.b(self.a(x))
+def two():
+    """Two linear layers that are not looped over: nothing but the insertion tells two models apart."""
+    return small(lambda self, x: self.b(self.a(x)), a=nn.Linear(4, 4), b=nn.Linear(4, 4))
 
 
 def compiled(model):
     return torch.compile(model, fullgraph=True, backend="aot_eager")
 
 
-def check(plain, treat, undo):
+def check(treat, undo):
     """One class, compiled plain, then treated, then treated further, then plain again, in one process."""
     torch.compiler.reset()
-    x = torch.randn(2, 6, 4)
+    plain, x = two(), torch.randn(2, 6, 4)
     compiled_plain = compiled(plain)
-    torch.testing.assert_close(compiled_plain(x), plain(x))
-    treated = copy.deepcopy(plain)
-    treat(treated, "a", FIR(4, 3, init="lowpass"))
+    assert_close(compiled_plain(x), plain(x))
+    treated, layer = copy.deepcopy(plain), FIR(4, 3, init="lowpass")
+    treat(treated, "a", layer, "after")
     compiled_treated = compiled(treated)
-    torch.testing.assert_close(compiled_treated(x), treated(x))
-    treat(treated, "b", Multirate(4))  # after the first compiled call
-    torch.testing.assert_close(compiled_treated(x), treated(x))
-    torch.testing.assert_close(compiled_plain(x), plain(x))
+    assert_close(compiled_treated(x), treated(x))
+    treat(treated, "b", Multirate(4), "before")  # after the first compiled call
+    assert_close(compiled_treated(x), treated(x))
+    compiled_treated(x).sum().backward()
+    assert layer.weight.grad.abs().sum() > 0
+    assert_close(compiled_plain(x), plain(x))
     undo(treated)
-    torch.testing.assert_close(compiled_treated(x), plain(x))
+    assert_close(compiled_treated(x), plain(x))
 
 
 def test_compiled_code_follows_insertion_and_removal():
-    check(Two(), lambda model, where, layer: insert(model, where, lambda _: layer, position="after"), remove)
+    def treat(model, where, layer, position):
+        insert(model, where, lambda _: layer, position=position)
+
+    check(treat, remove)
 
 
 def test_hooks_would_not():
     """The planted bug: what `insert` was at first."""
 
-    def treat(model, where, layer):
+    def treat(model, where, layer, position):
         model.get_submodule(where).register_forward_hook(lambda module, args, output: layer(output))
 
     def undo(model):
@@ -56,4 +57,4 @@ def test_hooks_would_not():
         model.b._forward_hooks.clear()
 
     with pytest.raises(AssertionError):
-        check(Two(), treat, undo)
+        check(treat, undo)

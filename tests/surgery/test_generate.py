@@ -25,14 +25,9 @@ class Recorded:
 
 def generated(model, inputs, tokens=20, **how):
     recorded = Recorded(model)
+    length = {"max_new_tokens": tokens, "min_new_tokens": tokens, "pad_token_id": 1}
     try:
-        ids = model.generate(
-            **inputs,
-            max_new_tokens=tokens,
-            min_new_tokens=tokens,
-            pad_token_id=1,
-            **{"do_sample": False, **how},
-        )
+        ids = model.generate(**inputs, **length, **{"do_sample": False, **how})
     finally:
         recorded.hook.remove()
     return ids, torch.stack(recorded.logits, 1), recorded.lengths
@@ -49,9 +44,10 @@ def check_generation(model, inputs, tokens=20, **how):
 @each
 @pytest.mark.parametrize(("do_sample", "padded"), [(False, True), (True, False)])
 def test_generates_with_the_logits_of_the_whole(name, do_sample, padded):
+    """One causal pass gives the logits of every step."""
     model = augmented(name)
     with streaming(model):
-        check_generation(model, prompts(padded), do_sample=do_sample)
+        check_generation(model, prompts(padded), 80 if do_sample else 20, do_sample=do_sample)
         check_generation(model, prompts(padded), 4, do_sample=do_sample)  # a new cache is a new signal
 
 
@@ -65,13 +61,6 @@ def test_states_that_do_not_follow_are_caught():
         check_generation(model, prompts())
 
 
-def test_two_hundred_tokens_equal_the_whole():
-    """One causal pass gives the logits of every step."""
-    model = augmented()
-    with streaming(model):
-        check_generation(model, prompts(padded=False), 200, do_sample=True)
-
-
 @each
 def test_beam_search_reorders_the_states(name, monkeypatch):
     orders, reorder = [], transformers.Cache.reorder_cache
@@ -82,18 +71,11 @@ def test_beam_search_reorders_the_states(name, monkeypatch):
 
     monkeypatch.setattr(transformers.Cache, "reorder_cache", recorded)
     model, inputs = augmented(name), prompts()
+    length = {"max_new_tokens": 12, "min_new_tokens": 12, "pad_token_id": 1}
     how = {"num_beams": 3, "num_return_sequences": 2, "output_scores": True, "return_dict_in_generate": True}
-    options = {
-        **inputs,
-        "max_new_tokens": 12,
-        "min_new_tokens": 12,
-        "pad_token_id": 1,
-        "do_sample": False,
-        **how,
-    }
     with streaming(model):
-        ours = model.generate(**options)
-    whole = model.generate(**options, use_cache=False)
+        ours = model.generate(**inputs, **length, do_sample=False, **how)
+    whole = model.generate(**inputs, **length, do_sample=False, **how, use_cache=False)
     assert torch.equal(ours.sequences, whole.sequences)
     assert_close(ours.sequences_scores, whole.sequences_scores)
     assert any((order != torch.arange(6)).any() for order in orders)  # or the test would show nothing
@@ -109,7 +91,7 @@ def test_without_a_cache_each_call_is_a_whole_signal():
 
 
 def test_layers_without_history_need_no_stream():
-    model, blocks = zoo.gpt2(WIDTH), "transformer.h.*"
-    insert(model, blocks, lambda _: ChannelBottleneck(WIDTH))
+    model = zoo.gpt2(WIDTH)
+    insert(model, "transformer.h.*", lambda _: ChannelBottleneck(WIDTH))
     model.double().eval()
     check_generation(model, prompts())

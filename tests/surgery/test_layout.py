@@ -4,18 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from dsptorch import FIR, Multirate, insert, segmented
+from dsptorch import Multirate, insert, segmented
+from tests.surgery.models import WIDTH, draw, lag, small
 from tests.tolerances import assert_close, assert_same
 
-WIDTH = 4
-
-
-def draw(*shape):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(1))
-
-
-def lag():
-    return FIR(WIDTH, 3, init="delays")
+pytestmark = pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
 
 
 def inserted(layer, layout, place=None, position="before"):
@@ -24,18 +17,11 @@ def inserted(layer, layout, place=None, position="before"):
     return model
 
 
-# Each view, against the layer on one row after another
-
-
-def by_hand(layer, x, layout):
-    """Row by row."""
+def rows_of(x, layout):
+    """(rows, time, channels)."""
     if layout == "tbd":
-        return torch.stack([layer(x[:, row][None])[0] for row in range(x.shape[1])], 1)
-    if layout == "bct" and x.dim() == 4:
-        return torch.stack([by_hand(layer, x[:, :, row], layout) for row in range(x.shape[2])], 2)
-    if layout == "bct":
-        return torch.stack([layer(row.T[None])[0].T for row in x])
-    return torch.stack([layer(row[None])[0] for row in x])
+        return x.transpose(0, 1)
+    return x.movedim(1, -1).flatten(0, -3) if layout == "bct" else x
 
 
 SHAPES = [
@@ -54,7 +40,7 @@ def check_layout(model, layer, layout, shape):
     assert y.shape == x.shape
     assert y.is_contiguous()
     if x.numel():
-        assert_same(y, by_hand(layer, x, layout))
+        assert_same(rows_of(y, layout), torch.cat([layer(row[None]) for row in rows_of(x, layout)]))
 
 
 @pytest.mark.parametrize("position", ["before", "after"])
@@ -68,34 +54,28 @@ def test_acts_on_each_row_along_time(layout, shape, position):
     ("layout", "shape"), [("tbd", (4, 4, WIDTH)), ("bct", (2, WIDTH, 4)), ("bct", (2, WIDTH, 3, 4))]
 )
 def test_another_layout_is_caught(layout, shape):
-    class Always(nn.Module):
-        """Takes every signal for (batch, time, channels)."""
-
-        def __init__(self, layer):
-            super().__init__()
-            self.layer = layer
-
-        def forward(self, x):
-            return self.layer(x.flatten(0, -3)).view(x.shape)
-
     layer = Multirate(WIDTH)
+    always = small(
+        lambda self, x: layer(x.flatten(0, -3)).view(x.shape)
+    )  # for it all is (batch, time, channels)
     with pytest.raises(AssertionError):
-        check_layout(Always(layer), layer, layout, shape)
+        check_layout(always, layer, layout, shape)
 
 
-def test_a_plain_module_gets_the_same_view():
+@pytest.mark.parametrize(
+    ("layout", "shape", "view", "channels"),
+    [
+        ("btd", (2, 7, WIDTH), (2, 7, WIDTH), 2),
+        ("tbd", (7, 2, WIDTH), (2, 7, WIDTH), 2),
+        ("bct", (2, WIDTH, 7), (2, 7, WIDTH), 1),
+        ("bct", (2, WIDTH, 3, 7), (6, 7, WIDTH), 1),
+    ],
+)
+def test_a_plain_module_gets_the_same_view(layout, shape, view, channels):
     seen = []
-
-    class Wider(nn.Module):
-        def forward(self, x):
-            seen.append(tuple(x.shape))
-            return torch.cat([x, x], -1)
-
-    for layout, shape in SHAPES[:4]:
-        place = nn.Identity()
-        y = inserted(Wider(), layout, place)(draw(*shape))
-        assert y.shape[{"btd": 2, "tbd": 2, "bct": 1}[layout]] == 2 * WIDTH
-    assert seen == [(2, 7, WIDTH), (2, 7, WIDTH), (2, 7, WIDTH), (6, 7, WIDTH)]
+    wider = small(lambda self, x: seen.append(tuple(x.shape)) or torch.cat([x, x], -1))
+    assert inserted(wider, layout)(draw(*shape)).shape[channels] == 2 * WIDTH
+    assert seen == [view]
 
 
 def test_memory_stays_in_the_order_it_has():
@@ -107,41 +87,44 @@ def test_memory_stays_in_the_order_it_has():
     assert_same(model(pixels), model(image))
 
 
-def test_segment_ids_go_along():
+@pytest.mark.parametrize(("layout", "shape"), SHAPES[1:4])
+def test_segment_ids_go_along(layout, shape):
     ids = torch.tensor([[0, 0, 0, 1, 1, 1, 1], [0, 0, 0, 0, 0, -1, -1]])
-    layer = lag()
-    for layout, shape in SHAPES[1:4]:
-        x = draw(*shape)
-        rows = {"tbd": lambda x: x.transpose(0, 1), "bct": lambda x: x.movedim(1, -1)}[layout]
-        with segmented(ids):
-            y = rows(inserted(layer, layout)(x))
-        x = rows(x)
-        expected = [
-            (
-                layer(x[i, None, ..., part, :].flatten(0, -3)).view(x[i, ..., part, :].shape),
-                y[i, ..., part, :],
-            )
-            for i, part in ((0, slice(0, 3)), (0, slice(3, 7)), (1, slice(0, 5)))
-        ]
-        for one, other in expected:
-            assert_close(other, one)
+    time = 0 if layout == "tbd" else -1
+    model, x = inserted(Multirate(WIDTH), layout), draw(*shape)
+    with segmented(ids):
+        y = model(x)
+    for row, start, stop in ((0, 0, 3), (0, 3, 7), (1, 0, 5)):
+        part, alone = (
+            t.narrow(1 if layout == "tbd" else 0, row, 1).narrow(time, start, stop - start) for t in (y, x)
+        )
+        assert_close(part, model(alone))
 
 
-def test_what_is_no_signal_is_refused():
-    model = inserted(lag(), None)
-    with pytest.raises(TypeError, match=r"dsp_before acts on a signal, got torch.int64.*after the embedding"):
-        model(torch.ones(2, 7, dtype=torch.int64))
-    with pytest.raises(TypeError, match=r"dsp_before acts on a tensor, got a tuple"):
-        model((draw(2, 7, WIDTH),))
-    packed = nn.utils.rnn.pack_padded_sequence(draw(2, 7, WIDTH), torch.tensor([7, 5]), batch_first=True)
-    with pytest.raises(
-        TypeError, match=r"got a PackedSequence; give the model a padded batch.*dsptorch.segmented"
-    ):
-        model(packed)
-    with pytest.raises(ValueError, match=r"takes 4 channels.*got shape \(2, 4, 7\).*layout='bct'"):
-        model(draw(2, WIDTH, 7))
-    with pytest.raises(ValueError, match=r"needs \(batch, channels, ..., time\), got shape \(4, 7\)"):
-        inserted(lag(), "bct")(draw(WIDTH, 7))
+@pytest.mark.parametrize(
+    ("x", "layout", "kind", "message"),
+    [
+        (
+            torch.ones(2, 7, dtype=int),
+            None,
+            TypeError,
+            "acts on a signal, got torch.int64.*after the embedding",
+        ),
+        ((draw(2, 7, WIDTH),), None, TypeError, "dsp_before acts on a tensor, got a tuple"),
+        (
+            nn.utils.rnn.pack_sequence([draw(7, WIDTH)]),
+            None,
+            TypeError,
+            "got a PackedSequence; give the model a padded batch.*dsptorch.segmented",
+        ),
+        (draw(2, WIDTH, 7), None, ValueError, r"takes 4 channels.*got shape \(2, 4, 7\).*layout='bct'"),
+        (draw(WIDTH, 7), "bct", ValueError, r"needs \(batch, channels, ..., time\), got shape \(4, 7\)"),
+    ],
+    ids=["ids", "tuple", "packed", "channels", "dimensions"],
+)
+def test_what_is_no_signal_is_refused(x, layout, kind, message):
+    with pytest.raises(kind, match=message):
+        inserted(lag(), layout)(x)
 
 
 # Rows of different lengths
@@ -152,18 +135,10 @@ def test_what_is_no_signal_is_refused():
 @pytest.mark.parametrize(
     "build", [lambda: Multirate(WIDTH, causal=False), lambda: nn.RNN(WIDTH, WIDTH, batch_first=True)]
 )
-@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
 def test_each_row_of_a_nested_tensor_is_alone(build, kind, position):
-    class First(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.inner = build()
-
-        def forward(self, x):
-            return self.inner(x)[0]
-
     layer = build()
-    layer = First() if isinstance(layer, nn.RNN) else layer
+    if isinstance(layer, nn.RNN):
+        layer = small(lambda self, x: self.inner(x)[0], inner=layer)
     model = inserted(layer, None, nn.Linear(WIDTH, WIDTH), position)
     rows = [draw(length, WIDTH).requires_grad_() for length in (5, 3, 1)]
     x = torch.nested.as_nested_tensor(rows, layout=kind)

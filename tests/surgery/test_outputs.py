@@ -1,6 +1,5 @@
 """The signal is found among whatever a module returns, and what it returned stays as it was."""
 
-import copy
 import dataclasses
 from collections import OrderedDict
 from typing import NamedTuple
@@ -9,18 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from dsptorch import FIR, insert
-from dsptorch.surgery.insertion.signal import with_signal
-from tests.surgery.models import WIDTH, model
+from dsptorch import insert
+from dsptorch.testing._engine.run import tensors_of
+from tests.surgery.models import WIDTH, Around, draw, lag, small
 from tests.tolerances import assert_close, assert_same
 
 outputs = pytest.importorskip("transformers.modeling_outputs")
 
-SIGNAL = torch.randn(2, 9, WIDTH, generator=torch.Generator().manual_seed(1))
-
-
-def lag(_=None):
-    return FIR(WIDTH, 3, init="delays")
+SIGNAL = draw(2, 9, WIDTH)
 
 
 class Pair(NamedTuple):
@@ -62,6 +57,8 @@ def model_output(x):
 KINDS = {
     "tensor": lambda x: x,
     "tuple": lambda x: (x, 3),
+    "two tensors": lambda x: (x, x.clone()),
+    "what torch.max returns": lambda x: torch.max(x[..., None], -1),
     "later in a tuple": lambda x: (None, "name", x),
     "list": lambda x: [x, 3],
     "named tuple": lambda x: Pair("name", x),
@@ -86,15 +83,7 @@ class Named(nn.Module):
 
 
 def signal_of(output):
-    if isinstance(output, torch.Tensor):
-        return output
-    if hasattr(output, "last_hidden_state"):
-        return output.last_hidden_state
-    if isinstance(output, dict):
-        return output["x"]
-    if isinstance(output, (tuple, list)):
-        return next(value for value in output if isinstance(value, torch.Tensor))
-    return output.x
+    return next(tensors_of(output))
 
 
 def check_output(output, made):
@@ -103,6 +92,8 @@ def check_output(output, made):
     assert type(output) is type(made)
     assert_same(signal_of(output), lag()(before))
     assert not torch.equal(signal_of(output), before)
+    if isinstance(output, (tuple, list)):
+        assert [a is b for a, b in zip(output, made, strict=True)].count(False) == 1
     if isinstance(output, dict):
         assert list(output) == list(made)
         assert all(output[key] is made[key] for key in output if output[key] is not signal_of(output))
@@ -130,57 +121,31 @@ def test_a_constructor_that_runs_twice_is_caught():
         check_output(dataclasses.replace(made, x=lag()(made.x)), made)
 
 
-def test_states_of_an_rnn_stay():
-    m = model()
-    gru = copy.deepcopy(m.recurrent.gru)
-    insert(m, "recurrent.gru", lag, position="after")
-    y, hidden = m.recurrent.gru(SIGNAL)
-    expected, expected_hidden = gru(SIGNAL)
-    assert_same(y, lag()(expected))
-    assert_same(hidden, expected_hidden)
-
-
-def test_the_first_of_several_tensors_is_the_signal():
-    y = with_signal((1, SIGNAL, SIGNAL), lambda x: x + 1, "layer", "Module")
-    assert torch.equal(y[1], SIGNAL + 1)
-    assert y[2] is SIGNAL
-    values, places = with_signal(torch.max(SIGNAL, 1), lambda x: x + 1, "layer", "Module")
-    assert torch.equal(values, SIGNAL.max(1).values + 1)
-    assert torch.equal(places, SIGNAL.max(1).indices)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["tuple", "list", "named tuple", "dict", "dataclass", "ModelOutput"])
 def test_compiles_to_one_graph(kind):
-    class Around(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.inner = Named(KINDS[kind])
-
-        def forward(self, x):
-            return signal_of(self.inner(x))
-
     torch.compiler.reset()
-    m = Around()
+    m = small(lambda self, x: signal_of(self.inner(x)), inner=Named(KINDS[kind]))
     insert(m, "inner", lag, position="after")
     assert_close(torch.compile(m, fullgraph=True, backend="aot_eager")(SIGNAL), m(SIGNAL))
 
 
-def test_outputs_without_a_signal_are_refused():
-    class Text(nn.Module):
-        def forward(self, x):
-            return "text"
-
-    class Packed(nn.Module):
-        def forward(self, x):
-            return nn.utils.rnn.pack_sequence([x[0]])
-
-    m = nn.ModuleDict({"text": Text(), "packed": Packed()})
-    insert(m, "*", lag, position="after")
-    with pytest.raises(TypeError, match=r"after Text, whose output must be a tensor, or hold one.*got str"):
-        m["text"](SIGNAL)
-    with pytest.raises(TypeError, match=r"dsp_after.*PackedSequence; give the model a padded batch"):
-        m["packed"](SIGNAL)
-    for empty in ({}, (), [3], Frozen(None)):
-        with pytest.raises(TypeError, match=rf"got {type(empty).__name__}; insert it before"):
-            with_signal(empty, lag(), "dsp_after", "Module")
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("text", r"after Around, whose output must be a tensor, or hold one.*got str"),
+        (
+            nn.utils.rnn.pack_sequence([SIGNAL[0]]),
+            r"dsp_after.*PackedSequence; give the model a padded batch",
+        ),
+        ({}, "got dict; insert it before"),
+        ((), "got tuple; insert it before"),
+        ([3], "got list; insert it before"),
+        (Frozen(None), "got Frozen; insert it before"),
+    ],
+)
+def test_an_output_without_a_signal_is_refused(output, message):
+    m = nn.Sequential(Around(Named(lambda x: output)))
+    insert(m, "0", lag, position="after")
+    with pytest.raises(TypeError, match=message):
+        m(SIGNAL)

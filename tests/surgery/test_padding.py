@@ -2,11 +2,13 @@
 
 import pytest
 import torch
+from torch import nn
 
 from dsptorch import FIR, Multirate, insert, remove, streaming
 from dsptorch.testing import assert_causal
 from tests import zoo
-from tests.surgery.language import WIDTH, augmented, each, full_logits, prompts
+from tests.surgery.language import MODELS, WIDTH, augmented, each, full_logits, prompts
+from tests.surgery.models import check_unchanged, draw, small, snapshot
 from tests.tolerances import assert_close
 
 transformers = pytest.importorskip("transformers")
@@ -14,21 +16,22 @@ transformers = pytest.importorskip("transformers")
 
 @each
 def test_a_left_padded_row_equals_the_row_alone(name):
-    model, inputs = augmented(name), prompts()
+    check_padding_is_read(augmented(name))
+
+
+def check_padding_is_read(model):
+    inputs = prompts()
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
     alone = full_logits(model, ids[:1, 4:], mask[:1, 4:])
     assert_close(full_logits(model, ids, mask)[:1, 4:], alone)
-    other = ids.clone()
-    other[0, :4] = 7
-    assert_close(full_logits(model, other, mask)[0, 4:], alone[0])
+    ids[0, :4] = 7
+    assert_close(full_logits(model, ids, mask)[:1, 4:], alone)
 
 
 @each
 def test_stays_causal(name):
-    model = augmented(name)
-    assert_causal(
-        lambda ids: model(ids, use_cache=False).logits, prompts()["input_ids"], vocab_size=zoo.VOCABULARY
-    )
+    model, ids = augmented(name), prompts()["input_ids"]
+    assert_causal(lambda ids: model(ids, use_cache=False).logits, ids, vocab_size=zoo.VOCABULARY)
 
 
 @pytest.mark.parametrize("reentrant", [False, True])
@@ -46,79 +49,57 @@ def test_padding_that_is_forgotten_in_the_backward_pass_is_caught(reentrant, mon
 def check_checkpoints(reentrant):
     """A checkpoint's second forward pass runs within the backward pass, when the model's own call is over."""
     inputs = prompts()
-    found = []
+    labels, found = inputs["input_ids"], []
     for checkpointing in (False, True):
         model = augmented()
         if checkpointing:
             model.activation_checkpointing_enable({"use_reentrant": reentrant})
         model.train()
-        losses = [
-            model(**inputs, labels=inputs["input_ids"], use_cache=False).loss,
-            model(inputs["input_ids"], labels=inputs["input_ids"], use_cache=False).loss,  # no padding
-        ]
-        sum(losses).backward()
+        padded = model(**inputs, labels=labels, use_cache=False).loss
+        (padded + model(labels, labels=labels, use_cache=False).loss).backward()
         found.append({name: p.grad for name, p in model.named_parameters()})
     for name, gradient in found[0].items():
         assert_close(found[1][name], gradient, what=name)
 
 
 def test_the_modules_around_are_as_before_when_the_last_layer_is_out():
-    model, blocks = zoo.gpt2(WIDTH), "transformer.h.*"
-
-    def attributes():
-        return [
-            (sorted(vars(m)), dict(m._forward_hooks), dict(m._forward_pre_hooks)) for m in model.modules()
-        ]
-
-    before = attributes()
+    model, blocks = zoo.gpt2(WIDTH).double().eval(), MODELS["gpt2"][1]
+    ids = prompts()["input_ids"]
+    before = snapshot(model, ids)
     insert(model, blocks, lambda _: Multirate(WIDTH))
-    insert(model, "transformer.h.1.attn", lambda _: FIR(WIDTH), position="after")
+    insert(model, "transformer.h.1.attn", lambda _: FIR(WIDTH, 2, init="delays").double(), position="after")
     with streaming(model):
         pass
     remove(model, blocks + ".dsp_before")
     assert "forward" in vars(model)  # one is left within
     check_padding_is_read(model)
     remove(model)
-    assert attributes() == before
-
-
-def check_padding_is_read(model):
-    model.double().eval()
-    inputs = prompts()
-    ids, mask = inputs["input_ids"], inputs["attention_mask"]
-    assert_close(full_logits(model, ids, mask)[:1, 4:], full_logits(model, ids[:1, 4:], mask[:1, 4:]))
+    check_unchanged(model, before, ids)
 
 
 def test_a_call_that_fails_leaves_nothing_behind():
     model, inputs = augmented(), prompts()
-    expected = full_logits(model, inputs["input_ids"], torch.ones_like(inputs["input_ids"]))
+    ids = inputs["input_ids"]
+    expected = full_logits(model, ids, torch.ones_like(ids))
     fails = model.transformer.h[1].mlp.register_forward_pre_hook(lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         model(**inputs)
     with pytest.raises(ZeroDivisionError):  # where torch runs no hooks behind an exception
         torch.export.export(model, (), {**inputs, "use_cache": False}, strict=False)
     fails.remove()
-    x = inputs["input_ids"]
-    assert_close(model(x, use_cache=False).logits, expected)
+    assert_close(model(ids, use_cache=False).logits, expected)
 
 
-@pytest.mark.parametrize("time_first", [False, True])
-def test_lengths_of_rows_are_read_in_either_layout(time_first):
-    class Model(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.block = torch.nn.Linear(WIDTH, WIDTH)
+@pytest.mark.parametrize("layout", ["tbd", "btd"])
+def test_lengths_of_rows_are_read_in_either_layout(layout):
+    model = small(lambda self, x, lengths: self.block(x), block=nn.Linear(WIDTH, WIDTH)).double()
+    insert(model, "block", lambda _: Multirate(WIDTH, causal=False).double(), layout=layout)
+    x = draw(3, 7, WIDTH).double()
 
-        def forward(self, x, lengths):
-            return self.block(x)
+    def run(x, *lengths):
+        dims = (0, 1) if layout == "tbd" else (0, 0)
+        return model(x.transpose(*dims), torch.tensor(lengths)).transpose(*dims)
 
-    model, x = Model().double(), torch.randn(3, 7, WIDTH, dtype=torch.float64)
-    insert(model, "block", lambda _: Multirate(WIDTH, causal=False), layout="tbd" if time_first else "btd")
-    model.double()
-
-    def run(x, lengths):
-        return model(x.transpose(0, 1), lengths).transpose(0, 1) if time_first else model(x, lengths)
-
-    y = run(x, torch.tensor([7, 4, 2]))
-    assert_close(y[1, :4], run(x[1:2, :4], torch.tensor([4]))[0])
-    assert not torch.allclose(y[1, :4], run(x[1:2], torch.tensor([7]))[0, :4])
+    y = run(x, 7, 4, 2)
+    assert_close(y[1, :4], run(x[1:2, :4], 4)[0])
+    assert not torch.allclose(y[1, :4], run(x[1:2], 7)[0, :4])
