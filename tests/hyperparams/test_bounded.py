@@ -127,16 +127,6 @@ def test_no_cast_makes_it_coarse(cast):
     assert h.half().raw.dtype == torch.float64
 
 
-def test_learns_by_gradient():
-    h = BoundedHyperparam(0.5, 0.0, 1.0)
-    optimizer = torch.optim.Adam(h.parameters(), lr=0.1)
-    for _ in range(200):
-        optimizer.zero_grad()
-        (h() - 0.8).square().sum().backward()
-        optimizer.step()
-    assert h.value.item() == pytest.approx(0.8, abs=1e-3)
-
-
 def test_check_hyperparam_returns_it():
     assert check_hyperparam("m", 1, 0.0, 1.0) == 1.0
     h = BoundedHyperparam(0.5, 0.1, 0.9)

@@ -4,12 +4,14 @@ import itertools
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from dsptorch.meta import EvolutionStrategy, MetaController
-from tests.meta.models import Knob, hypergradient, the_loss
+from dsptorch import BoundedHyperparam
+from dsptorch.meta import EvolutionStrategy, MetaController, SGDRule
+from tests.meta.models import Bowl, Knob, hypergradient, hypergradients, the_loss
 
 SIGMA = 0.3
 
@@ -132,3 +134,26 @@ def test_the_directions_are_not_the_noise_of_the_loss():
     check_unbiased(EvolutionStrategy)
     with pytest.raises(AssertionError):
         check_unbiased(SameSeed)
+
+
+# A horizon: what acts on training alone
+
+
+def check_learning_rate(steps, off=0):
+    """Against Gauss-Hermite quadrature of the smoothed loss of a learning rate."""
+    rate, pairs = BoundedHyperparam(0.3, 0.0, 1.0, dtype=torch.float64), 150
+    estimator = EvolutionStrategy(SGDRule(rate), horizon=steps, sigma=SIGMA, pairs=pairs)
+    found = hypergradients(estimator, Bowl(), outside={"lr": rate}, train_loss=lambda m: m())["lr"]
+    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+    rates = [1 / (1 + np.exp(-rate.raw.item() - side * SIGMA * nodes)) for side in (1, -1)]
+    ends = [(1 - rate) ** (steps + off) for rate in rates]
+    slopes = (ends[0] ** 2 - ends[1] ** 2) / 2 / (2 * SIGMA) * nodes
+    mean, square = ((weights * values).sum() / weights.sum() for values in (slopes, slopes**2))
+    assert abs(found - mean) < 4 * math.sqrt((square - mean**2) / pairs)
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+def test_a_horizon_sees_a_learning_rate(steps):
+    check_learning_rate(steps)
+    with pytest.raises(AssertionError):
+        check_learning_rate(steps, off=4)
