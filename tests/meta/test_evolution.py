@@ -83,15 +83,30 @@ def dropped(model):
     return (nn.functional.dropout(torch.ones(64, dtype=torch.float64), 0.5) * 50).mean() + model.z.raw.sum()
 
 
+def weighted(model):
+    """Noise that weighs the hyperparameter, E = 1: an estimate goes wrong if the directions are the noise."""
+    return torch.randn(1).square().sum() * model.z.raw.sum()
+
+
 class OtherSeeds(EvolutionStrategy):
     """A planted bug: every loss has random numbers of its own."""
 
+    def seeds(self, seed):
+        return itertools.count(1000 * seed)
+
     def estimate(self, meta_step):
-        self.__dict__["seeds"] = itertools.count(1000 * meta_step.seed)
+        self.__dict__["of_losses"] = self.seeds(meta_step.seed)
         return super().estimate(replace(meta_step, first=False))  # or it would be refused at once
 
     def _loss(self, meta_step, raws, tape):
-        return super()._loss(replace(meta_step, seed=next(self.seeds)), raws, tape)
+        return super()._loss(replace(meta_step, seed=next(self.of_losses)), raws, tape)
+
+
+class SameSeed(OtherSeeds):
+    """A planted bug: the losses are seeded as the directions are."""
+
+    def seeds(self, seed):
+        return itertools.repeat(seed)
 
 
 def check_variance(kind, loss):
@@ -106,22 +121,6 @@ def test_both_sides_of_a_pair_have_the_same_noise(loss):
     check_variance(EvolutionStrategy, loss)
     with pytest.raises(AssertionError):
         check_variance(OtherSeeds, loss)
-
-
-def weighted(model):
-    """Noise that weighs the hyperparameter, E = 1: an estimate goes wrong if the directions are the noise."""
-    return torch.randn(1).square().sum() * model.z.raw.sum()
-
-
-class SameSeed(EvolutionStrategy):
-    """A planted bug: the losses are seeded as the directions are."""
-
-    def estimate(self, meta_step):
-        self.__dict__["seed"] = meta_step.seed
-        return super().estimate(meta_step)
-
-    def _loss(self, meta_step, raws, tape):
-        return super()._loss(replace(meta_step, seed=self.seed), raws, tape)
 
 
 def check_unbiased(kind):

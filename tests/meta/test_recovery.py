@@ -45,14 +45,18 @@ class Downsampling(Task):
     def __init__(self, seed, init):
         super().__init__()
         self.generator = torch.Generator().manual_seed(seed)
-        self.hyperparam = BoundedHyperparam(init, 1, 8, integer=True)
+        factor = BoundedHyperparam(init, 1, 8, integer=True)
         self.teacher, self.student = (
-            Multirate(2, factor, mix_ratio=0.4, detail_strength=0.75) for factor in (4, self.hyperparam)
+            Multirate(2, downsample, mix_ratio=0.4, detail_strength=0.75) for downsample in (4, factor)
         )
         self.requires_grad_(False)
-        self.hyperparam.requires_grad_(True)
+        factor.requires_grad_(True)
         for name in ("low", "recon", "detail"):
             getattr(self.student, name).copy_(getattr(self.teacher, name))
+
+    @property
+    def hyperparam(self):
+        return self.student.downsample
 
     def batch(self):
         """A signal on two scales: levels that last nine samples on the average, and noise on them."""
