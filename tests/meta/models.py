@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from dsptorch import BoundedHyperparam
-from dsptorch.meta import MetaController
+from dsptorch.meta import MetaController, SGDRule
 
 
 def the_loss(losses):
@@ -45,6 +45,13 @@ class Knob(nn.Module):
     def __init__(self, init=0.5, low=0.0, high=1.0, **kwargs):
         super().__init__()
         self.z = BoundedHyperparam(init, low, high, dtype=torch.float64, **kwargs)
+
+
+class Forgetful(SGDRule):
+    """A planted bug: the graph is cut at every step, so that only the last one is differentiated."""
+
+    def step(self, weights, gradients, state, decayed):
+        return super().step({name: w.detach() for name, w in weights.items()}, gradients, state, decayed)
 
 
 class Bowl(nn.Module):

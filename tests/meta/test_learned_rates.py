@@ -8,7 +8,7 @@ from torch import nn
 
 from dsptorch import BoundedHyperparam
 from dsptorch.meta import AdamRule, SGDRule, Unroll
-from tests.meta.models import after_update, check_near, hypergradients
+from tests.meta.models import Forgetful, after_update, check_near, hypergradients
 from tests.meta.nets import BETAS, DECAY, LOSSES, OPTIMIZERS, TINY, optimizer_of, started, train
 
 
@@ -44,13 +44,6 @@ def test_learning_rates_have_the_derivative_of_real_training(name, before, steps
     check_against_real_training(name, before, steps, 1e-6)
 
 
-class OldPoint(SGDRule):
-    """The derivative is taken as if the weights had not moved on."""
-
-    def step(self, weights, gradients, state, decayed):
-        return super().step({n: w.detach() for n, w in weights.items()}, gradients, state, decayed)
-
-
 class Uphill(SGDRule):
     """The derivative by the learning rate has the other sign, and the steps are right."""
 
@@ -77,7 +70,7 @@ class ForgetfulAdam(AdamRule):
 @pytest.mark.parametrize(
     ("name", "make"),
     [
-        ("sgd", lambda lr: OldPoint(lr, weight_decay=DECAY)),
+        ("sgd", lambda lr: Forgetful(lr, weight_decay=DECAY)),
         ("sgd", lambda lr: Uphill(lr, weight_decay=DECAY)),
         ("momentum", lambda lr: FixedGradients(lr, 0.9, DECAY)),
         ("adam", lambda lr: ForgetfulAdam(lr, BETAS, TINY, DECAY)),

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dsptorch.meta import EvolutionStrategy, Implicit, SGDRule, Unroll
-from tests.meta.models import Ridge, check_near, hypergradient
+from tests.meta.models import Forgetful, Ridge, check_near, hypergradient
 
 LR = 0.2
 
@@ -16,13 +16,6 @@ class Ascent(SGDRule):
 
     def step(self, weights, gradients, state, decayed):
         return super().step(weights, {name: -g for name, g in gradients.items()}, state, decayed)
-
-
-class Forgetful(SGDRule):
-    """A planted bug: the graph is cut at every step, so that only the last one is differentiated."""
-
-    def step(self, weights, gradients, state, decayed):
-        return super().step({name: w.detach() for name, w in weights.items()}, gradients, state, decayed)
 
 
 def check_estimator(estimator, tolerance, *, start="optimum", factor=1.0, **arguments):
