@@ -171,15 +171,8 @@ def history(
 ):
     """The records of a run by plain gradient descent: under a wrapper, under a scaler, or as one process of several.
 
-    Args:
-        wrap: Makes the model that trains, of a Net.
-        loss: Of the model, in training and validation.
-        with_val: Whether the controller is given losses.
-        steps: Of training.
-        scaler: Scales the loss.
-        told: Whether the controller knows of the scaler.
-        reduce: Called with the gradients of the weights, before the optimizer sees them.
-        kwargs: For the controller.
+    The controller is given the loss, `with_val`, and the scaler, if `told`; `reduce` gets the gradients of the weights
+    before the optimizer does.
     """
     torch.manual_seed(0)
     model = wrap(Net(dropout=0.0))

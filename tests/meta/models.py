@@ -1,12 +1,10 @@
 """Small problems whose hypergradients are known, and one meta-update on them."""
 
-import math
-
 import torch
 from torch import nn
 
 from dsptorch import BoundedHyperparam
-from dsptorch.meta import MetaController
+from dsptorch.meta import MetaController, SGDRule
 
 
 def the_loss(losses):
@@ -49,6 +47,13 @@ class Knob(nn.Module):
         self.z = BoundedHyperparam(init, low, high, dtype=torch.float64, **kwargs)
 
 
+class Forgetful(SGDRule):
+    """A planted bug: the graph is cut at every step, so that only the last one is differentiated."""
+
+    def step(self, weights, gradients, state, decayed):
+        return super().step({name: w.detach() for name, w in weights.items()}, gradients, state, decayed)
+
+
 class Bowl(nn.Module):
     """Half of w^2: training brings w from 1 to (1 - lr)^T."""
 
@@ -61,28 +66,26 @@ class Bowl(nn.Module):
 
 
 class Ridge(nn.Module):
-    """Ridge regression, 1/2 |X w - y|^2 + price / 2 |w|^2, and all that can be said of it in closed form.
+    """Ridge regression, 1/2 |X w - y|^2 + price / 2 |w|^2, whose weights are known where training ends.
 
     Args:
-        curvatures: The eigenvalues of X'X.
         priced: Whether the price is in the training loss; else a rule must bring it, as its weight decay.
     """
 
-    low, high = 0.01, 10.0
+    curvatures = torch.tensor([0.5, 1.0, 2.0, 4.0], dtype=torch.float64)  # the eigenvalues of X'X
 
-    def __init__(self, curvatures=(0.5, 1.0, 2.0, 4.0), priced=True):
+    def __init__(self, priced=True):
         super().__init__()
         generator = torch.Generator().manual_seed(0)
 
         def normal(*shape):
             return torch.randn(shape, dtype=torch.float64, generator=generator)
 
-        dim = len(curvatures)
-        self.x = torch.linalg.qr(normal(20, dim))[0] * torch.tensor(curvatures, dtype=torch.float64).sqrt()
-        self.x = self.x @ torch.linalg.qr(normal(dim, dim))[0]
-        self.y, self.x_val, self.y_val = normal(20, 1), normal(10, dim), normal(10, 1)
-        self.price = BoundedHyperparam(0.3, self.low, self.high, log=True, dtype=torch.float64)
-        self.weight = nn.Parameter(torch.zeros(dim, 1, dtype=torch.float64))
+        self.x = torch.linalg.qr(normal(20, 4))[0] * self.curvatures.sqrt()
+        self.x = self.x @ torch.linalg.qr(normal(4, 4))[0]
+        self.y, self.x_val, self.y_val = normal(20, 1), normal(10, 4), normal(10, 1)
+        self.price = BoundedHyperparam(0.3, 0.01, 10.0, log=True, dtype=torch.float64)
+        self.weight = nn.Parameter(torch.zeros(4, 1, dtype=torch.float64))
         self.priced = priced
 
     def train_loss(self):
@@ -96,34 +99,20 @@ class Ridge(nn.Module):
         """What a controller's step takes."""
         return {"train_loss": lambda m: m.train_loss().sum(), "val_loss": lambda m: m.val_loss()}
 
-    def hessian(self, price):
-        return self.x.T @ self.x + price * torch.eye(len(self.weight), dtype=torch.float64)
-
-    def optimum(self, price):
-        return torch.linalg.solve(self.hessian(price), self.x.T @ self.y)
+    def optimum(self):
+        """Where training ends: (X'X + price)^-1 X'y."""
+        hessian = self.x.T @ self.x + self.price() * torch.eye(4, dtype=torch.float64)
+        return torch.linalg.solve(hessian, self.x.T @ self.y)
 
     def at_optimum(self):
-        """Move the weights to where training ends."""
-        self.weight.data = self.optimum(self.price.value)
+        """Move the weights there."""
+        self.weight.data = self.optimum().detach()
         return self
 
-    @property
-    def slope(self):
-        """The derivative of the price by its raw value: by the formula, not by autograd."""
-        position = math.log(self.price.value.item() / self.low) / math.log(self.high / self.low)
-        return self.price.value.item() * math.log(self.high / self.low) * position * (1 - position)
+    def by_price(self, value):
+        """The derivative of a value by the price's raw value."""
+        return torch.autograd.grad(value, self.price.raw)[0].item()
 
     def closed_form(self):
-        """d val_loss(w*) / d raw = -(dL_val/dw)' H^-1 w*, times the slope of the price."""
-        price = self.price.value
-        optimum = self.optimum(price)
-        outer = self.x_val.T @ (self.x_val @ optimum - self.y_val)
-        return -(outer.T @ torch.linalg.solve(self.hessian(price), optimum)).item() * self.slope
-
-    def finite_difference(self, step=1e-5):
-        """The same by central differences, of the formula of a price on a logarithmic scale."""
-        raw = self.price.raw.item()
-        shares = [1 / (1 + math.exp(-r)) for r in (raw + step, raw - step)]
-        prices = [self.low * (self.high / self.low) ** share for share in shares]
-        above, below = (self.val_loss(self.optimum(price)).item() for price in prices)
-        return (above - below) / (2 * step)
+        """The hypergradient, through the linear system and not through training."""
+        return self.by_price(self.val_loss(self.optimum()))

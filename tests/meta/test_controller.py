@@ -70,8 +70,9 @@ def check_skipped(run, value):
     """An update that is not finite is skipped, counted and warned of, and changes nothing but the count."""
     run.steps(5)
     before = run.seen()
-    told = r"step 6 skipped, 1 so far: not finite at .*; lower the learning rate"
-    with pytest.warns(UserWarning, match=told):
+    with pytest.warns(
+        UserWarning, match="step 6 skipped, 1 so far: not finite at .*; lower the learning rate"
+    ):
         assert run.step(lambda model: loss_of(model) * value) is None
     after = run.seen()
     assert run.controller.skipped == 1
@@ -151,15 +152,11 @@ def test_a_training_loss_that_is_not_finite_does_not_stay_in_the_average(bad, av
 
 def test_an_interval_of_bad_steps_alone_is_skipped():
     model = Net()
-    controller = MetaController(model, every=2)
-    for gradient in (math.nan, 1.0):
-        model.temperature.raw.grad = torch.tensor([gradient])
+    controller = MetaController(model, every=1)
+    model.temperature.raw.grad = torch.tensor([math.nan])
+    with pytest.warns(UserWarning, match="skipped, 1 so far"):
         controller.step(1.0)
-        model.temperature.raw.grad = torch.tensor([gradient])
-        if math.isfinite(gradient):
-            controller.step(1.0)
-            continue
-        with pytest.warns(UserWarning, match="skipped, 1 so far"):
-            controller.step(1.0)
+    model.temperature.raw.grad = torch.tensor([1.0])
+    controller.step(1.0)
     assert controller.skipped == 1
     assert len(controller.history) == 1

@@ -13,64 +13,50 @@ from dsptorch.meta import AdamRule, EvolutionStrategy, MetaController, Replay, S
 STEPS, EVERY, BATCH = 100, 5, 32
 
 
-class Classifier(nn.Module):
-    """An MLP whose logits are divided by a temperature."""
-
-    def __init__(self):
-        super().__init__()
-        self.body = nn.Sequential(nn.Linear(8, 32), nn.Tanh(), nn.Dropout(0.0), nn.Linear(32, 3))
-        self.temperature = BoundedHyperparam(8.0, 0.1, 10.0, log=True)
-
-    def forward(self, x):
-        return self.body(x) / self.temperature()
-
-
 def examples(number, generator):
     x = torch.randn(number, 8, generator=generator)
     return x, (x @ torch.linspace(-1, 1, 24).sin().view(8, 3) * 3 + 0.5 * x[:, :3].square()).argmax(dim=1)
 
 
-def batches(data, generator):
+def batches(data, seed):
     """An endless stream of batches."""
+    generator = torch.Generator().manual_seed(seed)
     while True:
         index = torch.randint(len(data[0]), (BATCH,), generator=generator)
         yield data[0][index], data[1][index]
 
 
-class Task:
-    """Three sets of data, and the functions that a user writes."""
+class Task(nn.Module):
+    """An MLP whose logits are divided by a temperature, and three sets of data."""
 
     def __init__(self):
-        generator = torch.Generator().manual_seed(1)
-        train, val, self.test = (examples(number, generator) for number in (256, 256, 1024))
-        self.train_data, self.meta_data, self.val_data = (
-            Replay(batches(data, torch.Generator().manual_seed(seed)))
-            for data, seed in ((train, 2), (train, 3), (val, 4))
-        )
+        super().__init__()
         torch.manual_seed(0)
-        self.model = Classifier()
+        self.body = nn.Sequential(nn.Linear(8, 32), nn.Tanh(), nn.Dropout(0.0), nn.Linear(32, 3))
+        self.temperature = BoundedHyperparam(8.0, 0.1, 10.0, log=True)
+        generator = torch.Generator().manual_seed(1)
+        train, val, self.test_data = (examples(number, generator) for number in (256, 256, 1024))
+        self.train_data, self.meta_data, self.val_data = (
+            Replay(batches(data, seed)) for data, seed in ((train, 2), (train, 3), (val, 4))
+        )
 
-    def loss(self, model, batch, train):
-        model.train(train)
-        return F.cross_entropy(model(batch[0]), batch[1])
+    def loss(self, batch, train):
+        self.train(train)
+        return F.cross_entropy(self.body(batch[0]) / self.temperature(), batch[1])
 
-    def meta_train_loss(self, model):
-        return self.loss(model, next(self.meta_data), train=True)
+    def meta_train_loss(self):
+        return self.loss(next(self.meta_data), train=True)
 
-    def val_loss(self, model):
-        return self.loss(model, next(self.val_data), train=False)
-
-    def result(self):
-        with torch.no_grad():
-            return self.loss(self.model, self.test, train=False).item()
+    def val_loss(self):
+        return self.loss(next(self.val_data), train=False)
 
 
 def fit(task, estimator, lr, optimizer_of, **knobs):
     """The loop of the documentation; weight decay and dropout reach training through setters."""
-    controller = MetaController(task.model, lr=lr, every=EVERY, estimator=estimator)
+    controller = MetaController(task, lr=lr, every=EVERY, estimator=estimator)
     optimizer = optimizer_of(controller.inner_param_groups(weight_decay=0.0))
     controller.attach(optimizer)
-    decayed, dropout = optimizer.param_groups[0], task.model.body[2]
+    decayed, dropout = optimizer.param_groups[0], task.body[2]
     setters = {
         "weight_decay": lambda value: decayed.update(weight_decay=value),
         "dropout": lambda p: setattr(dropout, "p", p),
@@ -78,16 +64,16 @@ def fit(task, estimator, lr, optimizer_of, **knobs):
     for name, hyperparam in knobs.items():
         controller.add_hyperparam(name, hyperparam, setters[name])
     for _ in range(STEPS):
-        loss = task.loss(task.model, next(task.train_data), train=True)
+        loss = task.loss(next(task.train_data), train=True)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        controller.step(loss, train_loss=task.meta_train_loss, val_loss=task.val_loss)
+        controller.step(loss, train_loss=Task.meta_train_loss, val_loss=Task.val_loss)
     assert len(controller.history) == STEPS // EVERY
     values = {name: h.value.item() for name, h in controller.hyperparams.items()}
     handed = {"weight_decay": decayed["weight_decay"], "dropout": dropout.p}
     assert all(handed[name] == values[name] for name in knobs)
-    return task.result(), values
+    return task.loss(task.test_data, train=False).item(), values
 
 
 def adamw(groups):
@@ -106,7 +92,7 @@ def by_evolution(lr):
 def by_evolution_alone(lr):
     """Dropout by itself: the estimate of one number has no noise of others in it."""
     task, dropout = Task(), BoundedHyperparam(0.85, 0.0, 0.9)
-    task.model.temperature.freeze().set_(1.0)
+    task.temperature.freeze().set_(1.0)
     return fit(task, EvolutionStrategy(AdamRule(lr=0.01), horizon=5, pairs=2), lr, adamw, dropout=dropout)
 
 

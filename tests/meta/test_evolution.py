@@ -4,12 +4,14 @@ import itertools
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from dsptorch.meta import EvolutionStrategy, MetaController
-from tests.meta.models import Knob, hypergradient, the_loss
+from dsptorch import BoundedHyperparam
+from dsptorch.meta import EvolutionStrategy, MetaController, SGDRule
+from tests.meta.models import Bowl, Knob, hypergradient, hypergradients, the_loss
 
 SIGMA = 0.3
 
@@ -81,15 +83,30 @@ def dropped(model):
     return (nn.functional.dropout(torch.ones(64, dtype=torch.float64), 0.5) * 50).mean() + model.z.raw.sum()
 
 
+def weighted(model):
+    """Noise that weighs the hyperparameter, E = 1: an estimate goes wrong if the directions are the noise."""
+    return torch.randn(1).square().sum() * model.z.raw.sum()
+
+
 class OtherSeeds(EvolutionStrategy):
     """A planted bug: every loss has random numbers of its own."""
 
+    def seeds(self, seed):
+        return itertools.count(1000 * seed)
+
     def estimate(self, meta_step):
-        self.__dict__["seeds"] = itertools.count(1000 * meta_step.seed)
+        self.__dict__["of_losses"] = self.seeds(meta_step.seed)
         return super().estimate(replace(meta_step, first=False))  # or it would be refused at once
 
     def _loss(self, meta_step, raws, tape):
-        return super()._loss(replace(meta_step, seed=next(self.seeds)), raws, tape)
+        return super()._loss(replace(meta_step, seed=next(self.of_losses)), raws, tape)
+
+
+class SameSeed(OtherSeeds):
+    """A planted bug: the losses are seeded as the directions are."""
+
+    def seeds(self, seed):
+        return itertools.repeat(seed)
 
 
 def check_variance(kind, loss):
@@ -106,22 +123,6 @@ def test_both_sides_of_a_pair_have_the_same_noise(loss):
         check_variance(OtherSeeds, loss)
 
 
-def weighted(model):
-    """Noise that weighs the hyperparameter, E = 1: an estimate goes wrong if the directions are the noise."""
-    return torch.randn(1).square().sum() * model.z.raw.sum()
-
-
-class SameSeed(EvolutionStrategy):
-    """A planted bug: the losses are seeded as the directions are."""
-
-    def estimate(self, meta_step):
-        self.__dict__["seed"] = meta_step.seed
-        return super().estimate(meta_step)
-
-    def _loss(self, meta_step, raws, tape):
-        return super()._loss(replace(meta_step, seed=self.seed), raws, tape)
-
-
 def check_unbiased(kind):
     """E n^2 e^2 = 1 and Var n^2 e^2 = 8 where n and e are independent; where they are one, E e^4 = 3."""
     found = estimates(kind(pairs=1, sigma=SIGMA), Knob(), weighted, 250)
@@ -132,3 +133,26 @@ def test_the_directions_are_not_the_noise_of_the_loss():
     check_unbiased(EvolutionStrategy)
     with pytest.raises(AssertionError):
         check_unbiased(SameSeed)
+
+
+# A horizon: what acts on training alone
+
+
+def check_learning_rate(steps, off=0):
+    """Against Gauss-Hermite quadrature of the smoothed loss of a learning rate."""
+    rate, pairs = BoundedHyperparam(0.3, 0.0, 1.0, dtype=torch.float64), 150
+    estimator = EvolutionStrategy(SGDRule(rate), horizon=steps, sigma=SIGMA, pairs=pairs)
+    found = hypergradients(estimator, Bowl(), outside={"lr": rate}, train_loss=lambda m: m())["lr"]
+    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+    rates = [1 / (1 + np.exp(-rate.raw.item() - side * SIGMA * nodes)) for side in (1, -1)]
+    ends = [(1 - rate) ** (steps + off) for rate in rates]
+    slopes = (ends[0] ** 2 - ends[1] ** 2) / 2 / (2 * SIGMA) * nodes
+    mean, square = ((weights * values).sum() / weights.sum() for values in (slopes, slopes**2))
+    assert abs(found - mean) < 4 * math.sqrt((square - mean**2) / pairs)
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+def test_a_horizon_sees_a_learning_rate(steps):
+    check_learning_rate(steps)
+    with pytest.raises(AssertionError):
+        check_learning_rate(steps, off=4)

@@ -2,11 +2,10 @@
 
 import pytest
 import torch
-from torch import nn
 
-from dsptorch import BoundedHyperparam, Multirate, named_hyperparams
 from dsptorch.meta import MetaController
 from dsptorch.meta.schedule import Schedule
+from tests.hyperparams.test_groups import check_groups, every_layer
 from tests.meta.loops import Net, Run
 
 
@@ -77,44 +76,12 @@ def test_nothing_moves_while_all_are_frozen_and_then_it_learns_on_from_where_it_
     assert run.controller.history[1]["value"]["temperature"] > 2.5
 
 
-# The parameter groups: see tests/hyperparams/test_groups.py for which of them decays
-
-
-def check_groups(groups, model, controlled):
-    """They hold every parameter that trains once, but for the raw values of those that are controlled."""
-    raws = {id(h.raw) for name, h in named_hyperparams(model) if name in controlled}
-    ids = [id(p) for group in groups for p in group["params"]]
-    assert len(ids) == len(set(ids))
-    assert set(ids) == {id(p) for p in model.parameters() if p.requires_grad} - raws
-
-
-def tied():
-    model = nn.Sequential(nn.Linear(4, 4), Multirate(4), nn.Linear(4, 4))
-    model[2].weight = model[0].weight
-    return model
-
-
-def partly_frozen():
-    model = Net()
-    model.first.requires_grad_(False)
-    model.extra = BoundedHyperparam(0.5, 0.0, 1.0).freeze()
-    return model
-
-
-@pytest.mark.parametrize("made", [tied, partly_frozen, lambda: nn.Sequential(Net(), Net())])
-def test_the_groups_hold_every_other_parameter_once(made):
-    model = made()
-    names = list(MetaController(model).hyperparams)
-    assert names
-    for some in (names, names[:1]):
-        controller = MetaController(model, hyperparams=some)
-        check_groups(controller.inner_param_groups(weight_decay=0.1), model, some)
-
-
-@pytest.mark.parametrize("kept", [slice(None), slice(0)], ids=["all", "none"])
-def test_wrong_groups_are_seen(kept):
-    model = tied()
-    with pytest.raises(AssertionError):
-        check_groups(
-            [{"params": list(model.parameters())[kept]}], model, list(MetaController(model).hyperparams)
-        )
+@pytest.mark.parametrize("learned", [slice(None), slice(1)], ids=["all", "one"])
+def test_the_groups_hold_every_other_parameter_once(learned):
+    """test_groups.py has the groups that are caught."""
+    model = every_layer()
+    names = list(MetaController(model).hyperparams)[learned]
+    controller = MetaController(model, hyperparams=names)
+    learned = controller.hyperparams.values()
+    assert learned
+    check_groups(lambda _: controller.inner_param_groups(weight_decay=0.1), model, learned)
