@@ -76,8 +76,8 @@ def _phase(state: State, grid: int) -> int:
     position = state.position
     if torch.compiler.is_compiling() or position.device.type != "cpu":
         return phase
-    off = (position % grid != phase).nonzero().flatten().tolist()
-    if off:
+    signals = state.segment >= 0  # padding may begin anywhere, and its position counts from there
+    if ((position % grid != phase) & signals).any():
         raise ValueError(
             f"rows of one batch must agree in position modulo {grid}, at which this layer changes the rate, got "
             f"positions {position.tolist()}; step them apart, or bring each to a multiple of {grid} first"
