@@ -14,6 +14,7 @@ from dsptorch.testing._engine.examples import (
     noise,
     projected_gradients,
 )
+from dsptorch.testing._engine.rates import rate_of
 from dsptorch.testing._engine.run import Model, output_of
 
 
@@ -70,7 +71,7 @@ def assert_compiles(
 def _values(run: Model, x: Tensor, gradients: bool, of: Model | None = None) -> dict[str, Tensor]:
     """The output, and the gradients in all that learns."""
     leaf = x.clone().requires_grad_(gradients)
-    y = output_of(run, leaf)
+    y = output_of(run, leaf, rate_of(run if of is None else of))
     found = {"output": y.detach()}
     if gradients and y.requires_grad:
         names, leaves = named_leaves(of if of is not None else run, leaf)
