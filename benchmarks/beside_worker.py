@@ -135,7 +135,8 @@ def token_arms(config: dict[str, Any], stay: contextlib.ExitStack) -> Calls:
         streamed(token)
 
     calls: Calls = {
-        f"step: {n}": partial(step, *pair) for n, *pair in zip(NAMES, layers, states, strict=True)
+        f"step: {n}": partial(step, layer, state)
+        for n, layer, state in zip(NAMES, layers, states, strict=True)
     }
     with torch.no_grad():
         stay.enter_context(streaming(streamed))

@@ -3,7 +3,7 @@
     python benchmarks/streamed_token.py
 
 A stack of layers without a model around it runs token by token within `dsptorch.streaming`, without gradients, from
-states that it reached by running the signal up to there. Beside it the same layers by `step`, which folds at each call.
+states that it reached by running the signal up to there. Beside it the same layers by a bare `step`.
 """
 
 import argparse
@@ -98,7 +98,7 @@ def main() -> None:
         arms: dict[str, Callable[[], None]] = {
             name_of(position): streamed(position) for position in POSITIONS
         }
-        arms[f"step, which folds at each token, from position {POSITIONS[0]}"] = stepped
+        arms[f"a bare step, from position {POSITIONS[0]}"] = stepped
         timings = round_robin(arms, options.repeats, options.device)
     print(f"batch {options.batch}, d_model {options.d_model}, {options.tokens} tokens a round\n")
     print(report(timings, options.tokens))

@@ -1,11 +1,9 @@
 """Pure functions and the `PeriodicFIR` value: tensors in, tensors out. Imports torch alone."""
 
 from dsptorch.functional.bounds import from_bounded, to_bounded
-from dsptorch.functional.channel_bottleneck import width_mask
 from dsptorch.functional.design import firwin, halfband, minimum_phase, unit_dc
-from dsptorch.functional.hat import hat_weights
-from dsptorch.functional.lfo_routing import grouped_conv, lfo_gate
 from dsptorch.functional.kernel import lptv_filter
+from dsptorch.functional.lfo_routing import grouped_conv, lfo_gate
 from dsptorch.functional.multirate import multirate
 from dsptorch.functional.oscillator import lfo_phase, saw, sine, square, triangle
 from dsptorch.functional.periodic_fir import PeriodicFIR
@@ -17,6 +15,7 @@ from dsptorch.functional.resample_design import (
     upsample_taps,
 )
 from dsptorch.functional.response import FrequencyResponse
+from dsptorch.functional.soft import hat_weights, width_mask
 from dsptorch.functional.state import State
 from dsptorch.functional.timeline import Segments, Timeline, find_segments
 

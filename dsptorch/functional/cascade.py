@@ -9,7 +9,8 @@ from einops import rearrange, repeat
 from torch import Tensor
 
 from dsptorch.functional.dynamo import first_samples, in_blocks
-from dsptorch.functional.fold import Folding, Weight, fold_at, gain
+from dsptorch.functional.fold import Folding, Weight, gain
+from dsptorch.functional.fold_at import fold_at
 from dsptorch.functional.kernel import lptv_filter
 from dsptorch.functional.plan import (
     DecimateHold,
@@ -22,6 +23,7 @@ from dsptorch.functional.plan import (
     Sum,
     WeightedHold,
 )
+from dsptorch.functional.resample import resample
 
 __all__ = ["cascade"]
 
@@ -113,11 +115,8 @@ def _decimated(plan: DecimateHold, x: Tensor, run: _Run) -> Tensor:
     """The prefilter at every `factor`-th sample, and at no other where its phase there is always the same."""
     if not plan.strided:
         return run(plan.prefilter, x)[:, :: plan.factor]
-    weight, support = run.folding.taps(plan.prefilter).weight[0], plan.prefilter.support
-    padded = F.pad(x, (0, 0, support.memory, support.lookahead))
-    starts = [support.memory - lag for lag in support.lags]
-    kept = [padded[:, start : start + x.shape[1] : plan.factor] for start in starts]
-    return sum((kept[i] * weight[i] for i in range(1, len(kept))), kept[0] * weight[0])
+    weight, ahead = run.folding.taps(plan.prefilter).weight[0], plan.prefilter.support.lookahead
+    return resample(F.pad(x, (0, 0, 0, ahead)), weight, 1, plan.factor, history=ahead)
 
 
 @_parts.register

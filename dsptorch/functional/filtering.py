@@ -8,7 +8,8 @@ from torch import Tensor
 
 from dsptorch.functional.cascade import cascade
 from dsptorch.functional.dynamo import known_equal
-from dsptorch.functional.fold import Weight, fold, fold_at
+from dsptorch.functional.fold import Weight, fold
+from dsptorch.functional.fold_at import fold_at
 from dsptorch.functional.kernel import lptv_filter
 from dsptorch.functional.plan import Plan
 from dsptorch.functional.timeline import Segments, Timeline
@@ -64,8 +65,10 @@ def filter_chunk(
     if segments is not None or start is None or period == 1:
         taps = fold(plan, weights, x) if folded is None else folded
     else:
-        phases = torch.arange(_phases(period, x.shape[1]), device=x.device)
-        times = start.unsqueeze(1) + phases
+        phases = _phases(period, x.shape[1])
+        times = start.unsqueeze(1)
+        if not known_equal(phases, 1):
+            times = times + torch.arange(phases, device=x.device)
         taps = fold_at(plan, weights, times, x) if folded is None else folded[times.remainder(period)]
     y = lptv_filter(seen, taps, lags, history=memory, segments=segments)
     return y, latest(seen, memory, segments)
@@ -89,7 +92,10 @@ def latest(x: Tensor, memory: int, segments: Segments | None = None) -> Tensor:
 
     With segments, those before the beginning of the present one are zero.
     """
-    kept = F.pad(x, (0, 0, memory - x.shape[1], 0)).clone()  # where it is negative, the first samples are cut
+    if torch.compiler.is_compiling() or x.shape[1] < memory:
+        kept = F.pad(x, (0, 0, memory - x.shape[1], 0)).clone()  # where it is negative, the first samples are cut
+    else:
+        kept = x[:, x.shape[1] - memory :].clone()
     if segments is None:
         return kept
     age = torch.arange(memory, 0, -1, device=x.device)
@@ -102,4 +108,3 @@ def _phases(period: int, time: int) -> int:
     if torch.compiler.is_compiling():  # which cannot compare a length that it does not know
         return time if period > _MANY_PHASES or known_equal(time, 1) else period
     return min(period, max(time, 1))
-

@@ -22,15 +22,12 @@ from dsptorch.functional.plan import (
     Shift,
     Sum,
     WeightedHold,
-    hold,
 )
 from dsptorch.functional.support import Support
 
-__all__ = ["Folding", "Taps", "fold", "fold_at", "gain"]
+__all__ = ["Folding", "Taps", "Weight", "collected_taps", "fold", "gain", "moved_taps", "weighted_hold"]
 
 Weight = Tensor | float
-
-_FEW_PHASES = 16  # so many are folded at once, and then chosen from
 
 
 class Taps(NamedTuple):
@@ -71,15 +68,6 @@ def fold(plan: Plan, weights: Sequence[Weight], like: Tensor) -> Tensor:
         Result: (plan.support.period, len(plan.support.lags), channels or 1).
     """
     return Folding(weights, like).taps(plan).weight
-
-
-def fold_at(plan: Plan, weights: Sequence[Weight], times: Tensor, like: Tensor) -> Tensor:
-    """Fold a plan at some times only: for periods that are longer than what is filtered.
-
-    Shape:
-        times: int64, (...). Result: (..., len(plan.support.lags), channels or 1).
-    """
-    return _at(plan, times, Folding(weights, like))
 
 
 def gain(plan: Scaled, weights: Sequence[Weight]) -> Weight:
@@ -145,7 +133,18 @@ def _(plan: Dilated, folding: Folding) -> Tensor:
 
 @_weight.register
 def _(plan: WeightedHold, folding: Folding) -> Tensor:
-    return _weight_at(plan, torch.arange(plan.support.period, device=folding.like.device), folding)
+    return weighted_hold(plan, torch.arange(plan.support.period, device=folding.like.device), folding)
+
+
+def weighted_hold(plan: WeightedHold, times: Tensor, folding: Folding) -> Tensor:
+    """The taps of several holds at given times: (...) -> (..., lags, 1)."""
+    weights = torch.as_tensor(folding.weights[plan.slot])
+    factors = torch.tensor(plan.factors, device=times.device)
+    lags = torch.tensor(plan.support.lags, device=times.device)
+    since = times.unsqueeze(-1).remainder(factors)  # the age of the sample that each hold shows
+    # At most two weights of a hat are not 0, so that the order of this sum does not matter.
+    taps = ((since.unsqueeze(-2) == lags.unsqueeze(-1)) * weights).sum(-1, keepdim=True)
+    return taps.to(torch.promote_types(taps.dtype, torch.float32))
 
 
 def compose_taps(second: Taps, first: Taps) -> Taps:
@@ -153,7 +152,7 @@ def compose_taps(second: Taps, first: Taps) -> Taps:
     support = second.support.after(first.support)
     outer, inner = _repeated(second, support.period), _repeated(first, support.period)
     products = outer.unsqueeze(2) * _delayed(inner, second.support.lags).transpose(0, 1)
-    return Taps(_collected(products, second.support.lags, first.support.lags, support.lags), support)
+    return Taps(collected_taps(products, second.support.lags, first.support.lags, support.lags), support)
 
 
 def _delayed(weight: Tensor, lags: tuple[int, ...]) -> Tensor:
@@ -165,7 +164,7 @@ def _delayed(weight: Tensor, lags: tuple[int, ...]) -> Tensor:
     return torch.stack([rolled[lag % period] for lag in lags])
 
 
-def _collected(
+def collected_taps(
     products: Tensor, outer: tuple[int, ...], inner: tuple[int, ...], lags: tuple[int, ...]
 ) -> Tensor:
     """Add up the products of taps whose lags add up to each lag: (..., K, J, channels) -> (..., lags, channels)."""
@@ -179,7 +178,7 @@ def _collected(
         rows = skewed.narrow(-2, 0, count * length).unflatten(-2, (count, length))
         return _chosen(rows.sum(-3), range(outer[0] + inner[0], outer[0] + inner[0] + length), lags)
     terms = [
-        _moved(products.select(-3, k), tuple(lag + j for j in inner), lags) for k, lag in enumerate(outer)
+        moved_taps(products.select(-3, k), tuple(lag + j for j in inner), lags) for k, lag in enumerate(outer)
     ]
     return sum(terms[1:], terms[0])
 
@@ -192,7 +191,7 @@ def _chosen(weight: Tensor, lags: range, wanted: tuple[int, ...]) -> Tensor:
     return torch.cat([weight.narrow(-2, start, count) for _, start, count in runs], -2)
 
 
-def _moved(weight: Tensor, lags: tuple[int, ...], wanted: tuple[int, ...]) -> Tensor:
+def moved_taps(weight: Tensor, lags: tuple[int, ...], wanted: tuple[int, ...]) -> Tensor:
     """Move the taps, (..., lags, channels), to their places among the wanted lags; drop those that have none."""
     if lags == wanted:
         return weight
@@ -228,78 +227,9 @@ def _dilated(taps: Taps, factor: int) -> Taps:
 
 
 def _placed(taps: Taps, support: Support) -> Tensor:
-    return _moved(_repeated(taps, support.period), taps.support.lags, support.lags)
+    return moved_taps(_repeated(taps, support.period), taps.support.lags, support.lags)
 
 
 def _repeated(taps: Taps, period: int) -> Tensor:
     copies = period // taps.support.period
     return taps.weight if copies == 1 else taps.weight.repeat(copies, 1, 1)
-
-
-# Some times only
-
-
-def _at(plan: Plan, times: Tensor, folding: Folding) -> Tensor:
-    """The taps at given times: (...) -> (..., lags, channels)."""
-    period = plan.support.period
-    few = period <= _FEW_PHASES or (not torch.compiler.is_compiling() and period <= times.numel())
-    if few and not isinstance(plan, WeightedHold):
-        return folding.taps(plan).weight[times.remainder(period)]
-    return _weight_at(plan, times, folding)
-
-
-@singledispatch
-def _weight_at(plan: Plan, times: Tensor, folding: Folding) -> Tensor:
-    return folding.taps(plan).weight[times.remainder(plan.support.period)]
-
-
-@_weight_at.register
-def _(plan: Scaled, times: Tensor, folding: Folding) -> Tensor:
-    return _at(plan.inner, times, folding) * gain(plan, folding.weights)
-
-
-@_weight_at.register
-def _(plan: Sum, times: Tensor, folding: Folding) -> Tensor:
-    first, second = (
-        _moved(_at(part, times, folding), part.support.lags, plan.support.lags)
-        for part in (plan.first, plan.second)
-    )
-    return first + second
-
-
-@_weight_at.register
-def _(plan: Product, times: Tensor, folding: Folding) -> Tensor:
-    return _product_at(plan.factors, times, folding)
-
-
-@_weight_at.register
-def _(plan: DecimateHold, times: Tensor, folding: Folding) -> Tensor:
-    factors = plan.inner.at_rate(plan.factor), hold(plan.factor), plan.prefilter
-    return _product_at(factors, times, folding)
-
-
-@_weight_at.register
-def _(plan: Dilated, times: Tensor, folding: Folding) -> Tensor:
-    return _at(plan.inner, times.div(plan.factor, rounding_mode="floor"), folding)
-
-
-@_weight_at.register
-def _(plan: WeightedHold, times: Tensor, folding: Folding) -> Tensor:
-    weights = torch.as_tensor(folding.weights[plan.slot])
-    factors = torch.tensor(plan.factors, device=times.device)
-    lags = torch.tensor(plan.support.lags, device=times.device)
-    since = times.unsqueeze(-1).remainder(factors)  # the age of the sample that each hold shows
-    # At most two weights of a hat are not 0, so that the order of this sum does not matter.
-    taps = ((since.unsqueeze(-2) == lags.unsqueeze(-1)) * weights).sum(-1, keepdim=True)
-    return taps.to(torch.promote_types(taps.dtype, torch.float32))
-
-
-def _product_at(factors: tuple[Plan, ...], times: Tensor, folding: Folding) -> Tensor:
-    weight, support = _at(factors[0], times, folding), factors[0].support
-    for factor in factors[1:]:
-        lags = torch.tensor(support.lags, device=times.device)
-        products = weight.unsqueeze(-2) * _at(factor, times.unsqueeze(-1) - lags, folding)
-        product = support.after(factor.support)
-        weight = _collected(products, support.lags, factor.support.lags, product.lags)
-        support = product
-    return weight

@@ -5,26 +5,23 @@ The operation is one trilinear form,
     S(x, w, v) = sum over b, t, i, c of  v[b, t, c] * w[t mod P, i, c] * x[b, t - lags[i], c],
 
 whose three partial derivatives are the filter (in v), the filter with the time-reversed weights (in x), and the
-correlation (in w). Each is the derivative of the others, so one `autograd.Function` is differentiable to any order
-and saves nothing but its own inputs. For rows that hold several signals the taps that reach across a border are left
+correlation (in w): see `trilinear`. For rows that hold several signals the taps that reach across a border are left
 out, and t counts from the beginning of each.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import reduce
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import Function
 
 from dsptorch.functional.dynamo import first_samples, in_blocks, known_equal
 from dsptorch.functional.timeline import Segments
+from dsptorch.functional.trilinear import V, W, X, accumulation_dtype, partial_derivative
 
 __all__ = ["earlier", "lptv_filter"]
 
-_X, _W, _V = range(3)
 _REGISTERS = 64  # sums that a compiled loop keeps at once
 
 
@@ -68,13 +65,16 @@ def lptv_filter(
     weight = weight.unsqueeze(0) if weight.dim() == 3 else weight
     if known_equal(time, 1) and lags[0] >= 0 and lags[-1] <= history:
         return _one_sample(x, weight, lags, history, segments)
-    geometry = _Geometry(tuple(lags), history, weight.shape[1], weight.shape[0] > 1)
+    period = weight.shape[1]
+    geometry = _Geometry(tuple(lags), history, period, weight.shape[0] > 1)
     if segments is not None:
-        geometry = geometry._replace(position=segments.position, following=segments.following)
-    elif torch.compiler.is_compiling() and not (geometry.period == 1 or known_equal(geometry.period, time)):
-        seen = in_blocks(x, geometry.period, history)
-        return first_samples(_partial(_V, {_X: seen, _W: weight}, geometry), time)
-    return _partial(_V, {_X: x, _W: weight}, geometry)
+        masks = segments.position, segments.following
+        if torch.compiler.is_compiling():  # which decides by itself what to keep for the backward pass
+            return _partial(V, x, weight, geometry, *masks)
+        return partial_derivative(_partial, V, {X: x, W: weight}, geometry, *masks)
+    if torch.compiler.is_compiling() and period > 1 and not known_equal(period, time):
+        x = in_blocks(x, period, history)
+    return first_samples(partial_derivative(_partial, V, {X: x, W: weight}, geometry), time)
 
 
 def earlier(x: Tensor, lag: int, segments: Segments) -> Tensor:
@@ -110,22 +110,16 @@ class _Geometry(NamedTuple):
     following: Tensor | None = None
 
 
-def _partial(slot: int, parts: Mapping[int, Tensor], geometry: _Geometry) -> Tensor:
-    """The derivative of S in one of its arguments, given the other two."""
-    first, second = (parts[i] for i in (_X, _W, _V) if i != slot)
-    if geometry.position is not None and torch.compiler.is_compiling():
-        return _PARTIALS[slot](first, second, geometry)  # the compiler decides what it keeps for the backward pass
-    # Dynamo cannot trace a Function that defines `jvp`; forward-mode AD is for eager code alone.
-    function = _Trilinear if torch.compiler.is_compiling() else _TrilinearWithJvp
-    y: Tensor = function.apply(slot, first, second, *geometry)  # type: ignore[no-untyped-call]
-    return y
+def _partial(slot: int, first: Tensor, second: Tensor, g: _Geometry, *masks: Tensor) -> Tensor:
+    position, following = masks or (None, None)
+    return _PARTIALS[slot](first, second, g._replace(position=position, following=following))
 
 
 # The three partial derivatives. Signals are (batch, blocks, P, channels) inside.
 
 
 def _filter(x: Tensor, weight: Tensor, g: _Geometry) -> Tensor:
-    dtype = _accumulation_dtype(x, weight)
+    dtype = accumulation_dtype(x, weight)
     time = x.shape[1] - g.history
     views = _views(x.to(dtype), g.lags, g.history, time, _block(g))
     y = _sum_of_products(
@@ -136,7 +130,7 @@ def _filter(x: Tensor, weight: Tensor, g: _Geometry) -> Tensor:
 
 
 def _adjoint(weight: Tensor, v: Tensor, g: _Geometry) -> Tensor:
-    dtype = _accumulation_dtype(v, weight)
+    dtype = accumulation_dtype(v, weight)
     weight, time, length = weight.to(dtype), v.shape[1], g.history + v.shape[1]
     if g.position is None:
         # The sample at time t = j - history meets tap i of the output at t + lag, at phase t + lag.
@@ -154,7 +148,7 @@ def _adjoint(weight: Tensor, v: Tensor, g: _Geometry) -> Tensor:
 
 
 def _correlation(x: Tensor, v: Tensor, g: _Geometry) -> Tensor:
-    dtype = _accumulation_dtype(x, v)
+    dtype = accumulation_dtype(x, v)
     views = _views(x.to(dtype), g.lags, g.history, v.shape[1], _block(g))
     (v,) = _views(v.to(dtype), (0,), 0, v.shape[1], _block(g))
     views = [_masked(view, lag, g) for view, lag in zip(views, g.lags, strict=True)]
@@ -164,14 +158,12 @@ def _correlation(x: Tensor, v: Tensor, g: _Geometry) -> Tensor:
         return _sums_over_blocks(views, v).unsqueeze(0)
     phase = (g.position % g.period).flatten()
     zeros = v.new_zeros(g.period, v.shape[-1])
-    return torch.stack([zeros.index_add(0, phase, (view * v).flatten(0, 2)) for view in views], 1).unsqueeze(0)
+    return torch.stack([zeros.index_add(0, phase, (view * v).flatten(0, 2)) for view in views], 1).unsqueeze(
+        0
+    )
 
 
 _PARTIALS = (_adjoint, _correlation, _filter)
-
-
-def _accumulation_dtype(*tensors: Tensor) -> torch.dtype:
-    return reduce(torch.promote_types, (tensor.dtype for tensor in tensors), torch.float32)
 
 
 def _block(g: _Geometry) -> int:
@@ -262,68 +254,5 @@ def _one_sample(
         known = torch.stack([position >= lag for lag in lags], 1).unsqueeze(-1)
         met = torch.where(known, met, torch.zeros((), dtype=met.dtype, device=met.device))
         taps = weight[0, position % weight.shape[1]] if weight.shape[1] > 1 else taps
-    dtype = _accumulation_dtype(x, weight)
+    dtype = accumulation_dtype(x, weight)
     return (taps.to(dtype) * met.to(dtype)).sum(1, keepdim=True).to(x.dtype)
-
-
-def _beside_channels(tensor: Tensor, dim: int | None, size: int) -> Tensor:
-    """Move a batched dimension into the channels, which are independent: (..., C) -> (..., size * C)."""
-    if dim is None:
-        return tensor.unsqueeze(-2).expand(*tensor.shape[:-1], size, -1).flatten(-2)
-    return tensor.movedim(dim, -2).flatten(-2)
-
-
-class _Trilinear(Function):
-    @staticmethod
-    def forward(slot: int, first: Tensor, second: Tensor, *geometry: Any) -> Tensor:
-        return _PARTIALS[slot](first, second, _Geometry(*geometry))
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.slot, first, second, *ctx.fixed, position, following = inputs
-        ctx.save_for_backward(first, second, position, following)
-        ctx.save_for_forward(first, second, position, following)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        given, geometry = _given(ctx)
-        parts = {**given, ctx.slot: gradient}
-        gradients = [
-            _partial(slot, parts, geometry).to(part.dtype) if needed else None
-            for (slot, part), needed in zip(given.items(), ctx.needs_input_grad[1:3], strict=True)
-        ]
-        return None, *gradients, *[None] * len(geometry)
-
-    @staticmethod
-    def vmap(
-        info: Any, in_dims: tuple[int | None, ...], slot: int, *parts_and_geometry: Any
-    ) -> tuple[Tensor, int]:
-        first, second, *geometry = parts_and_geometry
-        if any(dim is not None for dim in in_dims[-2:]):
-            raise ValueError("segments cannot be batched by vmap; give them as segments of more rows")
-        parts = [
-            _beside_channels(part, dim, info.batch_size)
-            for part, dim in zip((first, second), in_dims[1:3], strict=True)
-        ]
-        slots = [i for i in (_X, _W, _V) if i != slot]
-        y = _partial(slot, dict(zip(slots, parts, strict=True)), _Geometry(*geometry))
-        return y.unflatten(-1, (info.batch_size, -1)), y.dim() - 1
-
-
-class _TrilinearWithJvp(_Trilinear):
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> Tensor:
-        given, geometry = _given(ctx)
-        terms = [
-            _partial(ctx.slot, {**given, slot: tangent}, geometry)
-            for slot, tangent in zip(given, tangents[1:3], strict=True)
-            if tangent is not None
-        ]
-        return sum(terms[1:], terms[0])
-
-
-def _given(ctx: Any) -> tuple[dict[int, Tensor], _Geometry]:
-    """The two arguments that a partial derivative was computed from, by their slots, and the geometry."""
-    first, second, position, following = ctx.saved_tensors
-    slots = [slot for slot in (_X, _W, _V) if slot != ctx.slot]
-    return dict(zip(slots, (first, second), strict=True)), _Geometry(*ctx.fixed, position, following)

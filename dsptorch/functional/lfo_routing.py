@@ -69,17 +69,17 @@ def grouped_conv(x: Tensor, weight: Tensor) -> Tensor:
     return mix_groups([x[:, taps - 1 - k : taps - 1 - k + time] for k in range(taps)], weight)
 
 
-def mix_groups(moments: Sequence[Tensor], weight: Tensor) -> Tensor:
-    """Mix the channels of each group, and what each tap sees, by one matrix per group and tap.
+def mix_groups(shifted: Sequence[Tensor], weight: Tensor) -> Tensor:
+    """Mix the channels of each group, of the samples that each tap sees, by one matrix per group and tap.
 
-        y[t, g, o] = sum_k sum_i  weight[g, k, i, o] * moments[k][t, g, i]
+        y[t, g, o] = sum_k sum_i  weight[g, k, i, o] * shifted[k][t, g, i]
 
     Args:
-        moments: What each tap sees.
+        shifted: The signal as each tap sees it.
         weight: One matrix per group and tap.
 
     Shape:
-        moments: taps of (batch, time, groups * width). weight: (groups, taps, width, width).
+        shifted: taps of (batch, time, groups * width). weight: (groups, taps, width, width).
         Result: (batch, time, groups * width).
 
     Example:
@@ -89,6 +89,6 @@ def mix_groups(moments: Sequence[Tensor], weight: Tensor) -> Tensor:
                  [3., 2.]]])
     """
     groups, _, width, _ = weight.shape
-    windows = torch.cat([moment.unflatten(2, (groups, width)) for moment in moments], -1)
+    windows = torch.cat([x.unflatten(2, (groups, width)) for x in shifted], -1)
     # One matrix product per group, (batch * time, taps * width) by (taps * width, width).
     return torch.einsum("btgi,gio->btgo", windows, weight.flatten(1, 2)).flatten(2)

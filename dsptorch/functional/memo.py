@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
-from torch.utils._python_dispatch import _len_torch_dispatch_stack
 
 __all__ = ["Memo"]
 
@@ -31,13 +30,15 @@ class Memo:
 
     def __call__(self, compute: Callable[[], Any], weights: Sequence[Any]) -> Any:
         """The result for these weights: tensors and numbers."""
-        if torch.is_grad_enabled() or not _comparable(weights):
+        if torch.is_grad_enabled() or _is_watched():
             return compute()
         known = self._known
-        if known is None or not _equal(weights, known[0]):
-            kept = [weight.clone() if isinstance(weight, Tensor) else weight for weight in weights]
-            known = self._known = kept, compute()
-        return known[1]
+        if known is not None and all(map(_equal, weights, known[0])):
+            return known[1]
+        result = compute()
+        if all(map(_is_plain, weights)):
+            self._known = [w.clone() if isinstance(w, Tensor) else w for w in weights], result
+        return result
 
     def __deepcopy__(self, memo: object) -> "Memo":
         return Memo()
@@ -46,22 +47,22 @@ class Memo:
         return Memo, ()
 
 
-def _comparable(weights: Sequence[Any]) -> bool:
-    if torch.compiler.is_compiling() or forward_ad._current_level >= 0:
-        return False
-    if torch._C._functorch.peek_interpreter_stack() is not None or _len_torch_dispatch_stack():
-        return False  # within torch.func, or what watches or fakes operations
-    return all(type(weight) in _PLAIN and (type(weight) is float or weight.is_cpu) for weight in weights)
+def _is_watched() -> bool:
+    """Whether operations are traced, differentiated forward, batched, counted or faked."""
+    return (
+        torch.compiler.is_compiling()
+        or forward_ad._current_level >= 0
+        or torch._C._functorch.peek_interpreter_stack() is not None
+        or torch._C._len_torch_dispatch_stack() > 0
+    )
 
 
-_PLAIN = {Tensor, torch.nn.Parameter, float}
+def _is_plain(weight: Any) -> bool:
+    return type(weight) is float or (type(weight) in (Tensor, torch.nn.Parameter) and weight.is_cpu)
 
 
-def _equal(weights: Sequence[Any], known: Sequence[Any]) -> bool:
-    for weight, kept in zip(weights, known, strict=True):
-        if type(weight) is float or type(kept) is float:
-            if weight is not kept and not (type(weight) is type(kept) and weight == kept):
-                return False
-        elif weight.dtype != kept.dtype or not torch.equal(weight, kept):
-            return False
-    return True
+def _equal(weight: Any, kept: Any) -> bool:
+    if type(weight) is float or type(kept) is float:
+        return type(weight) is type(kept) and weight == kept
+    plain = _is_plain(weight) and weight.dtype == kept.dtype
+    return plain and torch.equal(weight, kept)

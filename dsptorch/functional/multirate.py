@@ -61,16 +61,20 @@ def multirate(
         P. J. Burt and E. H. Adelson, The Laplacian Pyramid as a Compact Image Code, IEEE Trans. Commun.
         31(4), 1983, p. 532.
     """
-    learned = not isinstance(downsample, int)
-    if learned and weights is None:
-        raise ValueError(f"several factors need weights, got downsample={downsample} and none; give one for each")
-    if weights is not None and not learned:
+    factors = None if isinstance(downsample, int) else tuple(downsample)
+    if factors and weights is None:
+        raise ValueError(
+            f"several factors need weights, got downsample={downsample} and none; give one for each"
+        )
+    if weights is not None and factors is None:
         raise ValueError(f"weights mix several factors, got downsample={downsample}; leave them out")
-    if weights is not None and weights.shape != (len(downsample),):
-        raise ValueError(f"weights must be one a factor, ({len(downsample)},), got shape {tuple(weights.shape)}")
+    if weights is not None and factors and weights.shape != (len(factors),):
+        raise ValueError(f"weights must be one a factor, ({len(factors)},), got shape {tuple(weights.shape)}")
     if not low.shape == recon.shape == detail.shape:
         shapes = ", ".join(str(tuple(taps.shape)) for taps in (low, recon, detail))
-        raise ValueError(f"low, recon and detail must be of one shape, (levels, taps, channels), got {shapes}")
+        raise ValueError(
+            f"low, recon and detail must be of one shape, (levels, taps, channels), got {shapes}"
+        )
     levels, kernel_size, channels = low.shape
     plan = multirate_plan(levels, kernel_size, channels, downsample, offset)
     return PeriodicFIR(plan, multirate_weights(low, recon, detail, mix_ratio, detail_strength, weights))
@@ -87,7 +91,16 @@ def multirate_weights(
     """The weights of `multirate_plan`, in the order of its slots."""
     shares = () if weights is None else tuple(weights.unbind())
     mixed = () if weights is None else (weights,)
-    return mix_ratio, 1 - mix_ratio, detail_strength, *low.unbind(), *recon.unbind(), *detail.unbind(), *mixed, *shares
+    return (
+        mix_ratio,
+        1 - mix_ratio,
+        detail_strength,
+        *low.unbind(),
+        *recon.unbind(),
+        *detail.unbind(),
+        *mixed,
+        *shares,
+    )
 
 
 def multirate_plan(
@@ -100,7 +113,6 @@ def multirate_plan(
         coarse + alpha * detail @ (I - coarse)  =  alpha * detail + (I - alpha * detail) @ coarse
     """
     support = Support.full(1, tuple(range(-offset, kernel_size - offset)))
-    learned = not isinstance(downsample, int)
     mix, rest, strength, first = range(4)
     shares = first + 3 * levels
 
@@ -110,7 +122,7 @@ def multirate_plan(
     band: Plan = IDENTITY
     for level in reversed(range(levels)):
         low, recon, detail = (taps(which, level) for which in range(3))
-        if not learned:
+        if isinstance(downsample, int):
             coarse = recon @ band.at_rate(downsample) @ hold(downsample) @ low
             band = coarse + (detail @ (IDENTITY - coarse)).scaled(strength)
             continue

@@ -9,7 +9,7 @@ Dynamo takes a plan for a constant. `fold` and `cascade` bring plans and weights
 from abc import ABCMeta
 from collections.abc import Sequence
 from functools import reduce
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 from weakref import WeakValueDictionary
 
 from torch.utils._pytree import register_constant
@@ -29,7 +29,7 @@ class Slot(int):
 class _Interned(ABCMeta):
     """Makes equal plans one object."""
 
-    _known: WeakValueDictionary[Any, "Plan"] = WeakValueDictionary()
+    _known: ClassVar[WeakValueDictionary[Any, "Plan"]] = WeakValueDictionary()
 
     def __call__(cls, *args: Any) -> Any:
         plan = _Interned._known.get((cls, args))
@@ -185,7 +185,9 @@ class DecimateHold(Plan):
     def __init__(self, inner: Plan, factor: int, prefilter: Plan) -> None:
         held = inner.support.at_rate(factor).after(Support.hold(factor))
         # The prefilter is computed at the kept samples alone, where its phase there is always the same.
-        self.strided = isinstance(prefilter, Literal) and factor % prefilter.support.period == 0
+        lags, period = prefilter.support.lags, prefilter.support.period
+        plain = isinstance(prefilter, Literal) and lags[0] <= 0 and lags[-1] - lags[0] == len(lags) - 1
+        self.strided = plain and factor % period == 0
         before = prefilter.cost / factor if self.strided else prefilter.cost
         super().__init__(
             held.after(prefilter.support),

@@ -6,25 +6,19 @@ and L outputs that is one trilinear form,
     S(x, h, v) = sum over b, q, i, c of  v[b, q, p_i, c] * h[i, c] * x[b, q - a_i, m_i, c],
 
 in which tap i connects input m_i of the block a_i blocks earlier with output p_i. Its three partial derivatives are the
-filter (in v), the adjoint (in x) and the correlation (in h). The form treats x and v alike, so the adjoint is the
-filter with inputs and outputs exchanged: the adjoint of decimation is upsampling with the same taps. One
-`autograd.Function` over the three is differentiable to any order and saves nothing but its own inputs.
+filter (in v), the adjoint (in x) and the correlation (in h): see `trilinear`. The form treats x and v alike, so the
+adjoint is the filter with inputs and outputs exchanged: the adjoint of decimation is upsampling with the same taps.
 """
-
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import Function
 
 from dsptorch.functional.polyphase_grid import BlockGrid
 from dsptorch.functional.polyphase_matrix import matrix_correlation, matrix_filter
+from dsptorch.functional.trilinear import V, W, X, accumulation_dtype, partial_derivative
 
 __all__ = ["block_filter"]
-
-_X, _H, _V = range(3)
 
 
 def block_filter(x: Tensor, taps: Tensor, grid: BlockGrid) -> Tensor:
@@ -49,27 +43,18 @@ def block_filter(x: Tensor, taps: Tensor, grid: BlockGrid) -> Tensor:
     References:
         P. P. Vaidyanathan, Multirate Systems and Filter Banks, 1993, section 4.3 (polyphase decomposition), page 120.
     """
-    return _partial(_V, {_X: x, _H: taps}, grid)
-
-
-def _partial(slot: int, parts: Mapping[int, Tensor], grid: BlockGrid) -> Tensor:
-    """The derivative of S in one of its arguments, given the other two."""
-    first, second = (parts[i] for i in (_X, _H, _V) if i != slot)
-    # Dynamo cannot trace a Function that defines `jvp`; forward-mode AD is for eager code alone.
-    function = _Partial if torch.compiler.is_compiling() else _PartialWithJvp
-    result: Tensor = function.apply(slot, first, second, grid)  # type: ignore[no-untyped-call]
-    return result
+    return partial_derivative(_compute, V, {X: x, W: taps}, grid)
 
 
 def _compute(slot: int, first: Tensor, second: Tensor, grid: BlockGrid) -> Tensor:
-    dtype = torch.promote_types(torch.promote_types(first.dtype, second.dtype), torch.float32)
+    dtype = accumulation_dtype(first, second)
     a, b = first.to(dtype), second.to(dtype)
-    if slot == _H:
+    if slot == W:
         return matrix_correlation(a, b, grid) if grid.dense else _correlation(a, b, grid)
-    signal, taps, result = (a, b, first.dtype) if slot == _V else (b, a, second.dtype)
-    if slot == _X:  # a block of inputs meets outputs of its own block and of later ones
+    signal, taps, result = (a, b, first.dtype) if slot == V else (b, a, second.dtype)
+    if slot == X:  # a block of inputs meets outputs of its own block and of later ones
         signal = F.pad(signal, (0, 0, 0, 0, grid.lags - 1, grid.lags - 1))
-    y = (matrix_filter if grid.dense else _filter)(signal, taps, grid, adjoint=slot == _X)
+    y = (matrix_filter if grid.dense else _filter)(signal, taps, grid, adjoint=slot == X)
     return y.to(result)
 
 
@@ -106,57 +91,3 @@ def _correlation(x: Tensor, v: Tensor, grid: BlockGrid) -> Tensor:
             total.addcmul_(met[row], out[row])
         rows.append(total.sum(0))
     return torch.stack(rows)
-
-
-def _beside_channels(tensor: Tensor, dim: int | None, size: int) -> Tensor:
-    """Move a batched dimension into the channels, which are independent: (..., C) -> (..., size * C)."""
-    if dim is None:
-        return tensor.unsqueeze(-2).expand(*tensor.shape[:-1], size, -1).flatten(-2)
-    return tensor.movedim(dim, -2).flatten(-2)
-
-
-class _Partial(Function):
-    @staticmethod
-    def forward(slot: int, first: Tensor, second: Tensor, grid: BlockGrid) -> Tensor:
-        return _compute(slot, first, second, grid)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.slot, first, second, ctx.grid = inputs
-        ctx.save_for_backward(first, second)
-        ctx.save_for_forward(first, second)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        grid, slots = ctx.grid, [i for i in (_X, _H, _V) if i != ctx.slot]
-        parts = {**dict(zip(slots, ctx.saved_tensors, strict=True)), ctx.slot: gradient}
-        gradients = [
-            _partial(i, parts, grid).to(parts[i].dtype) if needed else None
-            for i, needed in zip(slots, ctx.needs_input_grad[1:3], strict=True)
-        ]
-        return None, *gradients, None
-
-    @staticmethod
-    def vmap(
-        info: Any, in_dims: tuple[int | None, ...], slot: int, first: Tensor, second: Tensor, grid: BlockGrid
-    ) -> tuple[Tensor, int]:
-        slots = [i for i in (_X, _H, _V) if i != slot]
-        moved = [
-            _beside_channels(part, dim, info.batch_size)
-            for part, dim in zip((first, second), in_dims[1:3], strict=True)
-        ]
-        result = _partial(slot, dict(zip(slots, moved, strict=True)), grid)
-        return result.unflatten(-1, (info.batch_size, -1)), result.ndim - 1
-
-
-class _PartialWithJvp(_Partial):
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> Tensor:
-        grid, slots = ctx.grid, [i for i in (_X, _H, _V) if i != ctx.slot]
-        given = dict(zip(slots, ctx.saved_tensors, strict=True))
-        terms = [
-            _partial(ctx.slot, {**given, i: tangent}, grid)
-            for i, tangent in zip(slots, tangents[1:3], strict=True)
-            if tangent is not None
-        ]
-        return sum(terms[1:], terms[0])

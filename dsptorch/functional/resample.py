@@ -122,4 +122,3 @@ def _reduced(taps: Tensor, up: int, down: int) -> tuple[int, int, int, Tensor]:
         raise ValueError(f"up and down must be integers >= 1, got up={up}, down={down}")
     common = math.gcd(up, down)
     return -(-taps.shape[0] // up) - 1, up // common, down // common, taps[::common]
-

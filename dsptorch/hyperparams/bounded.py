@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from dsptorch.functional.bounds import from_bounded, to_bounded
-from dsptorch.functional.hat import hat_weights
 from dsptorch.functional.memo import Memo
+from dsptorch.functional.soft import hat_weights
 from dsptorch.hyperparams.integers import check_integers, choose, saturated, snapped, start_inside
 
 

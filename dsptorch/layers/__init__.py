@@ -3,16 +3,18 @@
 from dsptorch.layers.at_rate import AtRate
 from dsptorch.layers.base import FilterLayer, Layer, State
 from dsptorch.layers.blend import Blend
+from dsptorch.layers.call_context import segmented
+from dsptorch.layers.chain import Chain
 from dsptorch.layers.channel_bottleneck import ChannelBottleneck
-from dsptorch.layers.combinators import Chain, Parallel, Residual, Split
-from dsptorch.layers.context import segmented
 from dsptorch.layers.fir import FIR, Delay
 from dsptorch.layers.fixed_filter import FixedFilter
 from dsptorch.layers.fold import fold_layer
 from dsptorch.layers.lfo_routing import LFORouting
 from dsptorch.layers.multirate import Multirate
+from dsptorch.layers.parallel import Parallel, Residual, Split
 from dsptorch.layers.pointwise import Pointwise
-from dsptorch.layers.resample import Decimate, ResamplePoly, Upsample
+from dsptorch.layers.resample import Decimate, Upsample
+from dsptorch.layers.resample_poly import ResamplePoly
 
 __all__ = [
     "FIR",

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from dsptorch.functional.timeline import Timeline
 from dsptorch.functional.validate import check_int
 from dsptorch.layers.base import Layer
-from dsptorch.layers.combinators import Chain
-from dsptorch.layers.context import Call, enter_call
+from dsptorch.layers.call_context import Call, enter_call
+from dsptorch.layers.chain import Chain
 from dsptorch.layers.resample import Decimate, Upsample
 
 __all__ = ["AtRate"]
@@ -98,10 +98,10 @@ class _Frames(Layer):
     period = None
     receptive_field = None
 
-    def process(self, x: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:  # noqa: D102
+    def process(self, x: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:
         self._check_segments(timeline)
         # Layers within the module take no ids of the rate outside.
-        outer = enter_call(Call(None, given=True))
+        outer = enter_call(Call(None, explicit=True))
         try:
             if self.streams:
                 y, memory = cast(Any, self.module).step(x, memory)

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +15,9 @@ from dsptorch.functional.memo import Memo
 from dsptorch.functional.periodic_fir import PeriodicFIR
 from dsptorch.functional.plan import Literal, Plan, Shift
 from dsptorch.functional.state import State, next_state, timeline_of
-from dsptorch.functional.timeline import Timeline
+from dsptorch.functional.timeline import Segments, Timeline
 from dsptorch.functional.validate import check_int, check_signal
-from dsptorch.layers.context import current_call
+from dsptorch.layers.call_context import current_call
 
 __all__ = ["FilterLayer", "Layer", "State"]
 
@@ -110,7 +110,7 @@ class Layer(nn.Module, ABC):
             TypeError, ValueError: If x or segment_ids is not such a tensor.
         """
         call = current_call()
-        if call.continues and (self.receptive_field, self.period) != (1, 1):
+        if call.has_cache and (self.receptive_field, self.period) != (1, 1):
             raise ValueError(
                 f"{type(self).__name__} is in a model that was called with a cache of the tokens before these, whose "
                 "history it would lose; call the model within dsptorch.streaming(model), or with the whole sequence "
@@ -153,7 +153,9 @@ class Layer(nn.Module, ABC):
                 f"{type(self).__name__} got a chunk of {x.shape[0]} rows and a state of "
                 f"{tuple(state.position.shape)}; pass the state of these rows, or None to start anew"
             )
-        y, timeline, memory = self._run(x, state, current_call().segment_ids if segment_ids is None else segment_ids)
+        y, timeline, memory = self._run(
+            x, state, current_call().segment_ids if segment_ids is None else segment_ids
+        )
         return y, next_state(x, state, timeline, memory, self.grid)
 
     def _run(
@@ -169,7 +171,7 @@ class Layer(nn.Module, ABC):
         y, memory = self.process(x.masked_fill(padding, 0), memory, timeline)
         if self.rate == 1 and self.d_out == self.d_model:
             return torch.where(padding, x, y), timeline, memory
-        after = timeline.resampled(self.rate).segments
+        after = cast(Segments, timeline.resampled(self.rate).segments)
         return y.masked_fill(after.padding.unsqueeze(-1), 0), timeline, memory
 
     def _check(self, x: Tensor) -> None:

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dsptorch.functional.channel_bottleneck import width_mask
 from dsptorch.functional.memo import Memo
+from dsptorch.functional.soft import width_mask
 from dsptorch.hyperparams import BoundedHyperparam, Hyperparam, check_hyperparam, current, fixed_repr
 from dsptorch.layers.pointwise import PointwiseLayer
 

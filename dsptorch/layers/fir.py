@@ -22,7 +22,7 @@ class FIR(FilterLayer):
         kernel_size: The number of taps, at least 1.
         init: How the taps start. "identity": y = x. "lowpass": a low-pass of unit gain at DC with the given
             `cutoff`. "delays": a bank of delays, half of the channels at 0, the others spread evenly over 1
-            to kernel_size - 1, so that the channels offer the next layer different moments. Or a tensor of
+            to kernel_size - 1, so that the channels offer the next layer different times. Or a tensor of
             taps, (kernel_size, d_model).
         cutoff: The cutoff of the "lowpass", in units of Nyquist, in (0, 1).
         delay: By how many samples the output stands for an earlier input, at least 0: a declaration (a

@@ -1,6 +1,7 @@
 """Filters with constant taps: what other layers fold into for inference."""
 
 from collections.abc import Callable
+from fractions import Fraction
 
 import torch
 from torch import Tensor
@@ -36,15 +37,15 @@ class FixedFilter(FilterLayer):
 
     weight: Tensor
 
-    def __init__(self, filter_: PeriodicFIR, d_model: int, *, delay: int = 0) -> None:
+    def __init__(self, filter_: PeriodicFIR, d_model: int, *, delay: int | Fraction = 0) -> None:
         with torch.no_grad():
             folded = filter_.folded()
         super().__init__(d_model, folded.plan)
         self._delay = delay
-        self.register_buffer("weight", folded.weights[0].clone())
+        self.register_buffer("weight", torch.as_tensor(folded.weights[0]).clone())
 
     @property
-    def delay(self) -> int:
+    def delay(self) -> int | Fraction:
         """The declared delay in samples."""
         return self._delay
 

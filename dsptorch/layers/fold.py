@@ -13,10 +13,11 @@ from dsptorch.functional.plan import Plan, Product
 from dsptorch.hyperparams import BoundedHyperparam
 from dsptorch.layers.base import FilterLayer, Layer
 from dsptorch.layers.blend import Blend
+from dsptorch.layers.chain import Chain
 from dsptorch.layers.channel_bottleneck import ChannelBottleneck
-from dsptorch.layers.combinators import Chain, Parallel
 from dsptorch.layers.fir import Delay
 from dsptorch.layers.fixed_filter import FixedFilter
+from dsptorch.layers.parallel import Parallel
 
 __all__ = ["fold_layer"]
 

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from dsptorch.functional.hold_mix import HoldMix
 from hypothesis import strategies as st
 
 from dsptorch.functional import PeriodicFIR, hold_mix, multirate
-from dsptorch.functional.hold_mix import HoldMix
 from tests.oracles import causal_conv
 from tests.strategies import chunk_lengths, fails, holds, signals
 from tests.tolerances import assert_close, assert_same

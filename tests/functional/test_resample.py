@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from dsptorch.functional.segments import find_segments
 from torch.autograd.gradcheck import gradcheck
 
 from dsptorch.functional.resample import check_grid, outputs_due, resample, resample_history
-from dsptorch.functional.segments import find_segments
 from tests.functional.resample_cases import KINDS, double
 from tests.oracles import upfirdn
 from tests.tolerances import assert_close

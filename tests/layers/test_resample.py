@@ -10,7 +10,19 @@ import torch.nn.functional as F
 from scipy.signal import upfirdn
 from torch import nn
 
-from dsptorch import FIR, Chain, Decimate, Delay, LFORouting, Multirate, Parallel, Residual, ResamplePoly, Split, Upsample
+from dsptorch import (
+    FIR,
+    Chain,
+    Decimate,
+    Delay,
+    LFORouting,
+    Multirate,
+    Parallel,
+    ResamplePoly,
+    Residual,
+    Split,
+    Upsample,
+)
 from dsptorch.layers import Layer
 from dsptorch.testing import assert_causal
 from tests.tolerances import assert_close
@@ -47,7 +59,8 @@ def by_scipy(x: torch.Tensor, filters, rate: Fraction) -> torch.Tensor:
     for taps, up, down in filters:
         length = ceil(Fraction(y.shape[1] * up, down))
         columns = [
-            torch.as_tensor(upfirdn(taps[:, c].numpy(), y[:, :, c].numpy(), up, down, axis=1)) for c in range(WIDTH)
+            torch.as_tensor(upfirdn(taps[:, c].numpy(), y[:, :, c].numpy(), up, down, axis=1))
+            for c in range(WIDTH)
         ]
         y = F.pad(torch.stack(columns, -1), (0, 0, 0, length))[:, :length] if y.shape[1] else y
     return y[:, : ceil(x.shape[1] * rate)]
@@ -239,7 +252,9 @@ def test_delays_align_at_the_output_or_are_refused():
     x = torch.zeros(1, 8, WIDTH)
     x[:, 0] = 1
     assert layer.members[1](x)[0, :, 0].tolist() == [0.0, 1.0, 0.0, 0.0]
-    with pytest.raises(ValueError, match="aligns delays by whole output samples, got a delay of 1 input samples"):
+    with pytest.raises(
+        ValueError, match="aligns delays by whole output samples, got a delay of 1 input samples"
+    ):
         Parallel(Decimate(WIDTH, 2, delay=1), Decimate(WIDTH, 2))
     with pytest.raises(ValueError, match="one rate, got 1/2, 1"):
         Parallel(Decimate(WIDTH, 2), FIR(WIDTH))

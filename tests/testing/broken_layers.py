@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from dsptorch.functional.stream import next_place
 from torch import Tensor, nn
 
 from dsptorch import FIR, Layer, LFORouting, Multirate, PeriodicFIR
 from dsptorch.functional import firwin
-from dsptorch.functional.stream import next_place
 from dsptorch.layers import PositionState
 
 WIDTH, TIME = 4, 24

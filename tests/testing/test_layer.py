@@ -4,9 +4,9 @@ import copy
 
 import pytest
 import torch
+from dsptorch.functional.stream import next_place
 
 from dsptorch import FIR, Blend, Delay, LFORouting, Multirate
-from dsptorch.functional.stream import next_place
 from dsptorch.testing import check_layer, contract_tests
 from dsptorch.testing.contract import CONTRACT
 from tests.layers.table import LAYERS, WIDTH

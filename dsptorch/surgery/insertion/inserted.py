@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from dsptorch.layers.context import enter_call
+from dsptorch.layers.call_context import enter_call
 from dsptorch.surgery.insertion.layout import apply_in_layout
 from dsptorch.surgery.insertion.masks import begin_call, end_call, names_read
 from dsptorch.surgery.insertion.signal import Argument, change_signal, with_signal

@@ -18,7 +18,7 @@ from torch.nn.modules.pooling import (
 from torch.nn.utils.rnn import PackedSequence, pad_sequence
 
 from dsptorch.layers import Layer
-from dsptorch.layers.context import current_call
+from dsptorch.layers.call_context import current_call
 from dsptorch.surgery.find import CONTAINERS
 
 __all__ = ["LAYOUTS", "apply_in_layout", "apply_to_nested", "check_layout_is_clear"]

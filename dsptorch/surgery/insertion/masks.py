@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dsptorch.layers.context import Call, current_call, enter_call, remember_in_backward
+from dsptorch.layers.call_context import Call, current_call, enter_call, remember_in_backward
 from dsptorch.surgery.hf_cache import CACHE, holds_tokens
 from dsptorch.surgery.insertion.signal import SIGNALS
 
@@ -56,11 +56,11 @@ def begin_call(names: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, 
     """Enter the call of a module, for the layers within it, and return the call around it, to be entered again."""
     outer = current_call()
     arguments = {**dict(zip(names, args, strict=False)), **kwargs}
-    read = None if outer.given else _read(arguments)
-    continues = outer.continues
-    if continues is None and CACHE in names:  # the outermost knows; the inner ones see it being filled
-        continues = holds_tokens(arguments.get(CACHE))
-    return enter_call(Call(outer.segment_ids if read is None else read, outer.given, continues))
+    read = None if outer.explicit else _read(arguments)
+    has_cache = outer.has_cache
+    if has_cache is None and CACHE in names:  # the outermost knows; the inner ones see it being filled
+        has_cache = holds_tokens(arguments.get(CACHE))
+    return enter_call(Call(outer.segment_ids if read is None else read, outer.explicit, has_cache))
 
 
 def end_call(output: Any) -> None:

@@ -67,8 +67,7 @@ def _filled(example: State, name: str, grid: int, left: dict[str, Any]) -> State
         key = name + pytree.keystr(path)
         value = left.pop(key, None)
         # The length of the phase is a number by itself: the samples since the last block.
-        fits = isinstance(value, Tensor) and (value.shape == leaf.shape or _is_phase(value, leaf, grid))
-        if not fits:
+        if not (isinstance(value, Tensor) and (value.shape == leaf.shape or _is_phase(value, leaf, grid))):
             got = tuple(value.shape) if isinstance(value, Tensor) else value
             raise ValueError(
                 f"the saved state {key} must be of shape {tuple(leaf.shape)}, got {got}; load the states into the "
@@ -76,4 +75,5 @@ def _filled(example: State, name: str, grid: int, left: dict[str, Any]) -> State
             )
         return value.to(leaf.device, copy=True)
 
-    return pytree.tree_map_with_path(take, example)
+    state: State = pytree.tree_map_with_path(take, example)
+    return state

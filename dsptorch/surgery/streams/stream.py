@@ -131,10 +131,11 @@ def _at_rest(name: str, state: State, rows: Tensor) -> State:
     if isinstance(state.phase, Tensor) and state.phase.shape[1]:
         raise ValueError(
             f"{name or 'the model'} changes the rate inside, so its rows go on in step, and single rows can only be "
-            f"reset at the beginning of a block; they are {state.phase.shape[1]} samples behind one. Reset all rows, or "
-            "step to the beginning of the next block first"
+            f"reset at the beginning of a block; they are {state.phase.shape[1]} samples behind one. Reset all rows, "
+            "or step to the beginning of the next block first"
         )
-    return tree_map_only(Tensor, lambda leaf: leaf.index_fill(0, _numbers(rows, leaf), 0), state)
+    first: State = tree_map_only(Tensor, lambda leaf: leaf.index_fill(0, _numbers(rows, leaf), 0), state)
+    return first
 
 
 def _numbers(rows: Tensor, leaf: Tensor) -> Tensor:

@@ -18,8 +18,7 @@ from dsptorch.surgery.streams.stream import Stream
 def streaming(model: nn.Module) -> Iterator[Stream]:
     """Within this context each call of the model continues the signal of the call before.
 
-    Every dsptorch layer in the model, inserted or built in, continues from its state instead of from rest. Without
-    gradients (torch.no_grad) its weights are folded once, not at each call, and again when a weight has changed.
+    Every dsptorch layer in the model, inserted or built in, continues from its state instead of from rest.
 
     The rest of the model must continue by itself: attention by its cache, say. A HuggingFace model does, and its
     `generate` works within this context: greedy, sampling, beam search, with padding on the left. The states are then

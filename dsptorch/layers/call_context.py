@@ -1,4 +1,4 @@
-"""What layers within a model must know of a call, though the model hands them nothing but its hidden states."""
+"""The context of a call (segment ids, cache) for layers inside models that pass them hidden states only."""
 
 import threading
 from collections.abc import Iterator
@@ -17,13 +17,13 @@ class Call(NamedTuple):
 
     Attributes:
         segment_ids: Those of its input, (batch, time); None: each row is one signal.
-        given: Whether the user gave them, so that no mask may take their place.
-        continues: Whether the model goes on from a cache; None if nothing in it takes one.
+        explicit: Whether the user gave the segment ids, so that no mask may replace them.
+        has_cache: Whether the model continues from a cache; None if no module of it takes one.
     """
 
     segment_ids: Tensor | None = None
-    given: bool = False
-    continues: bool | None = None
+    explicit: bool = False
+    has_cache: bool | None = None
 
 
 _NONE = Call()
@@ -40,10 +40,13 @@ _here = _Here()
 
 
 class _Backward:
-    """The call whose backward pass runs. That may be in another thread; and there a checkpoint runs layers again."""
+    """The context of the backward pass in progress.
 
-    given: tuple[Call, ...] = ()  # by the open contexts
-    number, call = -1, _NONE  # of the latest pass
+    Autograd may run it in another thread, where checkpoints run layers again.
+    """
+
+    opened: tuple[Call, ...] = ()  # the contexts of `segmented` that are open, outermost first
+    number, call = -1, _NONE  # of the latest backward pass
 
 
 @contextmanager
@@ -68,18 +71,18 @@ def segmented(segment_ids: Tensor | None) -> Iterator[None]:
         >>> torch.allclose(y, torch.cat([model(first), model(second)], 1), atol=1e-6)
         True
     """
-    call = Call(segment_ids, given=True)
-    before, opened = enter_call(call), _Backward.given
-    _Backward.given = (*opened, call)
+    call = Call(segment_ids, explicit=True)
+    before, opened = enter_call(call), _Backward.opened
+    _Backward.opened = (*opened, call)
     try:
         yield
     finally:
         enter_call(before)
-        _Backward.given = opened
+        _Backward.opened = opened
 
 
 def current_call() -> Call:
-    """The call in which a layer runs, for the first time or again in a backward pass."""
+    """Return the context of the call in which a layer runs: a forward pass, or a checkpoint's in a backward pass."""
     if torch.compiler.is_compiling() or _here.call is not _NONE:
         return _here.call
     number = torch._C._current_graph_task_id()
@@ -87,18 +90,18 @@ def current_call() -> Call:
         return _NONE
     if number == _Backward.number:
         return _Backward.call
-    return _Backward.given[-1] if _Backward.given else _NONE
+    return _Backward.opened[-1] if _Backward.opened else _NONE
 
 
 def enter_call(call: Call) -> Call:
-    """Make this the call of this thread, and return what was."""
+    """Make this the context of this thread, and return the one before."""
     before = _here.call
     _here.call = call
     return before
 
 
 def remember_in_backward(output: Any, call: Call) -> None:
-    """Make a call the current one again in the backward pass from its output, before anything is computed there."""
+    """Restore the context of a call in the backward pass from its output, before anything is computed there."""
 
     def begin(_: Any) -> None:
         _Backward.number, _Backward.call = torch._C._current_graph_task_id(), call

@@ -1,0 +1,116 @@
+"""Trilinear forms of a signal, weights and a signal, which are their own derivatives.
+
+The partial derivatives of a form S(x, w, v) are the filter (in v), the adjoint (in x) and the correlation (in w). Each
+is linear in the two other arguments, with the two other partial derivatives for derivatives. So one
+`autograd.Function` that is all three is differentiable to any order, and saves nothing but its own inputs.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import Function
+
+__all__ = ["V", "W", "X", "accumulation_dtype", "partial_derivative"]
+
+X, W, V = range(3)
+
+Compute = Callable[..., Tensor]
+
+
+def partial_derivative(
+    compute: Compute, slot: int, parts: Mapping[int, Tensor], geometry: Any, *masks: Tensor | None
+) -> Tensor:
+    """The derivative of a trilinear form in one of its arguments, given the other two.
+
+    Args:
+        compute: A function (slot, first, second, geometry, *masks) that computes it from the other two, in their order.
+        slot: X, W or V.
+        parts: The other two arguments, by their slots. In all three the channels come last, and are independent.
+        geometry: What else `compute` takes: no tensor.
+        masks: Tensors that it takes, through which no gradient flows.
+    """
+    first, second = (parts[i] for i in (X, W, V) if i != slot)
+    # Dynamo cannot trace a Function that defines `jvp`; forward-mode AD is for eager code alone.
+    function = _Trilinear if torch.compiler.is_compiling() else _TrilinearWithJvp
+    y: Tensor = function.apply(compute, slot, first, second, geometry, *masks)  # type: ignore[no-untyped-call]
+    return y
+
+
+def accumulation_dtype(first: Tensor, second: Tensor) -> torch.dtype:
+    """The dtype of sums of products: float32 at least."""
+    return torch.promote_types(torch.promote_types(first.dtype, second.dtype), torch.float32)
+
+
+class _Trilinear(Function):
+    @staticmethod
+    def forward(
+        compute: Compute, slot: int, first: Tensor, second: Tensor, geometry: Any, *masks: Tensor | None
+    ) -> Tensor:
+        return compute(slot, first, second, geometry, *masks)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.compute, ctx.slot, first, second, ctx.geometry, *masks = inputs
+        ctx.save_for_backward(first, second, *masks)
+        ctx.save_for_forward(first, second, *masks)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        given, masks = _given(ctx)
+        parts = {**given, ctx.slot: gradient}
+        gradients = [
+            partial_derivative(ctx.compute, slot, parts, ctx.geometry, *masks).to(part.dtype)
+            if needed
+            else None
+            for (slot, part), needed in zip(given.items(), ctx.needs_input_grad[2:4], strict=True)
+        ]
+        return None, None, *gradients, None, *[None] * len(masks)
+
+    @staticmethod
+    def vmap(
+        info: Any,
+        in_dims: tuple[int | None, ...],
+        compute: Compute,
+        slot: int,
+        first: Tensor,
+        second: Tensor,
+        geometry: Any,
+        *masks: Tensor | None,
+    ) -> tuple[Tensor, int]:
+        if any(dim is not None for dim in in_dims[5:]):
+            raise ValueError("segments cannot be batched by vmap; give them as segments of more rows")
+        size = info.batch_size
+        moved = [
+            _beside_channels(part, dim, size) for part, dim in zip((first, second), in_dims[2:4], strict=True)
+        ]
+        parts = dict(zip([i for i in (X, W, V) if i != slot], moved, strict=True))
+        y = partial_derivative(compute, slot, parts, geometry, *masks)
+        return y.unflatten(-1, (size, -1)), y.dim() - 1
+
+
+class _TrilinearWithJvp(_Trilinear):
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        given, masks = _given(ctx)
+        terms = [
+            partial_derivative(ctx.compute, ctx.slot, {**given, slot: tangent}, ctx.geometry, *masks)
+            for slot, tangent in zip(given, tangents[2:4], strict=True)
+            if tangent is not None
+        ]
+        return sum(terms[1:], terms[0])
+
+
+def _given(ctx: Any) -> tuple[dict[int, Tensor], list[Tensor | None]]:
+    """The two arguments that a partial derivative was computed from, by their slots, and the masks."""
+    first, second, *masks = ctx.saved_tensors
+    slots = [slot for slot in (X, W, V) if slot != ctx.slot]
+    return dict(zip(slots, (first, second), strict=True)), masks
+
+
+def _beside_channels(tensor: Tensor, dim: int | None, size: int) -> Tensor:
+    """Move a batched dimension into the channels, which are independent: (..., C) -> (..., size * C)."""
+    if dim is None:
+        return tensor.unsqueeze(-2).expand(*tensor.shape[:-1], size, -1).flatten(-2)
+    return tensor.movedim(dim, -2).flatten(-2)

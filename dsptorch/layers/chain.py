@@ -1,0 +1,104 @@
+"""Layers one after another."""
+
+from fractions import Fraction
+from itertools import pairwise
+from math import ceil, floor, lcm
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dsptorch.functional.timeline import Timeline, outputs_before
+from dsptorch.layers.base import Layer, whole
+from dsptorch.layers.combinators import Combined, check_layers
+
+
+class Chain(Combined):
+    """Apply layers one after another.
+
+    Where layers change the rate, outputs that are not yet due wait, so that ceil(t * rate) are out after t inputs. So
+    a chain that decimates by 4, filters, and upsamples by 4 has rate 1 and delay 0, and streams sample by sample.
+
+    Args:
+        *layers: The layers, first to last. The width that one makes is the width that the next one takes.
+
+    Shape:
+        (batch, time, d_model) -> (batch, ceil(time * rate), d_out), in the same dtype.
+
+    Example:
+        >>> import torch
+        >>> from dsptorch import FIR, Chain, Multirate
+        >>> layer = Chain(FIR(8, 3), Multirate(8))
+        >>> layer.receptive_field, layer.period
+        (13, 2)
+    """
+
+    def __init__(self, *layers: Layer) -> None:
+        layers = check_layers("Chain", layers)
+        for first, then in pairwise(layers):
+            if first.d_out != then.d_model:
+                raise ValueError(
+                    f"Chain needs layers whose widths meet, got {first.d_out} channels out of "
+                    f"{type(first).__name__} and d_model={then.d_model} of the {type(then).__name__} after it"
+                )
+        super().__init__(layers, layers[0].d_model, layers[-1].d_out)
+        self._rates = [Fraction(1)]  # before each layer, and after the last
+        for layer in layers:
+            self._rates.append(self._rates[-1] * layer.rate)
+        self.rate = self._rates[-1]
+        self.grid = lcm(*((rate / layer.grid).denominator for rate, layer in self._stages()))
+        self._holds_back = any(self._made(t) > outputs_before(t, self.rate) for t in range(self.grid))
+
+    @property
+    def lookahead(self) -> int:
+        """Input samples of lookahead: the sum over the layers."""
+        return sum(ceil(layer.lookahead / rate) for rate, layer in self._stages())
+
+    @property
+    def delay(self) -> int | Fraction:
+        """Input samples of delay: the sum over the layers."""
+        return whole(sum((layer.delay / rate for rate, layer in self._stages()), Fraction(0)))
+
+    @property
+    def period(self) -> int | None:
+        """The least number of input samples that is a multiple of each layer's period; None if one has none."""
+        periods = [(rate, layer.period) for rate, layer in self._stages()]
+        known = [(rate / period).denominator for rate, period in periods if period is not None]
+        return lcm(*known) if len(known) == len(periods) else None
+
+    @property
+    def receptive_field(self) -> int | None:
+        """The reaches of the layers into the past and future, added up; None if one is None."""
+        past = Fraction(0)
+        for rate, layer in self._stages():
+            if layer.receptive_field is None:
+                return None
+            # Output n stands at input floor(n / rate): as much as is rounded off, a sample is older.
+            rounded = 1 - Fraction(1, layer.rate.numerator)
+            past += (layer.receptive_field - 1 - layer.lookahead + rounded) / rate
+        return floor(past) + 1 + self.lookahead
+
+    def process(self, x: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:  # noqa: D102
+        y, clock, memories = x, timeline, []
+        for layer, before in zip(self.members, self._memories(memory), strict=True):
+            y, after = layer.process(y, before, clock)
+            clock = clock.resampled(layer.rate)
+            memories.append(after)
+        if not self._holds_back:
+            return y, tuple(memories)
+        if memory is not None:
+            y = torch.cat([memory[-1], y], 1)
+        due = outputs_before(timeline.phase + x.shape[1], self.rate) - outputs_before(
+            timeline.phase, self.rate
+        )
+        return y[:, :due], (*memories, y[:, due:].clone())
+
+    def _stages(self) -> list[tuple[Fraction, Layer]]:
+        """Each layer, with the rate of its input."""
+        return list(zip(self._rates, self.members, strict=False))
+
+    def _made(self, time: int) -> int:
+        """How many outputs the layers make of `time` inputs."""
+        for layer in self.members:
+            time = outputs_before(time, layer.rate)
+        return time

@@ -1,0 +1,175 @@
+"""Layers side by side, with their delays aligned."""
+
+from collections.abc import Iterable
+from fractions import Fraction
+from math import lcm
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dsptorch.functional.timeline import Timeline
+from dsptorch.layers.base import Layer
+from dsptorch.layers.chain import Chain
+from dsptorch.layers.combinators import Combined, check_layers
+from dsptorch.layers.fir import Delay
+
+
+class Parallel(Combined):
+    """Add the outputs of layers on the same input, the quicker ones delayed to the slowest.
+
+    Args:
+        *layers: The branches, of one width, rate and width of the output.
+
+    Shape:
+        (batch, time, d_model) -> (batch, ceil(time * rate), d_out), in the same dtype.
+
+    Raises:
+        ValueError: If widths or rates differ, or a branch would have to be delayed by a part of an output sample.
+
+    Example:
+        A symmetric low-pass is 2 samples late, and so is the input that is added to it:
+
+        >>> import torch
+        >>> from dsptorch import FIR, Delay, Parallel
+        >>> low = FIR(8, 5, init="lowpass", delay=2)
+        >>> layer = Parallel(low, Delay(8, 0))
+        >>> layer.delay
+        2
+        >>> y = layer(torch.ones(1, 10, 8))
+        >>> y[0, -1, 0]
+        tensor(2., grad_fn=<SelectBackward0>)
+    """
+
+    def __init__(self, *layers: Layer) -> None:
+        name = type(self).__name__
+        layers = check_layers(name, layers)
+        widths = [layer.d_model for layer in layers]
+        if len(set(widths)) > 1:
+            raise ValueError(f"{name} needs layers of one width, got d_model {widths}")
+        outs = [layer.d_out for layer in layers]
+        if len(set(outs)) > 1:
+            raise ValueError(f"{name} needs layers of one width of the output, got d_out {outs}")
+        super().__init__(aligned(name, layers), widths[0], outs[0])
+        self.rate = layers[0].rate
+        self.grid = lcm(*(layer.grid for layer in layers))
+        self._delay = max(layer.delay for layer in layers)
+
+    @property
+    def lookahead(self) -> int:
+        """Samples of lookahead: the greatest of any branch. A branch that is delayed counts as if it were not."""
+        return max(layer.lookahead for layer in self.members)
+
+    @property
+    def delay(self) -> int | Fraction:
+        """Samples of delay: the greatest of any branch."""
+        return self._delay
+
+    @property
+    def receptive_field(self) -> int | None:
+        """From the furthest past to the furthest future of any branch; None if one is None."""
+        past = 0
+        for layer in self.members:
+            if layer.receptive_field is None:
+                return None
+            past = max(past, layer.receptive_field - layer.lookahead)
+        return past + self.lookahead
+
+    def process(self, x: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:  # noqa: D102
+        branches = zip(self.members, self._inputs(x), self._memories(memory), strict=True)
+        results = [layer.process(part, before, timeline) for layer, part, before in branches]
+        return self._joined([y for y, _ in results]), tuple(after for _, after in results)
+
+    def _inputs(self, x: Tensor) -> Iterable[Tensor]:
+        """The input of each branch."""
+        return [x] * len(self.layers)
+
+    def _joined(self, outputs: list[Tensor]) -> Tensor:
+        """The output, of those of the branches."""
+        return sum(outputs[1:], outputs[0])
+
+
+class Split(Parallel):
+    """Apply each layer to a group of channels of its own, the quicker ones delayed to the slowest.
+
+        y = concat(f_1(x_1), ..., f_n(x_n)),   x = concat(x_1, ..., x_n)
+
+    Args:
+        *layers: One for each group, in the order of the channels, of one rate.
+
+    Shape:
+        (batch, time, sum of d_model) -> (batch, ceil(time * rate), sum of d_out), in the same dtype.
+
+    Raises:
+        ValueError: If rates differ, or a group would have to be delayed by a part of an output sample.
+
+    Example:
+        Both groups are one sample late, as the first one is:
+
+        >>> import torch
+        >>> from dsptorch import Delay, Split
+        >>> layer = Split(Delay(1, 1), Delay(2, 0))
+        >>> layer(torch.tensor([[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]]))
+        tensor([[[0., 0., 0.],
+                 [1., 2., 3.]]])
+    """
+
+    def __init__(self, *layers: Layer) -> None:
+        layers = check_layers("Split", layers)
+        Combined.__init__(
+            self,
+            aligned("Split", layers),
+            sum(layer.d_model for layer in layers),
+            sum(layer.d_out for layer in layers),
+        )
+        self.rate = layers[0].rate
+        self.grid = lcm(*(layer.grid for layer in layers))
+        self._delay = max(layer.delay for layer in layers)
+
+    def _inputs(self, x: Tensor) -> Iterable[Tensor]:
+        groups: tuple[Tensor, ...] = x.split([layer.d_model for layer in self.members], -1)
+        return groups
+
+    def _joined(self, outputs: list[Tensor]) -> Tensor:
+        return torch.cat(outputs, -1)
+
+
+class Residual(Parallel):
+    """Add a layer's output to its input: y = x + f(x), x delayed by f.delay.
+
+    Args:
+        layer: f, of rate 1, which keeps the width.
+
+    Shape:
+        (batch, time, d_model) -> the same shape and dtype.
+
+    Example:
+        >>> import torch
+        >>> from dsptorch import FIR, Residual
+        >>> Residual(FIR(1, 2))(torch.tensor([1.0, 2.0]).reshape(1, 2, 1)).flatten()
+        tensor([2., 4.], grad_fn=<ViewBackward0>)
+    """
+
+    def __init__(self, layer: Layer) -> None:
+        (layer,) = check_layers("Residual", (layer,))
+        super().__init__(Delay(layer.d_model, 0), layer)
+
+
+def aligned(name: str, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+    """The layers, each delayed at its output to the slowest, or raise."""
+    rates = [layer.rate for layer in layers]
+    if len(set(rates)) > 1:
+        raise ValueError(f"{name} needs layers of one rate, got {', '.join(map(str, rates))}")
+    slowest = max(layers, key=lambda layer: layer.delay)
+    late = [(slowest.delay - layer.delay) * layer.rate for layer in layers]
+    for layer, samples in zip(layers, late, strict=True):
+        if Fraction(samples).denominator > 1:
+            raise ValueError(
+                f"{name} aligns delays by whole output samples, got a delay of {slowest.delay} input samples of "
+                f"{type(slowest).__name__} and {layer.delay} of {type(layer).__name__}, {samples} output samples "
+                "apart; choose filters whose delays differ by a whole number"
+            )
+    return tuple(
+        Chain(layer, Delay(layer.d_out, int(samples))) if samples else layer
+        for layer, samples in zip(layers, late, strict=True)
+    )

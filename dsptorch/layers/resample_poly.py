@@ -1,0 +1,84 @@
+"""A change of the rate by a rational factor, with a fixed filter."""
+
+from collections.abc import Callable
+from fractions import Fraction
+
+import torch
+from torch import Tensor
+
+from dsptorch.functional.resample_design import linear_phase_delay, resample_taps
+from dsptorch.functional.validate import check_int
+from dsptorch.hyperparams import at_least_float32
+from dsptorch.layers.base import whole
+from dsptorch.layers.resample import Resampler
+
+
+class ResamplePoly(Resampler):
+    """Change the rate by up / down with a fixed low-pass, as `scipy.signal.resample_poly` designs it.
+
+        y[n] = sum_k  h[(n M mod L) + k L] * x[floor(n M / L) - k],    L / M = up / down
+
+    The filter is symmetric, 20 max(L, M) + 1 taps long, and causal, so the output is late by 10 max(L, M) / L input
+    samples, which the layer declares.
+
+    Args:
+        d_model: The width.
+        up: Outputs per `down` inputs, at least 1.
+        down: At least 1. What up and down have in common is divided out.
+        window: The window of the design; see `scipy.signal.get_window`: "hann", "hamming", "blackman", "boxcar" or
+            ("kaiser", beta).
+        device: The device of the taps.
+        dtype: Their dtype; float32 at least.
+
+    Attributes:
+        filter: The taps h, (20 max(L, M) + 1,): a buffer.
+
+    Shape:
+        (batch, time, d_model) -> (batch, ceil(time * up / down), d_model), in the same dtype.
+
+    Raises:
+        TypeError, ValueError: If an argument is not as described, or the filter would have more than 2**20 taps.
+
+    Example:
+        >>> layer = ResamplePoly(2, 3, 2)
+        >>> layer(torch.randn(1, 9, 2)).shape
+        torch.Size([1, 14, 2])
+        >>> layer.rate, layer.delay
+        (Fraction(3, 2), 10)
+
+    References:
+        A. V. Oppenheim and R. W. Schafer, Discrete-Time Signal Processing, 3rd ed., 2010, sec. 4.6.3 (changing the
+        sampling rate by a noninteger factor), p. 191.
+    """
+
+    filter: Tensor
+
+    def __init__(
+        self,
+        d_model: int,
+        up: int,
+        down: int,
+        *,
+        window: str | tuple[str, float] = ("kaiser", 5.0),
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        rate = Fraction(check_int("up", up, least=1), check_int("down", down, least=1))
+        taps = resample_taps(rate.numerator, rate.denominator, window, dtype=torch.float64)
+        delay = linear_phase_delay(len(taps), rate.numerator)
+        super().__init__(d_model, rate.numerator, rate.denominator, len(taps), whole(delay))
+        self.window = window
+        self.register_buffer("filter", taps.to(device, dtype or torch.get_default_dtype()))
+
+    def taps(self) -> Tensor:
+        """The fixed taps, (numtaps,)."""
+        return self.filter
+
+    def extra_repr(self) -> str:  # noqa: D102
+        return (
+            f"{self.d_model}, up={self.rate.numerator}, down={self.rate.denominator}, window={self.window!r}"
+        )
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "ResamplePoly":
+        super()._apply(at_least_float32(fn), recurse)  # type: ignore[no-untyped-call]
+        return self
