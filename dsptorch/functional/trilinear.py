@@ -34,6 +34,9 @@ def partial_derivative(
     first, second = (parts[i] for i in (X, W, V) if i != slot)
     # Dynamo cannot trace a Function that defines `jvp`; forward-mode AD is for eager code alone.
     function = _Trilinear if torch.compiler.is_compiling() else _TrilinearWithJvp
+    # And where nothing needs a gradient it calls `forward` without a context only if the arguments are as many as the
+    # parameters, of which `*masks` counts as one.
+    masks = masks or (None,)
     y: Tensor = function.apply(compute, slot, first, second, geometry, *masks)  # type: ignore[no-untyped-call]
     return y
 
@@ -48,7 +51,7 @@ class _Trilinear(Function):
     def forward(
         compute: Compute, slot: int, first: Tensor, second: Tensor, geometry: Any, *masks: Tensor | None
     ) -> Tensor:
-        return compute(slot, first, second, geometry, *masks)
+        return compute(slot, first, second, geometry, *(masks if masks[0] is not None else ()))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
