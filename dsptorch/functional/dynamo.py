@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._pytree import register_constant
 
-__all__ = ["first_samples", "in_blocks", "known_equal", "without_none"]
+__all__ = ["first_samples", "in_blocks", "known_equal", "split_at", "without_none"]
 
 
 class _Nothing:
@@ -77,6 +77,14 @@ def first_samples(y: Tensor, time: int) -> Tensor:
         # Not a slice: it has another layout where there is no rest, and so another graph.
         return F.pad(y, (0, 0, 0, time - y.shape[1]))
     return y[:, :time]
+
+
+def split_at(y: Tensor, time: int) -> tuple[Tensor, Tensor]:
+    """The first samples of a signal that has at least as many, and a copy of the rest."""
+    if not torch.compiler.is_compiling():
+        return y[:, :time], y[:, time:].clone()
+    # Not slices: they have another layout where nothing is cut, and so another graph.
+    return F.pad(y, (0, 0, 0, time - y.shape[1])), F.pad(y, (0, 0, -time, 0))
 
 
 def known_equal(time: int, length: int) -> bool:

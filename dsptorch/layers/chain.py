@@ -2,12 +2,13 @@
 
 from fractions import Fraction
 from itertools import pairwise
-from math import ceil, floor, lcm
+from math import floor, lcm
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from dsptorch.functional.dynamo import split_at
 from dsptorch.functional.timeline import Timeline, outputs_before
 from dsptorch.layers.base import Layer, whole
 from dsptorch.layers.combinators import Combined, check_layers
@@ -52,7 +53,8 @@ class Chain(Combined):
     @property
     def lookahead(self) -> int:
         """Input samples of lookahead: the sum over the layers."""
-        return sum(ceil(layer.lookahead / rate) for rate, layer in self._stages())
+        # In integers: Dynamo traces no Fraction.
+        return sum(-(-layer.lookahead * rate.denominator // rate.numerator) for rate, layer in self._stages())
 
     @property
     def delay(self) -> int | Fraction:
@@ -91,7 +93,8 @@ class Chain(Combined):
         due = outputs_before(timeline.phase + x.shape[1], self.rate) - outputs_before(
             timeline.phase, self.rate
         )
-        return y[:, :due], (*memories, y[:, due:].clone())
+        y, rest = split_at(y, due)
+        return y, (*memories, rest)
 
     def _stages(self) -> list[tuple[Fraction, Layer]]:
         """Each layer, with the rate of its input."""
