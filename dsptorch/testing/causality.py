@@ -206,8 +206,9 @@ class _Trial:
             return _mixing(worst.change)
         notes = [phase_of(found.leaks.any(0)), origin_of(self.perturber, clean, changed, cut, rtol)]
         where = "".join(f"{note[0].upper()}{note[1:]}. " for note in notes if note)
+        at = brief_rate(worst.time, self.rate)
         return (
-            f"not causal{self.mode}: the output at time {brief_rate(worst.time, self.rate)} changed by {worst.change:.3g} (the greatest is "
+            f"not causal{self.mode}: the output at time {at} changed by {worst.change:.3g} (the greatest is "
             f"{size:.3g}) when the input from time {cut} on was replaced by {worst.what}; some output sees at "
             f"least {found.reach} samples ahead of {time}. {where}A training loss of this model means nothing. Look "
             "for symmetric padding, statistics or pooling over time, interpolation, or a missing attention mask"

@@ -13,8 +13,9 @@ def assert_length_invariant(model: Model, example: Tensor, *, lookahead: int = 0
 
         f(x[:n])[t] = f(x)[t]   for all t < ceil((n - lookahead) * rate), and n = 1, ..., time
 
-    And that the law of lengths holds: of n samples it makes ceil(n * rate). All lengths are tried, or 64 that are spread over them. A sum in another order may round otherwise, so it is
-    equal to rounding, not in every bit; `assert_causal` sees what the future changes in the last bit.
+    And that the law of lengths holds: of n samples it makes ceil(n * rate). All lengths are tried, or 64 that are
+    spread over them. A sum in another order may round otherwise, so it is equal to rounding, not in every bit;
+    `assert_causal` sees what the future changes in the last bit.
 
     Args:
         model: A module, or any function.

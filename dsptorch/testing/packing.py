@@ -13,7 +13,6 @@ from dsptorch.testing._engine.run import output_of
 from dsptorch.testing.streaming import random_chunks
 from dsptorch.testing.tolerances import difference, site
 
-
 _BLOCKS = 5  # of the grid, at least: three of padding, a signal, and one of a single sample
 _SINGLE = 7  # the id of the signal of a single sample
 
@@ -35,8 +34,8 @@ def assert_packs(
     the start, between signals, and at the end. Padding holds NaN, which must reach no signal and no gradient, and
     comes out as it went in; where the layer changes rate or width, it comes out as 0. Where the layer changes the rate
     inside, signals begin at multiples of `layer.grid`, and one that begins elsewhere must be refused by ValueError (on
-    the CPU; on other devices that would wait for the device). If the layer has a `step` and does not look ahead, the packed row also runs in chunks
-    that are cut anywhere.
+    the CPU; elsewhere that would wait for the device). If the layer has a `step` and does not look ahead, the packed
+    row also runs in chunks that are cut anywhere.
 
     Args:
         layer: What takes segment ids; -1 is padding.

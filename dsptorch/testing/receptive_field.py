@@ -17,8 +17,8 @@ def assert_receptive_field(
         y[n] is a function of x[t + lookahead - receptive_field + 1], ..., x[t + lookahead],   t = floor(n / rate)
 
     The inputs before a time c are replaced (by noise as loud, and 1,000 times as loud), and the outputs that
-    stand at c + receptive_field - 1 - lookahead and later must stay; the same with what comes after. All times are tried, or
-    64 that are spread over them.
+    stand at c + receptive_field - 1 - lookahead and later must stay; the same with what comes after. All times are
+    tried, or 64 that are spread over them.
 
     Args:
         model: A module, or any function.
@@ -55,8 +55,9 @@ def assert_receptive_field(
                 first = outputs_before(c + max(memory, 0), rate)
                 found = differ(output_of(model, past, rate)[:, first:], y[:, first:])
                 if found is not None:
+                    at = brief_rate(first + found.at[1], rate)
                     raise AssertionError(
-                        f"the output at time {brief_rate(first + found.at[1], rate)} depends on inputs before time {c}, more "
+                        f"the output at time {at} depends on inputs before time {c}, more "
                         f"than {memory} samples earlier: it changed by {found.size:.3g}. A receptive field of "
                         f"{receptive_field} is too short, or the layer remembers more than it says"
                     )
@@ -64,7 +65,8 @@ def assert_receptive_field(
                 last = outputs_before(max(0, c - lookahead), rate)
                 found = differ(output_of(model, future, rate)[:, :last], y[:, :last])
                 if found is not None:
+                    at = brief_rate(found.at[1], rate)
                     raise AssertionError(
-                        f"the output at time {brief_rate(found.at[1], rate)} depends on inputs from time {c} on, more than "
+                        f"the output at time {at} depends on inputs from time {c} on, more than "
                         f"{lookahead} samples later: it changed by {found.size:.3g}"
                     )

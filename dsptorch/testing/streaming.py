@@ -46,9 +46,9 @@ def assert_streaming_equals_batch(
 
     It is done sample by sample, in pairs, in one chunk between empty ones, and in random chunks. The outputs
     must be equal to rounding, the last state that of one step over the whole, and the gradients in the input
-    and in every parameter those of the whole. After t samples in, ceil(t * rate) are out. No step may change its chunk or its state in place. Then rows
-    that have seen different lengths continue together in one batch, each as if it were alone; where the rate changes,
-    lengths that differ by multiples of `layer.grid`.
+    and in every parameter those of the whole. After t samples in, ceil(t * rate) are out. No step may change its
+    chunk or its state in place. Then rows that have seen different lengths continue together in one batch, each as
+    if it were alone; where the rate changes, lengths that differ by multiples of `layer.grid`.
 
     Args:
         layer: What has `step`; None as its state means "at rest".
@@ -137,8 +137,8 @@ def _run(
             raise AssertionError(
                 f"step made {tuple(y.shape)} of chunk {i} of shape {tuple(chunk.shape)}; it must keep batch and time"
                 if rate == 1
-                else f"step made {tuple(y.shape)} of chunk {i} of lengths {_brief(lengths)}; after {time} inputs ceil({time} "
-                f"* {rate}) = {outputs_before(time, rate)} outputs must be out, {due} of them in this chunk"
+                else f"step made {tuple(y.shape)} of chunk {i} of lengths {_brief(lengths)}; after {time} inputs "
+                f"ceil({time} * {rate}) = {outputs_before(time, rate)} outputs must be out, {due} of them in this chunk"
             )
         if watched:
             _check_unchanged(before, state, i)

@@ -16,7 +16,8 @@ def assert_shift_covariant(
 
         f(S x) = S f(x),   (S x)[t] = x[t - n * period],   n = 1, 2
 
-    Where the rate is not 1, the output is shifted by n * period * rate. Periods that divide it may do as well: this one need not be the smallest.
+    Where the rate is not 1, the output is shifted by n * period * rate. Periods that divide it may do as well: this
+    one need not be the smallest.
 
     Args:
         model: A module, or any function.
@@ -63,8 +64,9 @@ def assert_shift_covariant(
             found = differ(shifted, y)
             if found is not None:
                 time = found.at[1] + first
+                late, phase = outputs_before(shift, rate), input_of(time, rate) % period
                 raise AssertionError(
-                    f"shifted by {shift} samples in, the output is not what it was shifted by {outputs_before(shift, rate)}: at time "
-                    f"{time} (phase {input_of(time, rate) % period} of {period}) it is off by {found.size:.3g}. The period is another "
+                    f"shifted by {shift} samples in, the output is not what it was shifted by {late}: at time "
+                    f"{time} (phase {phase} of {period}) it is off by {found.size:.3g}. The period is another "
                     "one, or there is none (a position that enters), or settle is too short"
                 )
