@@ -93,9 +93,7 @@ def latest(x: Tensor, memory: int, segments: Segments | None = None) -> Tensor:
     With segments, those before the beginning of the present one are zero.
     """
     if torch.compiler.is_compiling() or x.shape[1] < memory:
-        kept = F.pad(
-            x, (0, 0, memory - x.shape[1], 0)
-        ).clone()  # where it is negative, the first samples are cut
+        kept = F.pad(x, (0, 0, memory - x.shape[1], 0)).clone()  # where it is negative, the first samples are cut
     else:
         kept = x[:, x.shape[1] - memory :].clone()
     if segments is None:
