@@ -109,7 +109,7 @@ RATES: dict[str, Callable[..., d.Layer]] = {
 
 WITHOUT_STEP: dict[str, Callable[..., d.Layer]] = {
     "AtRate of a module": lambda **kw: d.AtRate(
-        nn.Sequential(nn.Linear(WIDTH, WIDTH, **kw), nn.Tanh()), 3, d_model=WIDTH, **kw
+        nn.Sequential(nn.Linear(WIDTH, WIDTH, **kw), nn.GELU()), 3, d_model=WIDTH, **kw
     ),
 }
 """Causal layers of rate 1 around a module that does not stream."""
