@@ -75,11 +75,11 @@ def layers(
 
     Example:
         >>> from hypothesis import find
-        >>> find(layers(), lambda layer: layer.delay == 2)
+        >>> find(layers(kinds=[Delay], depth=0), lambda layer: layer.delay == 2)
         Delay(4, delay=2)
         >>> find(layers(kinds=[Multirate]), lambda layer: layer.period == 3).downsample
         3
-        >>> find(layers(rate=None), lambda layer: layer.rate < 1)
+        >>> find(layers(rate=None), lambda layer: layer.rate == 1 / 2)
         Decimate(4, 2, kernel_size=1, init=first)
     """
     with torch.random.fork_rng(devices=()):
@@ -142,28 +142,44 @@ def _layers(
     hows = ("single", "Chain", "Parallel", "Residual", "Blend", "AtRate", "Split") if depth else ("single",)
     how = draw(st.sampled_from(hows if same else hows[:2]))
     if how == "single":
-        return _single(draw, d_model, causal, draw(st.sampled_from(kinds)))
+        kind = draw(st.sampled_from(kinds))
+        return (_resampler if kind in _RESAMPLERS else _single)(draw, d_model, causal, kind)
     if how == "Chain":
         part = _layers(d_model, causal, kinds, depth - 1, rate)
         return Chain(draw(part), draw(part))
-    inner = _layers(d_model, causal, same, depth - 1, 1)
+    if how == "Split":
+        half = d_model // 2
+        groups = (half, d_model - half) if half else (d_model,)
+        return Split(*(draw(_layers(width, causal, same, depth - 1, 1)) for width in groups))
+    return _around(draw, d_model, how, _layers(d_model, causal, same, depth - 1, 1))
+
+
+def _around(draw: st.DrawFn, d_model: int, how: str, inner: st.SearchStrategy[Layer]) -> Layer:
+    """A combinator around layers of its own width and rate."""
     if how == "Parallel":
         return Parallel(draw(inner), draw(inner))
     if how == "Residual":
         return Residual(draw(inner))
     if how == "Blend":
         return Blend(draw(inner.filter(lambda layer: layer.delay == 0)))
-    if how == "AtRate":
-        factor = draw(st.integers(1, 3))
-        down = Decimate(d_model, factor, init=draw(st.sampled_from(("first", "mean", "lowpass"))))
-        return AtRate(draw(inner), factor, down=down, up=_upsample(draw, d_model, factor))
-    half = d_model // 2
-    groups = (half, d_model - half) if half else (d_model,)
-    return Split(*(draw(_layers(width, causal, same, depth - 1, 1)) for width in groups))
+    module, factor = draw(inner), draw(st.integers(1, 3))
+    down = Decimate(d_model, factor, init=draw(st.sampled_from(("first", "mean", "lowpass"))))
+    return AtRate(module, factor, down=down, up=_upsample(draw, d_model, factor))
 
 
 def _upsample(draw: st.DrawFn, d_model: int, factor: int) -> Upsample:
     return Upsample(d_model, factor, init=draw(st.sampled_from(("hold", "linear", "lowpass"))))
+
+
+def _resampler(draw: st.DrawFn, d_model: int, causal: bool | None, kind: type[Layer]) -> Layer:
+    if kind is Upsample:
+        return _upsample(draw, d_model, draw(st.integers(1, 3)))
+    if kind is Decimate:
+        factor, init = draw(st.integers(1, 4)), draw(st.sampled_from(("first", "mean", "lowpass")))
+        return Decimate(d_model, factor, init=init, delay=draw(st.integers(0, 2)))
+    # Other rates are those of a Decimate or an Upsample, to which an example shrinks.
+    up, down = draw(st.sampled_from(((2, 3), (3, 2), (3, 4))))
+    return ResamplePoly(d_model, up, down)
 
 
 def _single(draw: st.DrawFn, d_model: int, causal: bool | None, kind: type[Layer]) -> Layer:
@@ -189,12 +205,5 @@ def _single(draw: st.DrawFn, d_model: int, causal: bool | None, kind: type[Layer
     if kind is Pointwise:
         module = nn.Tanh() if draw(st.booleans()) else nn.Linear(d_model, d_model)
         return Pointwise(module, d_model)
-    if kind is Decimate:
-        init = draw(st.sampled_from(("first", "mean", "lowpass")))
-        return Decimate(d_model, draw(st.integers(1, 4)), init=init, delay=draw(st.integers(0, 2)))
-    if kind is Upsample:
-        return _upsample(draw, d_model, draw(st.integers(1, 3)))
-    if kind is ResamplePoly:
-        return ResamplePoly(d_model, draw(st.integers(1, 3)), draw(st.integers(1, 3)))
     names = ", ".join(k.__name__ for k in _KINDS + _RESAMPLERS)
     raise ValueError(f"kinds must be some of {names}, got {kind!r}")
