@@ -4,8 +4,6 @@ A few neighbouring outputs of a block meet one window of inputs. Between them st
 zeros where an output and an input of the window are not connected. The fewer the outputs, the fewer the zeros.
 """
 
-from contextlib import AbstractContextManager, nullcontext
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -37,11 +35,9 @@ def matrix_filter(x: Tensor, taps: Tensor, grid: BlockGrid, *, adjoint: bool) ->
     return y.permute(1, 2, 3, 0).clone(memory_format=torch.contiguous_format)
 
 
-def _without_autocast(x: Tensor) -> AbstractContextManager[object]:
-    """Products in the dtype of x; the meta device, which has no autocast, needs nothing."""
-    if x.device.type == "meta":
-        return nullcontext()
-    return torch.autocast(x.device.type, enabled=False)
+def _without_autocast(x: Tensor) -> torch.autocast:
+    """Products in the dtype of x, on the meta device too, which has no autocast of its own."""
+    return torch.autocast("cpu" if x.device.type == "meta" else x.device.type, enabled=False)
 
 
 def matrix_correlation(x: Tensor, v: Tensor, grid: BlockGrid) -> Tensor:

@@ -42,8 +42,8 @@ KINDS = [
 RATES = ["Decimate", "Decimate mean", "Upsample linear", "Chain to 2/3", "Split of decimators"]
 """Layers of another rate, whose length a compiler can prove for any time.
 
-A `Chain` that holds outputs back, as `AtRate` does, needs a graph more for a time that is a multiple of its grid, and an
-exporter cannot prove its length; nor can it that of blocks longer than the grid, as `ResamplePoly` makes.
+A `Chain` that holds outputs back, as `AtRate` does, needs a graph more for a time that is a multiple of its grid, and
+an exporter cannot prove its length; nor can it that of blocks longer than the grid, as `ResamplePoly` makes.
 """
 
 CORE = [
