@@ -141,8 +141,11 @@ def _adjoint(weight: Tensor, v: Tensor, g: _Geometry) -> Tensor:
     if g.position is None:
         # The sample at time t = j - history meets tap i of the output at t + lag, at phase t + lag.
         lags = tuple(-lag for lag in g.lags)
-        moved = {r: weight.roll(-r, 1) for r in {(lag - g.history) % g.period: None for lag in g.lags}}
-        taps = [moved[(lag - g.history) % g.period][:, None, :, i] for i, lag in enumerate(g.lags)]
+        by = [lag - g.history for lag in g.lags]
+        if isinstance(g.period, int):  # in a graph the period may be a length that is not known
+            by = [shift % g.period for shift in by]
+        rolled = {shift: weight.roll(-shift, 1) for shift in dict.fromkeys(by)}
+        taps = [rolled[shift][:, None, :, i] for i, shift in enumerate(by)]
         views = _views(v.to(dtype), lags, -g.history, length, g.period)
         return _joined(_sum_of_products(zip(views, taps, strict=True)), length).to(v.dtype)
     before, after = max(g.history, *g.lags, 0), max(0, *(-lag for lag in g.lags))

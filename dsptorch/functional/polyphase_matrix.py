@@ -25,7 +25,7 @@ def matrix_filter(x: Tensor, taps: Tensor, grid: BlockGrid, *, adjoint: bool) ->
     windows, numbers = _windows(x, grid, adjoint)
     channels, batch, blocks = windows[0].shape[:3]
     weight = F.pad(taps, (0, 0, 0, 1))[numbers].permute(0, 3, 2, 1)  # (groups, channels, width, rows)
-    with torch.autocast(x.device.type, enabled=False):
+    with _without_autocast(x):
         rows = [
             torch.bmm(_merged(window), matrix)
             for window, matrix in zip(windows, weight.unbind(0), strict=True)
@@ -33,6 +33,11 @@ def matrix_filter(x: Tensor, taps: Tensor, grid: BlockGrid, *, adjoint: bool) ->
     y = torch.cat(rows, 2).view(channels, batch, blocks, grid.inputs if adjoint else grid.outputs)
     # Forward-mode AD takes no view for an output.
     return y.permute(1, 2, 3, 0).clone(memory_format=torch.contiguous_format)
+
+
+def _without_autocast(x: Tensor) -> torch.autocast:
+    """Products in the dtype of x, on the meta device too, which has no autocast of its own."""
+    return torch.autocast("cpu" if x.device.type == "meta" else x.device.type, enabled=False)
 
 
 def matrix_correlation(x: Tensor, v: Tensor, grid: BlockGrid) -> Tensor:
@@ -45,7 +50,7 @@ def matrix_correlation(x: Tensor, v: Tensor, grid: BlockGrid) -> Tensor:
     windows, numbers = _windows(x, grid, adjoint=False)
     channels = x.shape[3]
     outputs = v.permute(3, 2, 0, 1).reshape(channels, grid.outputs, v.shape[0] * v.shape[1])
-    with torch.autocast(x.device.type, enabled=False):
+    with _without_autocast(x):
         products = [
             torch.bmm(rows, _merged(window)).permute(1, 2, 0).reshape(-1, channels)
             for rows, window in zip(outputs.chunk(len(windows), 1), windows, strict=True)

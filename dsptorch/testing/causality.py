@@ -3,6 +3,7 @@
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from dsptorch.isolation import random_state_kept
 from dsptorch.testing._engine.blame import origin_of, phase_of
 from dsptorch.testing._engine.jitter import jittered
 from dsptorch.testing._engine.perturb import Baseline, Perturber, WorstChange, distance, repeated
+from dsptorch.testing._engine.rates import Rate, brief_rate, input_of, outputs_before, rate_of
 from dsptorch.testing._engine.run import Model, evaluating, training_without_dropout
 
 _FEW = 20  # consecutive cuts where not every one is made: all phases of periods up to this
@@ -27,6 +29,7 @@ def assert_causal(
     train_mode: bool = True,
     jitter: bool = True,
     thorough: bool = False,
+    rate: Rate = None,
 ) -> None:
     """Assert that no output of a model depends on a later input, nor on another row of the batch.
 
@@ -34,6 +37,8 @@ def assert_causal(
     of their own scale, of 1,000 times it, and by silence), and the outputs before c must stay what they were:
 
         y(x)[t] = y(x')[t]   for all t < c and all x' with x'[:c] = x[:c]
+
+    Where the rate is not 1, output n stands at input floor(n / rate): those that stand before c must stay.
 
     Clean and changed rows run in passes of the same shape and are compared row by row, so that rounding is the
     same. It is done
@@ -62,6 +67,7 @@ def assert_causal(
         train_mode: Test train mode too.
         jitter: Test a copy with jittered parameters too.
         thorough: Every cut of every row in each of these modes, rather than some.
+        rate: Output samples per input sample, an int or a Fraction. None: `model.rate` if that is a Fraction, else 1.
 
     Raises:
         AssertionError: If an output changes: it says which, at which phase if there is a period, in which
@@ -75,7 +81,7 @@ def assert_causal(
         Traceback (most recent call last):
         AssertionError: not causal: the output at time ... sees at least 4 samples ahead ...
     """
-    with closing(_trials(model, example, vocab_size, seed, train_mode, jitter)) as trials:
+    with closing(_trials(model, example, vocab_size, seed, train_mode, jitter, rate)) as trials:
         for trial in trials:
             few = bool(trial.mode) and not thorough
             if not trial.mode and trial.mixes(rtol):
@@ -96,10 +102,11 @@ def max_lookahead(
     seed: int = 0,
     train_mode: bool = True,
     jitter: bool = True,
+    rate: Rate = None,
 ) -> int:
-    """Measure how far ahead of its time an output of a model is seen to look, in samples; 0 is causal.
+    """Measure how far ahead of its time an output of a model is seen to look, in input samples; 0 is causal.
 
-        max { s - t : replacing the input from s on changes the output at t }
+        max { s - floor(t / rate) : replacing the input from s on changes the output at t }
 
     It is `assert_causal`, thorough, with a number for a verdict; a lower bound of what the model can do, and at
     most one less than the example is long.
@@ -112,6 +119,7 @@ def max_lookahead(
         seed: As in `assert_causal`.
         train_mode: Measure in train mode too; statistics of a batch see all of the sequence.
         jitter: Measure a copy with jittered parameters too: what the model may learn to see.
+        rate: As in `assert_causal`.
 
     Raises:
         ValueError: As in `assert_causal`.
@@ -124,7 +132,7 @@ def max_lookahead(
         6
     """
     found = [0]
-    with closing(_trials(model, example, vocab_size, seed, train_mode, jitter)) as trials:
+    with closing(_trials(model, example, vocab_size, seed, train_mode, jitter, rate)) as trials:
         for trial in trials:
             for rows in trial.batches(example, rtol):
                 leaks = trial.leaks(rows, rtol, False)
@@ -140,10 +148,12 @@ class _Leaks:
     cuts: Tensor
     worst: WorstChange
     clean: Tensor
+    rate: Fraction
 
     @property
     def reach(self) -> int:
-        ahead = self.cuts.unsqueeze(1) - torch.arange(self.leaks.shape[1])
+        stands = [input_of(n, self.rate) for n in range(self.leaks.shape[1])]
+        ahead = self.cuts.unsqueeze(1) - torch.tensor(stands)
         return int(ahead[self.leaks].max())
 
 
@@ -154,6 +164,10 @@ class _Trial:
     mode: str
     perturber: Perturber
     baseline: Baseline
+
+    @property
+    def rate(self) -> Fraction:
+        return rate_of(self.perturber.model, self.perturber.rate)
 
     def batches(self, example: Tensor, rtol: float) -> list[Tensor]:
         """The rows one by one; or together, if they are mixed."""
@@ -172,13 +186,14 @@ class _Trial:
         return self.baseline.mixing > rtol * self.baseline.size
 
     def leaks(self, clean: Tensor, rtol: float, few: bool) -> _Leaks | None:
-        time = clean.shape[1]
+        time, rate = clean.shape[1], self.rate
         cuts = _some_cuts(time) if few else torch.arange(1, time)
-        past = torch.arange(time) < cuts.unsqueeze(1)
+        future = torch.arange(time) >= cuts.unsqueeze(1)
+        past = torch.arange(outputs_before(time, rate)) < outputs_before(cuts, rate).unsqueeze(1)
         together, limit = self.mixes(rtol), rtol * self.baseline.size
-        changes, worst = self.perturber.perturb(clean, ~past, past, self.baseline, limit, together)
+        changes, worst = self.perturber.perturb(clean, future, past, self.baseline, limit, together)
         leaks = changes > limit
-        return _Leaks(leaks, cuts, worst, clean) if leaks.any() else None
+        return _Leaks(leaks, cuts, worst, clean, rate) if leaks.any() else None
 
     def message(self, found: _Leaks, rtol: float) -> str:
         worst, clean, changed = found.worst, found.clean, found.worst.row
@@ -187,12 +202,13 @@ class _Trial:
             clean, changed = repeated(clean, self.baseline.rows), repeated(changed, self.baseline.rows)
         before, again, after = (self.perturber.run(x) for x in (clean, clean, changed))
         self.check_repeats(distance(again, before).max().item(), rtol)
-        if not distance(after, before)[:, :cut].max() > rtol * size:
+        if not distance(after, before)[:, : outputs_before(cut, self.rate)].max() > rtol * size:
             return _mixing(worst.change)
         notes = [phase_of(found.leaks.any(0)), origin_of(self.perturber, clean, changed, cut, rtol)]
         where = "".join(f"{note[0].upper()}{note[1:]}. " for note in notes if note)
+        at = brief_rate(worst.time, self.rate)
         return (
-            f"not causal{self.mode}: the output at time {worst.time} changed by {worst.change:.3g} (the greatest is "
+            f"not causal{self.mode}: the output at time {at} changed by {worst.change:.3g} (the greatest is "
             f"{size:.3g}) when the input from time {cut} on was replaced by {worst.what}; some output sees at "
             f"least {found.reach} samples ahead of {time}. {where}A training loss of this model means nothing. Look "
             "for symmetric padding, statistics or pooling over time, interpolation, or a missing attention mask"
@@ -200,23 +216,29 @@ class _Trial:
 
 
 def _trials(
-    model: Model, example: Tensor, vocab_size: int | None, seed: int, train_mode: bool, jitter: bool
+    model: Model,
+    example: Tensor,
+    vocab_size: int | None,
+    seed: int,
+    train_mode: bool,
+    jitter: bool,
+    rate: Rate,
 ) -> Generator[_Trial, None, None]:
     """The model in eval mode and in train mode, and then a copy of it."""
     _check_example(example)
     with torch.no_grad(), random_state_kept(everywhere=True):
-        yield from _modes("", model, example, vocab_size, seed, train_mode)
+        yield from _modes("", Perturber(model, vocab_size, seed, rate), example, train_mode)
         if jitter and isinstance(model, nn.Module):
             other = jittered(model, seed)
             if other is not None:
                 name = " once training has moved the parameters (a copy of the model, with these jittered)"
-                yield from _modes(name, other, example, vocab_size, seed, train_mode)
+                yield from _modes(name, Perturber(other, vocab_size, seed, rate), example, train_mode)
 
 
 def _modes(
-    name: str, model: Model, example: Tensor, vocab_size: int | None, seed: int, train_mode: bool
+    name: str, perturber: Perturber, example: Tensor, train_mode: bool
 ) -> Generator[_Trial, None, None]:
-    perturber = Perturber(model, vocab_size, seed)
+    model = perturber.model
     with evaluating(model):
         baseline = perturber.baseline(example)
         yield _Trial(name, perturber, baseline)

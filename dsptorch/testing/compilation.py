@@ -14,6 +14,7 @@ from dsptorch.testing._engine.examples import (
     noise,
     projected_gradients,
 )
+from dsptorch.testing._engine.rates import grid_of, rate_of
 from dsptorch.testing._engine.run import Model, output_of
 
 
@@ -32,6 +33,7 @@ def assert_compiles(
             the generated code, in a tenth of the time.
         gradients: Whether gradients are compared.
         dynamic: Whether signals of other lengths are tried too. They may cost one more compilation, for all of them.
+            Where `model.grid` is M > 1, they have M + 1 samples at least: one block may be a graph of its own.
 
     Raises:
         AssertionError: If it does not: it says why, or what differs and by how much.
@@ -50,7 +52,8 @@ def assert_compiles(
         torch._dynamo.reset()
         graphs = CompileCounterWithBackend(backend)
         compiled = torch.compile(model, fullgraph=True, backend=graphs)
-        lengths = (time + 1, 2 * time + 2, 3 * time + 1, 2) if dynamic else ()
+        least = max(2, grid_of(model) + 1)
+        lengths = (time + 1, 2 * time + 2, 3 * time + 1, least) if dynamic else ()
         for signal in (x, *(noise(x, n, x.shape[0], n, x.shape[2]) for n in lengths)):
             eager = _values(model, signal, gradients)
             try:
@@ -70,7 +73,7 @@ def assert_compiles(
 def _values(run: Model, x: Tensor, gradients: bool, of: Model | None = None) -> dict[str, Tensor]:
     """The output, and the gradients in all that learns."""
     leaf = x.clone().requires_grad_(gradients)
-    y = output_of(run, leaf)
+    y = output_of(run, leaf, rate_of(run if of is None else of))
     found = {"output": y.detach()}
     if gradients and y.requires_grad:
         names, leaves = named_leaves(of if of is not None else run, leaf)

@@ -1,15 +1,14 @@
 """The contract of a layer, as a table of checks: a name, and a function of a `Subject`."""
 
-import copy
 from collections.abc import Callable
-from typing import NamedTuple, cast
+from fractions import Fraction
 
 import torch
 from torch import Tensor
 
-from dsptorch.layers import Layer
-from dsptorch.testing._engine.examples import examined, noise
-from dsptorch.testing._engine.jitter import jittered
+from dsptorch.testing._engine.examples import examined
+from dsptorch.testing._engine.rates import outputs_before
+from dsptorch.testing._engine.subject import BLOCKS, LONGEST, NotApplicable, Subject, subject_of
 from dsptorch.testing.causality import assert_causal, max_lookahead
 from dsptorch.testing.compilation import assert_compiles
 from dsptorch.testing.dtypes import assert_dtypes
@@ -24,66 +23,20 @@ from dsptorch.testing.streaming import assert_streaming_equals_batch
 from dsptorch.testing.time_invariance import assert_shift_covariant
 from dsptorch.testing.tolerances import assert_close
 
-_LONGEST = 160  # samples of a signal that we make ourselves
-
-
-class Subject(NamedTuple):
-    """The layer that is checked, and what the checks need.
-
-    Attributes:
-        layer: The layer as it came.
-        jittered: A copy in float64 whose parameters are jittered: a gain of 0 would hide what is behind it.
-        x: A signal for it, float64.
-        factory: Builds another such layer; None: there is only this one.
-        backend: The backend of `torch.compile`.
-    """
-
-    layer: Layer
-    jittered: Layer
-    x: Tensor
-    factory: Callable[[], Layer] | None
-    backend: str
-
-
-class NotApplicable(Exception):  # noqa: N818, it is not an error
-    """A check does not apply: its message says why."""
-
-
-def subject_of(
-    layer: Layer, example: Tensor | None, factory: Callable[[], Layer] | None, backend: str
-) -> Subject:
-    """Make what the checks need of a layer.
-
-    Raises:
-        TypeError: If it is not a dsptorch layer.
-        AssertionError: If it cannot be copied.
-    """
-    if not isinstance(layer, Layer):
-        raise TypeError(
-            f"expected a dsptorch.Layer, got {type(layer).__name__}; the single checks, as "
-            "dsptorch.testing.assert_streaming_equals_batch, take any module"
-        )
-    try:
-        copied = copy.deepcopy(layer)
-    except Exception as error:
-        raise AssertionError(f"deepcopy fails: {type(error).__name__}: {error}") from error
-    copied = cast(Layer, (jittered(copied) or copied).double().eval())
-    if example is None:
-        parameter = next(layer.parameters(), torch.empty(0))
-        example = noise(parameter.detach(), 0, 2, _length(layer), layer.d_model)
-    return Subject(layer, copied, example.detach().double(), factory, backend)
-
-
-def _length(layer: Layer) -> int:
-    """A length above twice the period plus the receptive field."""
-    return min(_LONGEST, 2 * (layer.period or 4) + (layer.receptive_field or 16) + layer.lookahead + 7)
+__all__ = ["CONTRACT", "NotApplicable", "Subject", "subject_of"]
 
 
 def check_metadata(subject: Subject) -> None:
     """Metadata are integers in their ranges."""
     layer = subject.layer
+    if not isinstance(layer.rate, Fraction) or layer.rate <= 0:
+        raise AssertionError(f"rate must be a fractions.Fraction, above 0, got {layer.rate!r}")
+    if not isinstance(layer.streams, bool):
+        raise AssertionError(f"streams must be True or False, got {layer.streams!r}")
     for name, least, optional in (
         ("d_model", 1, False),
+        ("d_out", 1, False),
+        ("grid", 1, False),
         ("lookahead", 0, False),
         ("delay", 0, False),
         ("period", 1, True),
@@ -92,9 +45,16 @@ def check_metadata(subject: Subject) -> None:
         value = getattr(layer, name)
         if value is None and optional:
             continue
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            kind = f"an int, at least {least}" + (", or None" if optional else "")
+        kinds = (int, Fraction) if name == "delay" else (int,)
+        if isinstance(value, bool) or not isinstance(value, kinds) or value < least:
+            kind = f"an int{' or a Fraction' * (name == 'delay')}, at least {least}" + ", or None" * optional
             raise AssertionError(f"{name} must be {kind}, got {value!r}")
+    if (layer.grid * layer.rate).denominator > 1:
+        raise AssertionError(
+            f"grid * rate must be an integer, got {layer.grid} * {layer.rate}; a block of inputs makes whole outputs"
+        )
+    if layer.period is not None and layer.period % layer.grid:
+        raise AssertionError(f"period must be a multiple of grid, got {layer.period} and {layer.grid}")
     if layer.receptive_field is not None and layer.lookahead >= layer.receptive_field:
         raise AssertionError(
             f"lookahead must be less than receptive_field, got {layer.lookahead} and {layer.receptive_field}"
@@ -102,9 +62,11 @@ def check_metadata(subject: Subject) -> None:
 
 
 def check_shapes(subject: Subject) -> None:
-    """Any batch size and length, 0 too, stays the same, and no row depends on another."""
+    """T samples of any number of rows make ceil(T * rate) of width d_out, T = 0 too; no row depends on another."""
+    rate, grid, longest = subject.layer.rate, subject.layer.grid, subject.x.shape[1]
+    times = {0, 1, 2, 3, 5, longest} | ({grid - 1, grid, grid + 1, 2 * grid - 1} if grid > 1 else set())
     for batch in (0, 1, 2):
-        for time in (0, 1, 2, 3, 5, subject.x.shape[1]):
+        for time in sorted(time for time in times if time <= longest):
             x = subject.x[torch.arange(batch) % len(subject.x), :time]
             with examined(subject.jittered, x):
                 try:
@@ -113,8 +75,16 @@ def check_shapes(subject: Subject) -> None:
                     raise AssertionError(
                         f"an input of shape {tuple(x.shape)} fails: {type(error).__name__}: {error}"
                     ) from error
-            if y.shape != x.shape or y.dtype != x.dtype:
-                raise AssertionError(f"{x.dtype} {tuple(x.shape)} came out as {y.dtype} {tuple(y.shape)}")
+            expected = (batch, outputs_before(time, rate), subject.layer.d_out)
+            if y.shape != expected or y.dtype != x.dtype:
+                raise AssertionError(
+                    f"{x.dtype} {tuple(x.shape)} came out as {y.dtype} {tuple(y.shape)}"
+                    + (
+                        ""
+                        if expected == x.shape
+                        else f", expected {expected}: rate is {rate}, d_out is {expected[2]}"
+                    )
+                )
     with examined(subject.jittered, subject.x):
         y = subject.jittered(subject.x)
         for i in range(len(subject.x)):
@@ -148,7 +118,7 @@ def check_receptive_field(subject: Subject) -> None:
 
 
 def check_period(subject: Subject) -> None:
-    """The layer commutes with shifts by `period`."""
+    """A shift of the input by `period` shifts the output by period * rate."""
     if subject.layer.period is None:
         raise NotApplicable("the layer says that it commutes with no shift: period is None")
     settle = (subject.layer.receptive_field or 1) - 1
@@ -158,34 +128,55 @@ def check_period(subject: Subject) -> None:
 
 
 def check_length(subject: Subject) -> None:
-    """The output does not depend on the length of the signal."""
+    """The output does not depend on the length of the signal, and every prefix makes ceil(t * rate) samples."""
     assert_length_invariant(subject.jittered, subject.x[:1], lookahead=subject.layer.lookahead)
 
 
 def check_streaming(subject: Subject) -> None:
-    """In chunks it gives the same numbers; or it refuses chunks, if it looks ahead."""
-    if subject.layer.lookahead == 0:
-        assert_streaming_equals_batch(subject.jittered, subject.x[:, :_LONGEST])
+    """In chunks it gives the same numbers; or it refuses chunks, if it looks ahead or `streams` is False."""
+    layer = subject.layer
+    if layer.lookahead == 0 and layer.streams:
+        assert_streaming_equals_batch(subject.jittered, _not_long(subject))
         return
     try:
         subject.jittered.step(subject.x)
     except ValueError:
         return
     raise AssertionError(
-        f"step must raise ValueError, since the layer looks ahead by {subject.layer.lookahead} samples: a chunk "
+        f"step must raise ValueError, since the layer looks ahead by {layer.lookahead} samples: a chunk "
         "cannot know what comes"
+        if layer.lookahead
+        else "step must raise ValueError, since the layer says that it does not stream"
     )
+
+
+def _not_long(subject: Subject) -> Tensor:
+    grid = subject.layer.grid
+    return subject.x[:, : LONGEST if grid == 1 else max(LONGEST, BLOCKS * grid + 1)]
 
 
 def check_segments(subject: Subject) -> None:
     """Signals packed into one row do not see each other, and padding is seen by none."""
-    assert_packs(subject.jittered, subject.x[:2, :_LONGEST])
+    layer, x = subject.jittered, _not_long(subject)[:2]
+    grid = layer.grid
+    if grid > 1:
+        if x.shape[1] < BLOCKS * grid:
+            raise NotApplicable(f"the example is shorter than {BLOCKS} blocks of {grid} samples")
+        try:
+            layer(
+                x[:, : 2 * grid], torch.arange(2 * grid).div(grid, rounding_mode="floor").expand(len(x), -1)
+            )
+        except ValueError as error:
+            raise NotApplicable(f"the layer refuses several signals in one row: {error}") from error
+    assert_packs(layer, x)
 
 
 def check_state(subject: Subject) -> None:
-    """The state counts: position is int64, one a row."""
+    """The state counts inputs: position is int64, one a row; rows that disagree modulo the grid are refused."""
     if subject.layer.lookahead:
         raise NotApplicable("the layer looks ahead, and has no state")
+    if not subject.layer.streams:
+        raise NotApplicable("the layer says that it does not stream, and has no state")
     with examined(subject.jittered, subject.x):
         _, state = subject.jittered.step(subject.x)
         position = getattr(state, "position", None)
@@ -206,12 +197,37 @@ def check_state(subject: Subject) -> None:
             except ValueError:
                 continue
             raise AssertionError(f"step must raise ValueError for {batch} rows with the state of none")
+        _check_phases(subject)
+
+
+def _check_phases(subject: Subject) -> None:
+    """Rows at positions that differ by a multiple of the grid go on together; others are refused, on the CPU."""
+    layer, grid = subject.jittered, subject.layer.grid
+    if grid == 1 or subject.x.device.type != "cpu":
+        return
+    x = torch.cat([subject.x[:1, :1]] * 2)
+    state = layer.step(x)[1]
+    for apart, refused in ((grid, False), (1, True)):
+        position = state.position + apart * torch.arange(2)
+        try:
+            layer.step(x, state._replace(position=position))
+        except ValueError as error:
+            if not refused:
+                raise AssertionError(
+                    f"rows at the positions {position.tolist()}, a grid of {grid} apart, are refused: {error}"
+                ) from error
+        else:
+            if refused:
+                raise AssertionError(
+                    f"rows at the positions {position.tolist()} must be refused by ValueError: they disagree modulo "
+                    f"the grid of {grid}"
+                )
 
 
 def check_mutation(subject: Subject) -> None:
     """The layer changes neither input nor state, and returns new memory."""
     assert_no_mutation(subject.jittered, subject.x, views=False)
-    if subject.layer.lookahead == 0:
+    if subject.layer.lookahead == 0 and subject.layer.streams:
         with examined(subject.jittered, subject.x):
             _, state = subject.jittered.step(subject.x)
         assert_no_mutation(lambda x, state: subject.jittered.step(x, state)[0], subject.x, state, views=False)
@@ -235,12 +251,12 @@ def check_serializes(subject: Subject) -> None:
 
 def check_compiles(subject: Subject) -> None:
     """The layer compiles into one graph."""
-    assert_compiles(subject.jittered, subject.x[:, :9], backend=subject.backend)
+    assert_compiles(subject.jittered, subject.x[:, : max(9, subject.layer.grid + 1)], backend=subject.backend)
 
 
 def check_exports(subject: Subject) -> None:
     """The layer exports."""
-    assert_exports(subject.jittered, subject.x[:, :9])
+    assert_exports(subject.jittered, subject.x[:, : max(9, subject.layer.grid + 1)])
 
 
 CONTRACT: dict[str, Callable[[Subject], None]] = {

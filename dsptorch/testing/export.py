@@ -15,6 +15,7 @@ from dsptorch.testing._engine.examples import (
     examined,
     noise,
 )
+from dsptorch.testing._engine.rates import grid_of, rate_of
 from dsptorch.testing._engine.run import Model, output_of
 
 
@@ -27,7 +28,9 @@ def assert_exports(model: Model, example: Tensor, *, dynamic: bool = False) -> N
         model: A module, or any function.
         example: A signal, (batch, time, channels); for `dynamic`, of at least 2 samples.
         dynamic: Whether batch and time are exported as dynamic, with no bounds, and other sizes are compared. A `step`
-            is then exported too, from a state, unless the model looks ahead.
+            is then exported too, from a state, unless the model looks ahead. Where `model.grid` is M > 1, signals have
+            M + 1 samples at least, since the exporter takes a size of 1, as that of one block, for one that is always
+            1; and steps are not tried, since each position modulo M has a program of its own.
 
     Raises:
         AssertionError: If it does not: it says why, or what differs and by how much.
@@ -41,19 +44,26 @@ def assert_exports(model: Model, example: Tensor, *, dynamic: bool = False) -> N
         x = torch.cat([x, noise(x, 2)])  # an exporter takes a size of 1 for one that is always 1
     module = model if isinstance(model, nn.Module) else _Function(model)
     time, channels = x.shape[1:]
+    rate, grid = rate_of(model), grid_of(model)
     sizes = [(1, 1), (2, time + 1), (len(x) + 1, 3 * time), (2, 0)] if dynamic else [(len(x), time)]
+    if dynamic and grid > 1:
+        sizes = [(1, grid + 1), (2, time + 1), (len(x) + 1, 3 * time)]
     signals = [x, *(noise(x, 1, batch, time, channels) for batch, time in sizes)]
     batch = torch.export.Dim("batch")
-    sizes_of_x = {0: batch, 1: torch.export.Dim("time")}
+    sizes_of_x = {0: batch, 1: torch.export.Dim("time", min=grid + 1 if grid > 1 else None)}
     with examined(module, x), warnings.catch_warnings():
         for text in WARNINGS_OF_TORCH:
             warnings.filterwarnings("ignore", text)
         module(x)
         program = _exported(module, (x,), (sizes_of_x,) if dynamic else None)
         for signal in signals:
-            eager = {"output": output_of(module, signal)}
-            compare_to_eager({"output": output_of(program, signal)}, eager, f"exported, on {_size(signal)}")
-        if not dynamic or not callable(getattr(module, "step", None)) or getattr(module, "lookahead", False):
+            eager = {"output": output_of(module, signal, rate)}
+            compare_to_eager(
+                {"output": output_of(program, signal, rate)}, eager, f"exported, on {_size(signal)}"
+            )
+        if not dynamic or grid > 1 or not callable(getattr(module, "step", None)):
+            return
+        if getattr(module, "lookahead", False) or not getattr(module, "streams", True):
             return
         stepping = _Step(module)
         state = stepping(x, None)[1]

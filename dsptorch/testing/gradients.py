@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.gradcheck import gradcheck, gradgradcheck
 
 from dsptorch.testing._engine.examples import brief, check_example, examined
+from dsptorch.testing._engine.rates import rate_of
 from dsptorch.testing._engine.run import Model, output_of
 
 
@@ -117,7 +118,7 @@ def _as_function(model: Model, x: Tensor) -> tuple[list[str], tuple[Tensor, ...]
 
     def call(x: Tensor, *values: Tensor) -> Tensor:
         parameters = dict(zip(learned, values, strict=True))
-        return output_of(lambda x: torch.func.functional_call(twin, parameters, (x,)), x)
+        return output_of(lambda x: torch.func.functional_call(twin, parameters, (x,)), x, rate_of(model))
 
     names = ["the input", *(f"parameter {name!r}" for name in learned)]
     return names, (leaf, *(value.requires_grad_() for value in learned.values())), call

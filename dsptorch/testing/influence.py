@@ -1,5 +1,6 @@
 """The whole picture: how much every output time depends on every input time."""
 
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor
 
 from dsptorch.isolation import random_state_kept
 from dsptorch.testing._engine.perturb import Perturber, repeated
+from dsptorch.testing._engine.rates import Rate, input_of, outputs_before, rate_of
 from dsptorch.testing._engine.run import Model, evaluating
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ def influence_matrix(
     method: Literal["replace", "gradient"] = "replace",
     vocab_size: int | None = None,
     seed: int = 0,
+    rate: Rate = None,
 ) -> Tensor:
     """Measure how much each output time of a model depends on each input time, around an example's first row.
 
@@ -37,6 +40,7 @@ def influence_matrix(
         method: "replace" or "gradient" (signals alone).
         vocab_size: For token ids: replacements are drawn below it. None is the greatest id of the example plus 1.
         seed: The seed of the replacements and the signs.
+        rate: Output samples per input sample; as in `assert_causal`.
 
     Returns:
         (output time, input time), float64, on the CPU.
@@ -57,10 +61,10 @@ def influence_matrix(
         raise ValueError(f'method="gradient" takes real signals, got {example.dtype}; use method="replace"')
     with random_state_kept(everywhere=True), evaluating(model):
         if method == "gradient":
-            return _by_gradient(model, example[:1], seed)
+            return _by_gradient(model, example[:1], seed, rate_of(model, rate))
         with torch.no_grad():
-            perturber, time = Perturber(model, vocab_size, seed), example.shape[1]
-            everything = torch.ones(time, time, dtype=torch.bool)
+            perturber, time = Perturber(model, vocab_size, seed, rate), example.shape[1]
+            everything = torch.ones(time, outputs_before(time, rate_of(model, rate)), dtype=torch.bool)
             where = torch.eye(time, dtype=torch.bool)
             baseline = perturber.baseline(example)
             mixed = baseline.mixing > 1e-6 * baseline.size  # rows one by one, then
@@ -68,13 +72,14 @@ def influence_matrix(
             return perturber.perturb(row, where, everything, baseline, 0.0, together=mixed)[0].mT.contiguous()
 
 
-def plot_influence(matrix: Tensor, *, ax: Any = None, decades: float = 8.0) -> "Figure":
+def plot_influence(matrix: Tensor, *, ax: Any = None, decades: float = 8.0, rate: Rate = None) -> "Figure":
     """Draw an influence matrix on a logarithmic scale: what lies above the diagonal is the future.
 
     Args:
         matrix: (output time, input time), as `influence_matrix` gives.
         ax: The matplotlib axes to draw on; None: of a new figure.
         decades: How far below the greatest value the colours reach; what is exactly 0 stays white.
+        rate: Output samples per input sample; None: 1.
 
     Returns:
         The figure.
@@ -106,8 +111,10 @@ def plot_influence(matrix: Tensor, *, ax: Any = None, decades: float = 8.0) -> "
     top = values.where(values.isfinite(), 0).abs().max().item() or 1.0
     shown = values.nan_to_num(nan=top, posinf=top).where(values != 0, torch.nan)
     image = ax.imshow(shown.numpy(), norm=LogNorm(top * 10.0**-decades, top), cmap="viridis")
+    stands = torch.tensor([input_of(n, rate_of(None, rate)) for n in range(matrix.shape[0])])
     ax.plot([-0.5, matrix.shape[1] - 0.5], [-0.5, matrix.shape[0] - 0.5], color="red", linewidth=0.8)
-    future = int((values.triu(1) != 0).any(1).sum())
+    ahead = torch.arange(matrix.shape[1]) > stands.unsqueeze(1)
+    future = int((values.where(ahead, 0) != 0).any(1).sum())
     ax.set_title(f"{future} of {matrix.shape[0]} outputs see the future" if future else "causal", fontsize=10)
     ax.set_xlabel("input time (samples)")
     ax.set_ylabel("output time (samples)")
@@ -116,9 +123,9 @@ def plot_influence(matrix: Tensor, *, ax: Any = None, decades: float = 8.0) -> "
     return figure
 
 
-def _by_gradient(model: Model, row: Tensor, seed: int) -> Tensor:
+def _by_gradient(model: Model, row: Tensor, seed: int, rate: Fraction) -> Tensor:
     """Row t of a batch of copies looks at the output at time t: one backward for all of them."""
-    perturber, time = Perturber(model, None, seed), row.shape[1]
+    perturber, time = Perturber(model, None, seed, rate), outputs_before(row.shape[1], rate)
     x = repeated(row.detach(), time).requires_grad_()
     with torch.enable_grad():
         y = perturber.run(x).flatten(2)
@@ -130,6 +137,6 @@ def _by_gradient(model: Model, row: Tensor, seed: int) -> Tensor:
             raise ValueError('the output has no gradient with respect to the example; use method="replace"')
         (gradient,) = torch.autograd.grad(total, x, allow_unused=True)
     if gradient is None:
-        return torch.zeros(time, time, dtype=torch.float64)
+        return torch.zeros(time, row.shape[1], dtype=torch.float64)
     norms: Tensor = gradient.flatten(2).norm(dim=-1).double().cpu()
     return norms

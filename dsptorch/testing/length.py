@@ -4,21 +4,24 @@ from torch import Tensor
 
 from dsptorch.testing._engine.compare import differ, spread
 from dsptorch.testing._engine.examples import check_example, examined, greatest
+from dsptorch.testing._engine.rates import Rate, outputs_before, rate_of
 from dsptorch.testing._engine.run import Model, output_of
 
 
-def assert_length_invariant(model: Model, example: Tensor, *, lookahead: int = 0) -> None:
+def assert_length_invariant(model: Model, example: Tensor, *, lookahead: int = 0, rate: Rate = None) -> None:
     """Assert that what a model gives for the start of a signal does not depend on the signal's length.
 
-        f(x[:n])[t] = f(x)[t]   for all t < n - lookahead, and n = 1, ..., time
+        f(x[:n])[t] = f(x)[t]   for all t < ceil((n - lookahead) * rate), and n = 1, ..., time
 
-    All lengths are tried, or 64 that are spread over them. A sum in another order may round otherwise, so it is
-    equal to rounding, not in every bit; `assert_causal` sees what the future changes in the last bit.
+    And that the law of lengths holds: of n samples it makes ceil(n * rate). All lengths are tried, or 64 that are
+    spread over them. A sum in another order may round otherwise, so it is equal to rounding, not in every bit;
+    `assert_causal` sees what the future changes in the last bit.
 
     Args:
         model: A module, or any function.
         example: A signal, (batch, time, channels).
         lookahead: Samples that it may look ahead, whose outputs do not count.
+        rate: Output samples per input sample, an int or a Fraction. None: `model.rate` if that is a Fraction, else 1.
 
     Raises:
         AssertionError: If an output differs: it says which, at which length, and by how much.
@@ -32,12 +35,12 @@ def assert_length_invariant(model: Model, example: Tensor, *, lookahead: int = 0
         AssertionError: the output knows the length: of the first 1 of 9 samples alone, at time 0 ...
     """
     x = check_example(example)
-    time = x.shape[1]
+    time, rate = x.shape[1], rate_of(model, rate)
     with examined(model, x):
-        whole = output_of(model, x)
+        whole = output_of(model, x, rate)
         for n in spread(1, time):
-            kept = max(0, n - lookahead) if n < time else n
-            found = differ(output_of(model, x[:, :n])[:, :kept], whole[:, :kept], greatest(whole))
+            kept = outputs_before(max(0, n - lookahead) if n < time else n, rate)
+            found = differ(output_of(model, x[:, :n], rate)[:, :kept], whole[:, :kept], greatest(whole))
             if found is not None:
                 raise AssertionError(
                     f"the output knows the length: of the first {n} of {time} samples alone, at time {found.at[1]} "

@@ -1,6 +1,7 @@
 """Does a layer give the same numbers in chunks as at once?"""
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from itertools import accumulate
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ from dsptorch.testing._engine.examples import (
     noise,
     projected_gradients,
 )
+from dsptorch.testing._engine.rates import Rate, grid_of, outputs_before, rate_of
 from dsptorch.testing._engine.run import output_of
 from dsptorch.testing.tolerances import difference, site
 
@@ -36,6 +38,7 @@ def assert_streaming_equals_batch(
     gradients: bool = True,
     ragged: bool = True,
     seed: int = 0,
+    rate: Rate = None,
 ) -> None:
     """Assert that a layer gives the same numbers in chunks of any length as on the whole sequence.
 
@@ -43,8 +46,9 @@ def assert_streaming_equals_batch(
 
     It is done sample by sample, in pairs, in one chunk between empty ones, and in random chunks. The outputs
     must be equal to rounding, the last state that of one step over the whole, and the gradients in the input
-    and in every parameter those of the whole. No step may change its chunk or its state in place. Then rows
-    that have seen different lengths continue together in one batch, each as if it were alone.
+    and in every parameter those of the whole. After t samples in, ceil(t * rate) are out. No step may change its
+    chunk or its state in place. Then rows that have seen different lengths continue together in one batch, each as
+    if it were alone; where the rate changes, lengths that differ by multiples of `layer.grid`.
 
     Args:
         layer: What has `step`; None as its state means "at rest".
@@ -55,6 +59,7 @@ def assert_streaming_equals_batch(
         ragged: Whether rows at different positions are tested; every tensor of the state then has the batch in
             front.
         seed: The seed of the chunkings.
+        rate: Output samples per input sample, an int or a Fraction. None: `layer.rate` if that is a Fraction, else 1.
 
     Raises:
         AssertionError: If anything differs: it says which output, in which chunk, or which part of the state,
@@ -76,20 +81,23 @@ def assert_streaming_equals_batch(
         raise TypeError(
             f"layer must have step(x, state), got {type(layer).__name__}; is it one that streams?"
         )
+    rate = rate_of(layer, rate)
     ways = _ways(x.shape[1], chunkings, empty, seed)
     with examined(layer, x):
-        whole = output_of(layer, x)
+        whole = output_of(layer, x, rate)
         _, final = layer.step(x)
         for lengths in ways:
-            y, state = _run(layer, x, lengths, watched=True)
-            _check_output(y, whole, lengths)
+            y, state = _run(layer, x, lengths, rate, watched=True)
+            _check_output(y, whole, lengths, rate)
             _check_state(state, final, f"in chunks of {_brief(lengths)} the last state")
         if ragged:
-            _check_ragged(layer, x, empty)
+            grid = grid_of(layer, rate)
+            for phase in {0, grid - 1}:
+                _check_ragged(layer, x, empty, rate, grid, phase)
     if gradients:
         with examined(layer, x, gradients=True):
             for lengths in (ways[0], ways[-1]):
-                _check_gradients(layer, x, lengths)
+                _check_gradients(layer, x, lengths, rate)
 
 
 def random_chunks(total: int, generator: torch.Generator, empty: bool = True) -> list[int]:
@@ -109,8 +117,10 @@ def _ways(time: int, chunkings: int, empty: bool, seed: int) -> list[list[int]]:
     return [[1] * time, pairs, [0, time, 0] if empty else [time], [time - 1, 1], *random]
 
 
-def _run(layer: Streams, x: Tensor, lengths: Sequence[int], watched: bool = False) -> tuple[Tensor, Any]:
-    outputs, state = [], None
+def _run(
+    layer: Streams, x: Tensor, lengths: Sequence[int], rate: Fraction, watched: bool = False
+) -> tuple[Tensor, Any]:
+    outputs, state, time = [], None, 0
     given = x.clone()
     for i, chunk in enumerate(x.split(list(lengths), 1)):
         before = pytree.tree_map_only(torch.Tensor, torch.clone, state) if watched else None
@@ -121,9 +131,14 @@ def _run(layer: Streams, x: Tensor, lengths: Sequence[int], watched: bool = Fals
                 f"step failed on chunk {i} of lengths {_brief(lengths)}, {chunk.shape[1]} samples long: "
                 f"{type(error).__name__}: {error}. A chunk may have any length, 0 too"
             ) from error
-        if y.shape != chunk.shape[:2] + y.shape[2:]:
+        due = outputs_before(time + chunk.shape[1], rate) - outputs_before(time, rate)
+        time += chunk.shape[1]
+        if y.shape != (len(chunk), due, *y.shape[2:]):
             raise AssertionError(
                 f"step made {tuple(y.shape)} of chunk {i} of shape {tuple(chunk.shape)}; it must keep batch and time"
+                if rate == 1
+                else f"step made {tuple(y.shape)} of chunk {i} of lengths {_brief(lengths)}; after {time} inputs "
+                f"ceil({time} * {rate}) = {outputs_before(time, rate)} outputs must be out, {due} of them in this chunk"
             )
         if watched:
             _check_unchanged(before, state, i)
@@ -145,13 +160,13 @@ def _check_unchanged(before: Any, after: Any, chunk: int) -> None:
             )
 
 
-def _check_output(y: Tensor, whole: Tensor, lengths: Sequence[int]) -> None:
+def _check_output(y: Tensor, whole: Tensor, lengths: Sequence[int], rate: Fraction) -> None:
     y = y.unsqueeze(-1) if y.dim() == 2 else y
     found = difference(y.flatten(2), whole.flatten(2), scale=greatest(whole))
     if found is not None:
-        ends = list(accumulate(lengths))
+        ends = [outputs_before(end, rate) for end in accumulate(lengths)]
         chunk = next(i for i, end in enumerate(ends) if found.at[1] < end)
-        sample = found.at[1] - (ends[chunk] - lengths[chunk])
+        sample = found.at[1] - (ends[chunk - 1] if chunk else 0)
         raise AssertionError(
             f"in chunks of {_brief(lengths)} the output differs at {site(found.at)} (in chunk {chunk}, its sample "
             f"{sample}): {found.actual:.6g} instead of {found.expected:.6g}, off by {found.size:.3g}. Look for a "
@@ -182,7 +197,7 @@ def _check_state(state: Any, expected: Any, what: str) -> None:
             raise AssertionError(f"{message} is off by {found.size:.3g} at {site(found.at)}")
 
 
-def _check_gradients(layer: Streams, x: Tensor, lengths: Sequence[int]) -> None:
+def _check_gradients(layer: Streams, x: Tensor, lengths: Sequence[int], rate: Fraction) -> None:
     def gradients(run: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
         leaf = x.clone().requires_grad_()
         names, leaves = named_leaves(layer, leaf)
@@ -191,8 +206,8 @@ def _check_gradients(layer: Streams, x: Tensor, lengths: Sequence[int]) -> None:
             return {name: torch.zeros_like(leaf) for name, leaf in zip(names, leaves, strict=True)}
         return projected_gradients(y, names, leaves, seed=1)
 
-    whole = gradients(lambda x: output_of(layer, x))
-    chunked = gradients(lambda x: _run(layer, x, lengths)[0])
+    whole = gradients(lambda x: output_of(layer, x, rate))
+    chunked = gradients(lambda x: _run(layer, x, lengths, rate)[0])
     for name, gradient in chunked.items():
         found = difference(gradient, whole[name], scale=greatest(*whole.values()))
         if found is not None:
@@ -203,12 +218,13 @@ def _check_gradients(layer: Streams, x: Tensor, lengths: Sequence[int]) -> None:
             )
 
 
-def _check_ragged(layer: Streams, x: Tensor, empty: bool) -> None:
-    """Rows that have seen different lengths continue in one batch."""
+def _check_ragged(layer: Streams, x: Tensor, empty: bool, rate: Fraction, grid: int, phase: int) -> None:
+    """Rows that have seen lengths which differ by multiples of the grid continue in one batch."""
     time = x.shape[1]
     starts = [0 if empty else 1, max(1, time // 3), max(1, time // 2)]
+    starts = [-(-start // grid) * grid + phase for start in starts]
     more = max(1, time // 2)
-    rows = torch.cat([x, noise(x, 2)], 1)
+    rows = torch.cat([x, noise(x, 2), noise(x, 3, len(x), 2 * grid, x.shape[2])], 1)
     rows = rows[torch.arange(len(starts), device=x.device) % len(x)]
     states = []
     for i, start in enumerate(starts):
@@ -224,12 +240,13 @@ def _check_ragged(layer: Streams, x: Tensor, empty: bool) -> None:
     chunk = torch.stack([row[start : start + more] for row, start in zip(rows, starts, strict=True)])
     y, _ = layer.step(chunk, together)
     for i, start in enumerate(starts):
-        alone = output_of(layer, rows[i : i + 1, : start + more])[:, start:]
+        first = outputs_before(start, rate)
+        alone = output_of(layer, rows[i : i + 1, : start + more], rate)[:, first:]
         found = difference(y[i : i + 1].reshape(alone.shape), alone, scale=greatest(alone))
         if found is not None:
             raise AssertionError(
                 f"rows at the positions {starts} went on in one batch, and row {i} differs from itself alone at time "
-                f"{start + found.at[1]}: {found.actual:.6g} instead of {found.expected:.6g}. Look for a position "
+                f"{first + found.at[1]}: {found.actual:.6g} instead of {found.expected:.6g}. Look for a position "
                 "of the first row, or of none, that stands for all"
             )
 

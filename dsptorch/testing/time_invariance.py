@@ -5,15 +5,19 @@ from torch import Tensor
 
 from dsptorch.testing._engine.compare import differ
 from dsptorch.testing._engine.examples import check_example, examined
+from dsptorch.testing._engine.rates import Rate, input_of, outputs_before, rate_of
 from dsptorch.testing._engine.run import Model, output_of
 
 
-def assert_shift_covariant(model: Model, example: Tensor, period: int, *, settle: int = 0) -> None:
+def assert_shift_covariant(
+    model: Model, example: Tensor, period: int, *, settle: int = 0, rate: Rate = None
+) -> None:
     """Assert that a model commutes with shifts of time by multiples of a period.
 
         f(S x) = S f(x),   (S x)[t] = x[t - n * period],   n = 1, 2
 
-    Periods that divide it may do as well: this one need not be the smallest.
+    Where the rate is not 1, the output is shifted by n * period * rate. Periods that divide it may do as well: this
+    one need not be the smallest.
 
     Args:
         model: A module, or any function.
@@ -21,10 +25,11 @@ def assert_shift_covariant(model: Model, example: Tensor, period: int, *, settle
         period: Samples, at least 1; 1 is time invariance.
         settle: Samples at the start that do not count: what the silence before it leaves behind. With a bias
             or an activation that is not 0 at 0 it is the receptive field less one.
+        rate: Output samples per input sample, an int or a Fraction. None: `model.rate` if that is a Fraction, else 1.
 
     Raises:
         AssertionError: If an output differs: it says when, at which phase, and by how much.
-        ValueError: If nothing is left to compare.
+        ValueError: If nothing is left to compare, or period * rate is not an integer.
 
     Example:
         >>> import torch
@@ -41,15 +46,27 @@ def assert_shift_covariant(model: Model, example: Tensor, period: int, *, settle
         raise ValueError(
             f"settle must leave some of {x.shape[1]} samples, got {settle}; give a longer example"
         )
+    rate = rate_of(model, rate)
+    if (period * rate).denominator > 1:
+        raise ValueError(
+            f"period * rate must be an integer, got {period} * {rate}; give a multiple of {rate.denominator}"
+        )
+    first = outputs_before(settle, rate)
+    if first >= outputs_before(x.shape[1], rate):
+        raise ValueError(
+            f"settle must leave some outputs of {x.shape[1]} samples, got {settle}; give a longer example"
+        )
     with examined(model, x):
-        y = output_of(model, x)[:, settle:]
+        y = output_of(model, x, rate)[:, first:]
         for shift in (period, 2 * period):
-            shifted = output_of(model, F.pad(x, (0, 0, shift, 0)))[:, shift + settle :]
+            later = output_of(model, F.pad(x, (0, 0, shift, 0)), rate)
+            shifted = later[:, outputs_before(shift, rate) + first :]
             found = differ(shifted, y)
             if found is not None:
-                time = found.at[1] + settle
+                time = found.at[1] + first
+                late, phase = outputs_before(shift, rate), input_of(time, rate) % period
                 raise AssertionError(
-                    f"shifted by {shift} samples in, the output is not what it was shifted by {shift}: at time "
-                    f"{time} (phase {time % period} of {period}) it is off by {found.size:.3g}. The period is another "
+                    f"shifted by {shift} samples in, the output is not what it was shifted by {late}: at time "
+                    f"{time} (phase {phase} of {period}) it is off by {found.size:.3g}. The period is another "
                     "one, or there is none (a position that enters), or settle is too short"
                 )

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from dsptorch.testing._engine.examples import check_example, examined
+from dsptorch.testing._engine.rates import outputs_before, rate_of
 from dsptorch.testing._engine.run import Model, output_of
 from dsptorch.testing.tolerances import difference
 
@@ -40,6 +41,8 @@ def assert_unit_dc(model: Model, example: Tensor, *, gain: float = 1.0, settle: 
     level = 1 + 0.5 * torch.arange(x.shape[2], dtype=x.dtype, device=x.device) / x.shape[2]
     constant = level.expand_as(x).contiguous()
     with examined(model, x):
+        rate = rate_of(model)
+        first, last = outputs_before(first, rate), outputs_before(last, rate)
         y = output_of(model, constant)[:, first:last]
     measured = y / level
     found = difference(measured, torch.full_like(measured, gain))

@@ -4,7 +4,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-import dsptorch
 from dsptorch import Layer
 from tests.layers.table import WIDTH
 
@@ -23,13 +22,13 @@ class Broken(Layer):
         for name, value in declared.items():
             setattr(type(self), name, value)
 
-    def process(self, x, state, segments=None):
+    def process(self, x, memory, timeline):
         y = (
             self.forward_of(x)
             if self.forward_of
             else sum(w * F.pad(x, (0, 0, k, 0))[:, : x.shape[1]] for k, w in enumerate(self.weight))
         )
-        return y, dsptorch.layers.PositionState.after(x, state, segments)
+        return y, ()
 
 
 def broken(forward_of=None, **declared):

@@ -6,7 +6,8 @@ import torch
 
 import dsptorch as d
 from dsptorch.layers import FixedFilter
-from tests.layers.table import LAYERS, WIDTH, build
+from tests.layers import table
+from tests.layers.table import WIDTH, build
 
 OTHERS: dict[str, Callable[[], d.Layer]] = {
     "FixedFilter": lambda: FixedFilter(d.Multirate(WIDTH, 3).filter(), WIDTH),
@@ -15,7 +16,7 @@ OTHERS: dict[str, Callable[[], d.Layer]] = {
 }
 """Layers that are not in the table: folded, with true decimation, and with a period of 840."""
 
-EVERY = [*LAYERS, *OTHERS]
+EVERY = [*table.EVERY, *OTHERS]
 
 KINDS = [
     "FIR delays",
@@ -33,9 +34,17 @@ KINDS = [
     "Parallel",
     "Residual",
     "Blend",
+    "Split",
     *OTHERS,
 ]
-"""Every layer, but not all that differ in a number alone."""
+"""Every layer of rate 1 throughout, but not all that differ in a number alone."""
+
+RATES = ["Decimate", "Decimate mean", "Upsample linear", "Chain to 2/3", "Split of decimators"]
+"""Layers of another rate, whose length a compiler can prove for any time.
+
+A `Chain` that holds outputs back, as `AtRate` does, needs a graph more for a time that is a multiple of its grid, and
+an exporter cannot prove its length; nor can it that of blocks longer than the grid, as `ResamplePoly` makes.
+"""
 
 CORE = [
     "FIR delays",
@@ -54,7 +63,7 @@ QUICK = ["Multirate", "LFORouting", "ChannelBottleneck"]
 
 
 def build_any(name: str, dtype: torch.dtype = torch.float64) -> d.Layer:
-    if name in LAYERS:
+    if name in table.EVERY:
         return build(name, dtype)
     torch.manual_seed(0)
     return OTHERS[name]().to(dtype)

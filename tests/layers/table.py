@@ -47,8 +47,18 @@ CAUSAL: dict[str, Callable[..., d.Layer]] = {
     ),
     "Residual": lambda **kw: d.Residual(d.FIR(WIDTH, 5, init="lowpass", delay=2, **kw)),
     "Blend": lambda **kw: d.Blend(d.Multirate(WIDTH, kernel_size=3, **kw), **kw),
+    "Split": lambda **kw: d.Split(
+        d.FIR(1, 5, init="lowpass", delay=2, **kw), d.Multirate(WIDTH - 1, kernel_size=2, **kw)
+    ),
+    "AtRate": lambda **kw: d.AtRate(d.FIR(WIDTH, 3, init="lowpass", **kw), 4, **kw),
+    "Chain down and up": lambda **kw: d.Chain(
+        d.Decimate(WIDTH, 2, **kw), d.LFORouting(WIDTH, 2, **kw), d.Upsample(WIDTH, 2, init="linear", **kw)
+    ),
+    "Chain up and down": lambda **kw: d.Chain(
+        d.Upsample(WIDTH, 2, **kw), d.FIR(WIDTH, 3, init="lowpass", **kw), d.Decimate(WIDTH, 2, 3, **kw)
+    ),
 }
-"""Causal layers, by name: builders that take `device` and `dtype`."""
+"""Causal layers of rate 1, by name: builders that take `device` and `dtype`."""
 
 CENTRED: dict[str, Callable[..., d.Layer]] = {
     "FIR centred": lambda **kw: d.FIR(WIDTH, 5, init="lowpass", causal=False, **kw),
@@ -66,10 +76,46 @@ CENTRED: dict[str, Callable[..., d.Layer]] = {
     "Parallel centred": lambda **kw: d.Parallel(d.FIR(WIDTH, 3, causal=False, **kw), d.FIR(WIDTH, 4, **kw)),
     "Residual centred": lambda **kw: d.Residual(d.FIR(WIDTH, 3, causal=False, **kw)),
     "Blend centred": lambda **kw: d.Blend(d.FIR(WIDTH, 3, causal=False, **kw), **kw),
+    "Chain down and up centred": lambda **kw: d.Chain(
+        d.Decimate(WIDTH, 3, **kw), d.FIR(WIDTH, 3, causal=False, **kw), d.Upsample(WIDTH, 3, **kw)
+    ),
 }
 """Layers that look ahead."""
 
 LAYERS = CAUSAL | CENTRED
+"""Layers of rate 1."""
+
+RATES: dict[str, Callable[..., d.Layer]] = {
+    "Decimate": lambda **kw: d.Decimate(WIDTH, 3, 5, **kw),
+    "Decimate mean": lambda **kw: d.Decimate(WIDTH, 4, init="mean", **kw),
+    "Upsample": lambda **kw: d.Upsample(WIDTH, 2, **kw),
+    "Upsample linear": lambda **kw: d.Upsample(WIDTH, 3, init="linear", **kw),
+    "ResamplePoly": lambda **kw: d.ResamplePoly(WIDTH, 3, 2, **kw),
+    "ResamplePoly down": lambda **kw: d.ResamplePoly(WIDTH, 2, 3, window="hann", **kw),
+    "Chain to 2/3": lambda **kw: d.Chain(
+        d.Upsample(WIDTH, 2, init="linear", **kw), d.Decimate(WIDTH, 3, 4, **kw)
+    ),
+    "Chain to 1/3": lambda **kw: d.Chain(
+        d.ResamplePoly(WIDTH, 2, 3, window="boxcar", **kw), d.Decimate(WIDTH, 2, 3, **kw)
+    ),
+    "Parallel of decimators": lambda **kw: d.Parallel(
+        d.Decimate(WIDTH, 2, delay=2, **kw), d.Decimate(WIDTH, 2, init="first", **kw)
+    ),
+    "Split of decimators": lambda **kw: d.Split(
+        d.Decimate(1, 2, **kw), d.Chain(d.FIR(WIDTH - 1, 2, **kw), d.Decimate(WIDTH - 1, 2, **kw))
+    ),
+}
+"""Causal layers of another rate."""
+
+WITHOUT_STEP: dict[str, Callable[..., d.Layer]] = {
+    "AtRate of a module": lambda **kw: d.AtRate(
+        nn.Sequential(nn.Linear(WIDTH, WIDTH, **kw), nn.GELU()), 3, d_model=WIDTH, **kw
+    ),
+}
+"""Causal layers of rate 1 around a module that does not stream."""
+
+EVERY = LAYERS | RATES | WITHOUT_STEP
+STREAMING = CAUSAL | RATES
 
 ONE_OF_EACH_KIND = [
     "FIR identity",
@@ -82,6 +128,11 @@ ONE_OF_EACH_KIND = [
     "Parallel",
     "Residual",
     "Blend",
+    "Split",
+    "AtRate",
+    "Decimate",
+    "Upsample",
+    "ResamplePoly",
 ]
 """For what costs more than the contract: compilation, export, checkpoints."""
 
@@ -89,7 +140,7 @@ ONE_OF_EACH_KIND = [
 def build(name: str, dtype: torch.dtype = torch.float64, scatter: bool = True) -> d.Layer:
     """Build a layer; scattered, every parameter is moved away from its tidy first value."""
     torch.manual_seed(0)
-    layer = LAYERS[name]().to(dtype)
+    layer = EVERY[name]().to(dtype)
     if scatter:
         generator = torch.Generator().manual_seed(1)
         with torch.no_grad():

@@ -6,11 +6,11 @@ import torch
 import dsptorch
 from dsptorch.testing import assert_no_mutation, assert_streaming_equals_batch
 from tests.layers.broken import broken
-from tests.layers.table import CAUSAL, CENTRED, build, signal
+from tests.layers.table import CENTRED, STREAMING, WITHOUT_STEP, build, signal
 
 
 def test_a_state_is_named_tensors_with_a_row_for_each_row():
-    for name in CAUSAL:
+    for name in STREAMING:
         _, state = build(name).step(signal(3, 5))
         assert isinstance(state, tuple), name
         assert hasattr(state, "_fields"), name
@@ -27,8 +27,14 @@ def test_refuses_to_stream_when_it_looks_ahead():
             layer.step(signal())
 
 
+def test_refuses_to_stream_around_a_module_without_step():
+    for name in WITHOUT_STEP:
+        with pytest.raises(ValueError, match="holds a module without step"):
+            build(name).step(signal())
+
+
 def test_refuses_the_state_of_another_batch():
-    for name in CAUSAL:
+    for name in STREAMING:
         layer = build(name)
         for batch in (1, 3):
             _, state = layer.step(signal(batch))
@@ -46,10 +52,10 @@ def test_positions_taken_from_the_first_row_are_caught():
     process = type(layer).process
 
     class OneClock(dsptorch.LFORouting):
-        def process(self, x, state, segments=None):
-            if state is not None:
-                state = state._replace(position=state.position[:1].expand_as(state.position))
-            return process(self, x, state)
+        def process(self, x, memory, timeline):
+            if timeline.start is not None:
+                timeline = timeline._replace(start=timeline.start[:1].expand_as(timeline.start))
+            return process(self, x, memory, timeline)
 
     layer.__class__ = OneClock
     with pytest.raises(AssertionError, match="rows at the positions"):

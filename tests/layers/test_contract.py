@@ -15,17 +15,36 @@ from dsptorch import Layer
 from dsptorch.testing import assert_causal, assert_shift_covariant
 from dsptorch.testing.contract import CONTRACT, NotApplicable, subject_of
 from tests.layers.broken import broken
-from tests.layers.table import CAUSAL, CENTRED, LAYERS, ONE_OF_EACH_KIND, build, signal
+from tests.layers.table import (
+    CAUSAL,
+    CENTRED,
+    EVERY,
+    ONE_OF_EACH_KIND,
+    RATES,
+    STREAMING,
+    WITHOUT_STEP,
+    build,
+    signal,
+)
 from tests.tolerances import assert_close
 
-each = pytest.mark.parametrize("name", LAYERS)
+each = pytest.mark.parametrize("name", EVERY)
 QUICK = [promise for promise in CONTRACT if promise not in ("compiles", "exports")]  # those: test_graphs.py
 
-WITHOUT_PERIOD = ["LFORouting", "LFORouting depthwise", "Chain"] + [
+WITHOUT_PERIOD = ["LFORouting", "LFORouting depthwise", "Chain", "Chain down and up"] + [
     name for name in CENTRED if name.startswith("LFORouting")
 ]
-DOES_NOT_APPLY = {("state", name) for name in CENTRED} | {("period", name) for name in WITHOUT_PERIOD}
-"""Which layer has which promise not to keep: one that looks ahead has no state, an oscillator has no period."""
+DOES_NOT_APPLY = (
+    {("state", name) for name in CENTRED}
+    | {("period", name) for name in WITHOUT_PERIOD}
+    | {
+        (promise, name)
+        for promise in ("state", "period", "receptive_field", "segments")
+        for name in WITHOUT_STEP
+    }
+)
+"""Which layer has which promise not to keep: one that looks ahead has no state, an oscillator has no period, and of a
+module that is not ours nothing is known."""
 
 
 def test_the_table_is_complete():
@@ -34,13 +53,14 @@ def test_the_table_is_complete():
         for c in vars(dsptorch).values()
         if inspect.isclass(c) and issubclass(c, Layer) and not inspect.isabstract(c)
     }
-    assert (
-        public == {type(build(name)) for name in LAYERS} == {type(build(name)) for name in ONE_OF_EACH_KIND}
-    )
+    assert public == {type(build(name)) for name in EVERY} == {type(build(name)) for name in ONE_OF_EACH_KIND}
     assert len(public) == len(ONE_OF_EACH_KIND)
-    assert all(build(name).lookahead == 0 for name in CAUSAL)
+    assert all(build(name).lookahead == 0 for name in STREAMING | WITHOUT_STEP)
+    assert all(build(name).rate == 1 for name in CAUSAL | CENTRED | WITHOUT_STEP)
+    assert all(build(name).rate != 1 for name in RATES)
+    assert all(build(name).streams == (name not in WITHOUT_STEP) for name in EVERY)
     assert all(build(name).lookahead > 0 for name in CENTRED)
-    assert {name for _, name in DOES_NOT_APPLY} <= set(LAYERS)
+    assert {name for _, name in DOES_NOT_APPLY} <= set(EVERY)
 
 
 # The public contract, but for compiling and exporting
@@ -84,7 +104,7 @@ def test_a_promise_that_applies_again_is_caught():
 
 def attained(layer):
     """What a combinator says is a bound: two members may cancel."""
-    return not isinstance(layer, dsptorch.Chain | dsptorch.Parallel)
+    return layer.rate == 1 and not isinstance(layer, dsptorch.Chain | dsptorch.Parallel)
 
 
 def check_lookahead(layer):
@@ -127,7 +147,7 @@ def check_receptive_field(layer):
     assert oldest
 
 
-@pytest.mark.parametrize("name", [name for name in LAYERS if attained(build(name))])
+@pytest.mark.parametrize("name", [name for name in EVERY if attained(build(name))])
 def test_remembers_as_much_as_it_says(name):
     check_receptive_field(build(name))
 
@@ -153,7 +173,7 @@ def test_without_a_period_no_shift_is_one(name):
     check_no_shift(build(name), range(1, 9))
 
 
-@pytest.mark.parametrize("name", [name for name in LAYERS if "Multirate" in name])
+@pytest.mark.parametrize("name", [name for name in EVERY if "Multirate" in name])
 def test_no_shorter_shift_is_its_period(name):
     layer = build(name)
     assert layer.period > 1

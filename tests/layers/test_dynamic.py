@@ -6,16 +6,20 @@ from gpt.arms import Arm, build
 from gpt.model import GPTConfig
 from torch._dynamo.testing import CompileCounterWithBackend
 
+from dsptorch import FIR
 from dsptorch.functional import PeriodicFIR
 from dsptorch.testing import assert_compiles, assert_exports, assert_no_host_sync
-from tests.layers.dynamic_cases import CORE, EVERY, KINDS, QUICK, build_any
-from tests.layers.table import signal
+from tests.layers.dynamic_cases import CORE, EVERY, KINDS, QUICK, RATES, build_any
+from tests.layers.table import WIDTH, signal
 from tests.tolerances import assert_close
 
 quick = pytest.mark.parametrize("name", QUICK)
 every = pytest.mark.parametrize("name", EVERY)
 kinds = pytest.mark.parametrize("name", KINDS)
 core = pytest.mark.parametrize("name", CORE)
+rates = pytest.mark.parametrize(
+    "name", ["Decimate", *(pytest.param(name, marks=pytest.mark.slow) for name in RATES[1:])]
+)
 
 
 @quick
@@ -29,6 +33,12 @@ def test_every_layer_exports_for_any_batch_and_time(name):
     assert_exports(build_any(name), signal(3, 11), dynamic=True)
 
 
+@rates
+def test_layers_of_another_rate_export_for_any_batch_and_time(name):
+    """From a time of M + 1 on: to the exporter a size of 1, that of one block, is always 1."""
+    assert_exports(build_any(name), signal(3, 11), dynamic=True)
+
+
 @pytest.mark.parametrize("name", ["Multirate"])
 def test_compiles_once_for_all_lengths(name):
     assert_compiles(build_any(name), signal(2, 12), backend="aot_eager", dynamic=True)
@@ -38,6 +48,53 @@ def test_compiles_once_for_all_lengths(name):
 @kinds
 def test_every_layer_compiles_once_for_all_lengths(name):
     assert_compiles(build_any(name), signal(2, 12), backend="aot_eager", dynamic=True)
+
+
+@rates
+def test_layers_of_another_rate_compile_once_for_all_lengths(name):
+    assert_compiles(build_any(name), signal(2, 12), backend="aot_eager", dynamic=True)
+
+
+def graphs_of_steps(layer):
+    """How many graphs a step sample by sample needs, from one position to the next."""
+    torch._dynamo.reset()
+    graphs = CompileCounterWithBackend("aot_eager")
+    step = torch.compile(layer.step, fullgraph=True, backend=graphs)
+    x = signal(2, 4 * layer.grid + 3)
+    y, state = layer.step(x[:, :1])
+    outputs = [y]
+    for sample in x[:, 1:].split(1, 1):
+        y, state = step(sample, state)
+        outputs.append(y)
+    assert_close(torch.cat(outputs, 1), layer(x))
+    return graphs.frame_count
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Decimate",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("Decimate mean", "ResamplePoly", "Chain to 2/3", "AtRate")
+        ),
+    ],
+)
+def test_a_step_has_a_graph_for_each_phase(name):
+    layer = build_any(name)
+    assert graphs_of_steps(layer) <= layer.grid
+
+
+def test_a_step_that_compiles_at_each_position_is_caught():
+    class Counts(FIR):
+        steps = 0
+
+        def step(self, x, state=None, segment_ids=None):
+            self.steps += 1
+            y, state = super().step(x, state, segment_ids)
+            return y * (1 + 0 * self.steps), state
+
+    assert graphs_of_steps(Counts(WIDTH, dtype=torch.float64)) > 1
 
 
 def check_steps_compile_once(layer):
@@ -142,7 +199,7 @@ def test_a_gpt_with_inserted_layers_compiles_once_for_all_lengths():
 def test_waits_for_no_number(name):
     layer, x = build_any(name), signal()
     assert_no_host_sync(layer, x)
-    if layer.lookahead == 0:
+    if layer.lookahead == 0 and layer.streams and layer.grid == 1:  # on the CPU a phase is compared
         assert_no_host_sync(layer.step, x, None)
         _, state = layer.step(x)
         for time in (0, 1, 5):

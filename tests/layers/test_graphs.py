@@ -22,9 +22,9 @@ def test_compiles_to_one_graph(name):
 
 def test_a_graph_break_is_caught():
     class Breaks(dsptorch.FIR):
-        def process(self, x, state, segments=None):
+        def process(self, x, memory, timeline):
             torch._dynamo.graph_break()
-            return super().process(x, state, segments)
+            return super().process(x, memory, timeline)
 
     with pytest.raises(AssertionError, match="Unsupported"):
         assert_compiles(Breaks(WIDTH), signal(2, 7, torch.float32), backend="aot_eager")

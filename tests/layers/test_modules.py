@@ -1,6 +1,7 @@
 """Every layer is a good nn.Module, beyond the contract: what half precision spares, torch.func, construction."""
 
 import copy
+from math import ceil
 
 import pytest
 import torch
@@ -9,11 +10,14 @@ from torch import nn
 import dsptorch
 from dsptorch import BoundedHyperparam, LFORouting
 from dsptorch.testing import assert_gradients, assert_serializes
-from tests.layers.table import LAYERS, ONE_OF_EACH_KIND, WIDTH, build, signal
+from tests.layers.table import EVERY, ONE_OF_EACH_KIND, WIDTH, build, signal
 from tests.tolerances import assert_close, assert_same
 
-each = pytest.mark.parametrize("name", LAYERS)
-each_with_parameters = pytest.mark.parametrize("name", [name for name in LAYERS if name != "Delay"])
+each = pytest.mark.parametrize("name", EVERY)
+WITHOUT_PARAMETERS = ("Delay", "ResamplePoly", "ResamplePoly down")
+each_with_parameters = pytest.mark.parametrize(
+    "name", [name for name in EVERY if name not in WITHOUT_PARAMETERS]
+)
 SENSITIVE = ("raw", "phase", "amplitude", "bias")  # of hyperparameters and gates: never below float32
 
 
@@ -77,7 +81,8 @@ def test_gradcheck_catches_a_gain_without_a_gradient():
 @each
 def test_every_parameter_gets_a_gradient(name):
     layer = build(name)
-    (layer(signal().requires_grad_()) * signal(seed=3)).sum().backward()
+    y = layer(signal().requires_grad_())
+    (y * signal(*y.shape[:2], seed=3)).sum().backward()
     check_gradients(layer)
 
 
@@ -100,7 +105,7 @@ def test_torch_func(name):
     """Gradients of each row by vmap are those of each row by autograd."""
     layer = build(name)
     parameters = dict(layer.named_parameters())
-    x, v = signal(3, 8), signal(1, 8, seed=4)
+    x, v = signal(3, 8), signal(1, ceil(8 * layer.rate), seed=4)
 
     def loss(parameters, row):
         return (torch.func.functional_call(layer, parameters, (row.unsqueeze(0),)) * v).sum()
@@ -119,10 +124,12 @@ def test_torch_func(name):
 # Copies
 
 
-def test_a_state_dict_holds_the_parameters_and_nothing_else():
-    for name in LAYERS:
+def test_a_state_dict_holds_the_parameters_and_fixed_taps_alone():
+    for name in EVERY:
         layer = build(name)
-        assert set(layer.state_dict()) == {n for n, _ in layer.named_parameters()}, name
+        fixed = {n for n, _ in layer.named_buffers()}
+        assert set(layer.state_dict()) == {n for n, _ in layer.named_parameters()} | fixed, name
+        assert not fixed or any(isinstance(part, dsptorch.ResamplePoly) for part in layer.modules()), name
 
 
 def test_a_copy_that_shares_its_weights_is_caught():
@@ -141,7 +148,7 @@ def test_a_copy_that_shares_its_weights_is_caught():
 
 @each_with_parameters
 def test_device_and_dtype(name):
-    layer = LAYERS[name](dtype=torch.float64, device="cpu")
+    layer = EVERY[name](dtype=torch.float64, device="cpu")
     kept = {id(p) for p in sensitive(layer)}
     assert {p.dtype for p in layer.parameters() if id(p) not in kept} == {torch.float64}
     assert {p.dtype for p in layer.parameters() if id(p) in kept} <= {torch.float32}
@@ -149,19 +156,19 @@ def test_device_and_dtype(name):
 
 @each_with_parameters
 def test_built_on_the_meta_device(name):
-    layer = LAYERS[name](device="meta")
+    layer = EVERY[name](device="meta")
     assert all(p.is_meta for p in layer.parameters())
-    assert layer(signal(dtype=torch.float32).to("meta")).shape == (2, 19, WIDTH)
+    assert layer(signal(dtype=torch.float32).to("meta")).shape == (2, ceil(19 * layer.rate), WIDTH)
     assert type(layer).__name__ in repr(layer)
     real = layer.to_empty(device="cpu")
-    real.load_state_dict(LAYERS[name]().state_dict())
+    real.load_state_dict(EVERY[name]().state_dict())
     assert real(signal(dtype=torch.float32)).isfinite().all()
 
 
 @each_with_parameters
 def test_materialised_from_the_meta_device(name):
     """As FSDP does it: every module with parameters of its own can set them to their first values."""
-    layer = LAYERS[name](device="meta").to_empty(device="cpu")
+    layer = EVERY[name](device="meta").to_empty(device="cpu")
     for parameter in layer.parameters():
         parameter.data.fill_(torch.nan)
     for module in layer.modules():
@@ -176,14 +183,19 @@ def test_reset_parameters(name):
     layer = build(name, torch.float32)
     if not hasattr(layer, "reset_parameters"):
         assert isinstance(
-            layer, dsptorch.Delay | dsptorch.Pointwise | dsptorch.Blend | dsptorch.layers.combinators.Combined
+            layer,
+            dsptorch.Delay
+            | dsptorch.Pointwise
+            | dsptorch.Blend
+            | dsptorch.ResamplePoly
+            | dsptorch.layers.combinators.Combined,
         )
         return
     hyperparams = {n: h.value for n, h in dsptorch.named_hyperparams(layer)}
     torch.manual_seed(3)
     layer.reset_parameters()
     torch.manual_seed(3)
-    fresh = LAYERS[name]()
+    fresh = EVERY[name]()
     for n, h in dsptorch.named_hyperparams(layer):
         assert_same(h.value, hyperparams[n])
     torch.manual_seed(3)
@@ -203,7 +215,7 @@ def test_repr_says_how_it_was_built(name):
     assert "object at" not in text
     for module in layer.modules():
         if isinstance(module, dsptorch.Layer) and type(module).extra_repr is not nn.Module.extra_repr:
-            assert str(WIDTH) in module.extra_repr()
+            assert str(module.d_model) in module.extra_repr()
             assert module.extra_repr() in text
 
 

@@ -1,5 +1,7 @@
 """Padding and packing: signals that share a row. That each layer keeps them apart is in the contract."""
 
+from math import ceil
+
 import pytest
 import torch
 
@@ -12,25 +14,35 @@ IDS = torch.tensor([[-1, -1, 0, 0, 0, 0, 0, 1, 1, 1, 1, -1], [3, 3, 3, 3, 3, 3, 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH_KIND)
 def test_a_row_padded_on_the_left_equals_the_row_alone(name):
-    layer, x = build(name), signal(2, 12)
-    ids = torch.tensor([[-1] * 5 + [0] * 7, [0] * 12])
-    y = layer(x, ids)
-    assert_close(y[0, 5:], layer(x[:1, 5:])[0])
+    layer, x = build(name), signal(2, 14)
+    start = -(-5 // layer.grid) * layer.grid
+    ids = torch.tensor([[-1] * start + [0] * (14 - start), [0] * 14])
+    y, first = layer(x, ids), ceil(start * layer.rate)
+    assert_close(y[0, first:], layer(x[:1, start:])[0])
     assert_close(y[1], layer(x[1:])[0])
-    assert_same(y[0, :5], x[0, :5])
+    if layer.rate == 1:
+        assert_same(y[0, :start], x[0, :start])
+    else:
+        assert not y[0, :first].any()
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH_KIND)
 def test_steps_with_and_without_ids_alternate(name):
     """A step without ids goes on with the present signal; one whose id is that of the last chunk too."""
-    layer, x = build(name), signal(2, 18)
-    y1, state = layer.step(x[:, :5], None, torch.tensor([[0, 0, 1, 1, 1], [2, 2, 2, 2, 2]]))
-    y2, state = layer.step(x[:, 5:9], state)
-    y3, state = layer.step(x[:, 9:9], state, torch.zeros(2, 0, dtype=torch.int64))
-    y4, state = layer.step(x[:, 9:], state, torch.tensor([[1] * 9, [0] * 9]))
-    whole = torch.tensor([[0] * 2 + [1] * 16, [2] * 9 + [0] * 9])
+    layer = build(name)
+    n = layer.grid
+    x = signal(2, 18 * n)
+
+    def ids(*rows):
+        return torch.tensor(rows).repeat_interleave(n, 1)
+
+    y1, state = layer.step(x[:, : 5 * n], None, ids([0, 0, 1, 1, 1], [2, 2, 2, 2, 2]))
+    y2, state = layer.step(x[:, 5 * n : 9 * n - 1], state)
+    y3, state = layer.step(x[:, :0], state, torch.zeros(2, 0, dtype=torch.int64))
+    y4, state = layer.step(x[:, 9 * n - 1 :], state, ids([1] * 10, [2] + [0] * 9)[:, n - 1 :])
+    whole = ids([0] * 2 + [1] * 16, [2] * 9 + [0] * 9)
     assert_close(torch.cat([y1, y2, y3, y4], 1), layer(x, whole))
-    assert state.position.tolist() == [16, 9]
+    assert state.position.tolist() == [16 * n, 9 * n]
 
 
 @pytest.mark.parametrize("make", [lambda: FIR(WIDTH, 5, init="lowpass"), lambda: LFORouting(WIDTH)])

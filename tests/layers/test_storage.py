@@ -43,10 +43,10 @@ def test_a_layer_that_differs_the_second_time_is_caught():
     class Counts(FIR):
         calls = 0
 
-        def process(self, x, state, segments=None):
+        def process(self, x, memory, timeline):
             self.calls += 1
-            y, state = super().process(x, state, segments)
-            return y * self.calls, state
+            y, memory = super().process(x, memory, timeline)
+            return y * self.calls, memory
 
     with pytest.raises(AssertionError):
         check_checkpoint(Counts(WIDTH), False, False)

@@ -4,12 +4,11 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from dsptorch.functional.stream import next_place
 from torch import Tensor, nn
 
 from dsptorch import FIR, Layer, LFORouting, Multirate, PeriodicFIR
 from dsptorch.functional import firwin
-from dsptorch.layers import PositionState
+from dsptorch.layers import State
 
 WIDTH, TIME = 4, 24
 
@@ -25,55 +24,55 @@ def lowpass(**kwargs) -> FIR:
 class ForgetsShortChunks(FIR):
     """Its history is the last chunk, however short: right for chunks at least as long as the filter."""
 
-    def process(self, x, state, segments=None):
-        y, after = super().process(x, state, segments)
-        memory = self.receptive_field - 1
-        return y, after._replace(history=F.pad(x, (0, 0, memory, 0))[:, -memory:])
+    def process(self, x, memory, timeline):
+        kept = self.receptive_field - 1
+        return super().process(x, memory, timeline)[0], F.pad(x, (0, 0, kept, 0))[:, -kept:]
 
 
 class PositionRestarts(Multirate):
-    def process(self, x, state, segments=None):
-        y, after = super().process(
-            x, state and state._replace(position=torch.zeros_like(state.position)), segments
-        )
-        return y, after
+    def process(self, x, memory, timeline):
+        if timeline.start is not None:
+            timeline = timeline._replace(start=torch.zeros_like(timeline.start))
+        return super().process(x, memory, timeline)
 
 
 class PositionOfTheFirstRow(LFORouting):
-    def process(self, x, state, segments=None):
-        if state is not None:
-            state = state._replace(position=state.position[:1].expand_as(state.position))
-        return super().process(x, state, segments)
+    def process(self, x, memory, timeline):
+        if timeline.start is not None:
+            timeline = timeline._replace(start=timeline.start[:1].expand_as(timeline.start))
+        return super().process(x, memory, timeline)
 
 
 class DetachedState(FIR):
-    def process(self, x, state, segments=None):
-        return super().process(x, state and state._replace(history=state.history.detach()), segments)
+    def process(self, x, memory, timeline):
+        return super().process(x, None if memory is None else memory.detach(), timeline)
 
 
 class ReachesIntoItsNeighbour(FIR):
-    def process(self, x, state, segments=None):
-        y, after = super().process(x, state)
-        return y, type(after)(after.history, *next_place(x, state, segments))
+    def process(self, x, memory, timeline):
+        return super().process(x, memory, timeline._replace(segments=None))
 
 
 class CountsOn(LFORouting):
     """Gates by the time since the row began."""
 
-    def process(self, x, state, segments=None):
-        if segments is not None and state is None:
-            segments = segments._replace(position=torch.arange(x.shape[1]).expand(len(x), -1))
-        return super().process(x, state, segments)
+    def process(self, x, memory, timeline):
+        segments = timeline.segments
+        if segments is not None and memory is None:
+            counted = torch.arange(x.shape[1]).expand(len(x), -1)
+            timeline = timeline._replace(segments=segments._replace(position=counted))
+        return super().process(x, memory, timeline)
 
 
 class KeepsHistory(FIR):
     """Right on a whole row; in chunks it takes the samples before the chunk for those of its signal."""
 
-    def process(self, x, state, segments=None):
-        if segments is not None and state is not None:
-            far = segments.position + (segments.position <= torch.arange(x.shape[1])) * state.history.shape[1]
-            segments = segments._replace(position=far)
-        return super().process(x, state, segments)
+    def process(self, x, memory, timeline):
+        segments = timeline.segments
+        if segments is not None and memory is not None:
+            far = segments.position + (segments.position <= torch.arange(x.shape[1])) * memory.shape[1]
+            timeline = timeline._replace(segments=segments._replace(position=far))
+        return super().process(x, memory, timeline)
 
 
 class MultipliesByAMask(nn.Linear):
@@ -85,12 +84,9 @@ class MultipliesByAMask(nn.Linear):
 class WritesIntoItsState(FIR):
     """Keeps the last inputs in one buffer, rolled in place."""
 
-    def process(self, x, state, segments=None):
-        y, after = super().process(x, state, segments)
-        if state is not None:
-            state.history.copy_(after.history)
-            after = after._replace(history=state.history)
-        return y, after
+    def process(self, x, memory, timeline):
+        y, after = super().process(x, memory, timeline)
+        return y, after if memory is None else memory.copy_(after)
 
 
 class PositionIsANumber(Layer):
@@ -99,19 +95,18 @@ class PositionIsANumber(Layer):
     def __init__(self):
         super().__init__(WIDTH)
 
-    def process(self, x, state, segments=None):
-        return 2 * x, PositionState(
-            (0 if state is None else state.position) + x.shape[1], x.new_zeros(len(x))
-        )
+    def process(self, x, memory, timeline):
+        return 2 * x, ()
 
     def step(self, x, state=None):
-        return self.process(x, state)
+        position = (0 if state is None else state.position) + x.shape[1]
+        return 2 * x, State(position, x.new_zeros(len(x)))
 
 
 class RefusesEmptyChunks(FIR):
-    def process(self, x, state, segments=None):
+    def process(self, x, memory, timeline):
         x.max()
-        return super().process(x, state, segments)
+        return super().process(x, memory, timeline)
 
 
 class WritesIntoItsInput(nn.Module):
@@ -207,9 +202,9 @@ class Registered(nn.Module):
 
 
 class GraphBreak(FIR):
-    def process(self, x, state, segments=None):
+    def process(self, x, memory, timeline):
         torch._dynamo.graph_break()
-        return super().process(x, state, segments)
+        return super().process(x, memory, timeline)
 
 
 class ReadsAValue(nn.Module):
@@ -220,17 +215,17 @@ class ReadsAValue(nn.Module):
 
 
 class ReadsItsPosition(LFORouting):
-    def process(self, x, state, segments=None):
-        if state is not None and state.position.max().item() > 0:
+    def process(self, x, memory, timeline):
+        if timeline.start is not None and timeline.start.max().item() > 0:
             x = x + 0
-        return super().process(x, state, segments)
+        return super().process(x, memory, timeline)
 
 
 class WritesItsLengthDown(FIR):
     """Right for the length that it was exported with."""
 
-    def process(self, x, state, segments=None):
-        return super().process(x.reshape(*map(int, x.shape)), state, segments)
+    def process(self, x, memory, timeline):
+        return super().process(x.reshape(*map(int, x.shape)), memory, timeline)
 
 
 class OtherWhenCompiled(nn.Module):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 
+import dsptorch.testing
 from dsptorch.testing import assert_causal, max_lookahead
 from tests.testing.gallery import LEAKS, Leak, example
 from tests.testing.gallery_contract import BUGS
@@ -75,7 +76,7 @@ def contract() -> Iterator[list[str]]:
         closure = inspect.getclosurevars(bug.check)
         named = [*closure.nonlocals.values(), *closure.globals.values()]
         check = next(
-            thing.__name__ for thing in named if getattr(thing, "__name__", "").startswith("assert_")
+            thing.__name__ for thing in named if getattr(thing, "__name__", "") in dsptorch.testing.__all__
         )
         verdicts = []
         for build, caught, quiet in (

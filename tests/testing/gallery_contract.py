@@ -58,6 +58,7 @@ from tests.testing.broken_layers import (
 )
 from tests.testing.bug import Bug, example, on
 from tests.testing.gallery_numbers import NUMBERS
+from tests.testing.gallery_rates import RATES
 
 BUGS: dict[str, Bug] = {
     "a state that forgets history for short chunks": Bug(
@@ -91,7 +92,7 @@ BUGS: dict[str, Bug] = {
         on(assert_streaming_equals_batch),
         lambda: WritesIntoItsState(WIDTH, 4, init="lowpass", dtype=torch.float64),
         lowpass,
-        r"changed its state\.history in place",
+        r"changed its state\.memory in place",
     ),
     "an empty chunk that fails": Bug(
         on(assert_streaming_equals_batch), lambda: RefusesEmptyChunks(WIDTH), lowpass, "0 samples long"
@@ -154,6 +155,7 @@ BUGS: dict[str, Bug] = {
         on(assert_receptive_field, 5), lambda: lowpass(causal=False), lowpass, "more than 0 samples later"
     ),
     **NUMBERS,
+    **RATES,
     "a wrong backward": Bug(
         on(assert_gradients),
         lambda: _WrongBackward.apply,

@@ -4,7 +4,6 @@ import copy
 
 import pytest
 import torch
-from dsptorch.functional.stream import next_place
 
 from dsptorch import FIR, Blend, Delay, LFORouting, Multirate
 from dsptorch.testing import check_layer, contract_tests
@@ -44,32 +43,31 @@ class KnowsTheLength(FIR):
 
 
 class FailsOnNothing(FIR):
-    def process(self, x, state, segments=None):
+    def process(self, x, memory, timeline):
         x.max()
-        return super().process(x, state, segments)
+        return super().process(x, memory, timeline)
 
 
 class IgnoresSegments(FIR):
-    def process(self, x, state, segments=None):
-        y, after = super().process(x, state)
-        return y, type(after)(after.history, *next_place(x, state, segments))
+    def process(self, x, memory, timeline):
+        return super().process(x, memory, timeline._replace(segments=None))
 
 
 class GivesBackItsInput(Delay):
-    def process(self, x, state, segments=None):
-        return x, super().process(x, state, segments)[1]
+    def process(self, x, memory, timeline):
+        return x, super().process(x, memory, timeline)[1]
 
 
 class WrongDtype(FIR):
-    def process(self, x, state, segments=None):
-        y, state = super().process(x, state, segments)
-        return y.double(), state
+    def process(self, x, memory, timeline):
+        y, memory = super().process(x, memory, timeline)
+        return y.double(), memory
 
 
 class WrongBackward(FIR):
-    def process(self, x, state, segments=None):
-        y, state = super().process(x, state, segments)
-        return y + (y - y.detach()) * x.detach(), state
+    def process(self, x, memory, timeline):
+        y, memory = super().process(x, memory, timeline)
+        return y + (y - y.detach()) * x.detach(), memory
 
 
 class Plain(FIR):
@@ -77,8 +75,8 @@ class Plain(FIR):
 
 
 class BadlyNumbered(FIR):
-    def process(self, x, state, segments=None):
-        y, state = super().process(x, state, segments)
+    def step(self, x, state=None, segment_ids=None):
+        y, state = super().step(x, state, segment_ids)
         return y, state._replace(position=state.position.float())
 
 
@@ -94,8 +92,8 @@ def branch(x):
 
 
 class BranchesOnData(FIR):
-    def process(self, x, state, segments=None):
-        return branch(x), super().process(x, state, segments)[1]
+    def process(self, x, memory, timeline):
+        return branch(x), super().process(x, memory, timeline)[1]
 
 
 BROKEN = {
@@ -181,7 +179,9 @@ TestInOneLine = contract_tests(LAYERS["FIR lowpass"], skip=SLOW)
 
 class TestAsABase(contract_tests(LAYERS["Delay"], skip=SLOW)):
     def test_more(self):
-        assert self.test_period.__doc__ == "The layer commutes with shifts by `period`."
+        assert (
+            self.test_period.__doc__ == "A shift of the input by `period` shifts the output by period * rate."
+        )
 
 
 def test_the_class_has_a_test_for_each_check():

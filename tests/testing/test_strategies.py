@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from fractions import Fraction
+from math import ceil
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ import torch.nn.functional as F
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
-from dsptorch import Layer
+from dsptorch import AtRate, Decimate, Layer, ResamplePoly, Split, Upsample
 from dsptorch.testing import (
     assert_bounded,
     assert_close,
@@ -129,16 +131,18 @@ def test_hyperparameters_are_inside_their_bounds(real, whole):
 # The layers, all of them: what `check_layer` cannot know is drawn here, arguments and combinations
 
 
-def test_drawn_layers_stream():
+@pytest.mark.parametrize("rate", [1, None])
+def test_drawn_layers_stream(rate):
     def check(case):
         layer, x = case
         if x.shape[0] and x.shape[1] > 1:
             assert_streaming_equals_batch(layer, x, chunkings=1, gradients=False)
 
-    holds(check, dst.layers_with_inputs())
+    holds(check, dst.layers_with_inputs(rate=rate))
 
 
-def test_drawn_layers_say_what_is_so():
+@pytest.mark.parametrize("rate", [1, None])
+def test_drawn_layers_say_what_is_so(rate):
     def check(layer, seed):
         field, period = layer.receptive_field, layer.period
         generator = torch.Generator().manual_seed(seed)
@@ -149,7 +153,7 @@ def test_drawn_layers_say_what_is_so():
         if period is not None:
             assert_shift_covariant(layer, x, period, settle=field - 1)
 
-    holds(lambda case: check(*case), st.tuples(dst.layers(causal=None), st.integers(0, 9)))
+    holds(lambda case: check(*case), st.tuples(dst.layers(causal=None, rate=rate), st.integers(0, 9)))
 
 
 @given(dst.layers_with_inputs(causal=None), st.data())
@@ -158,6 +162,31 @@ def test_layers_keep_shape_and_print(case, data):
     assert isinstance(layer, Layer)
     assert layer(x).shape == x.shape
     assert "object at" not in repr(layer)
+
+
+@given(dst.layers_with_inputs(causal=None, rate=None))
+def test_layers_of_any_rate_keep_the_law_of_lengths(case):
+    layer, x = case
+    assert layer(x).shape == (x.shape[0], ceil(x.shape[1] * layer.rate), layer.d_out)
+
+
+@given(dst.layers(causal=None))
+def test_the_rate_is_1_unless_another_is_asked_for(layer):
+    assert layer.rate == 1
+
+
+def test_refuses_rates_that_it_does_not_draw():
+    for arguments, says in (
+        ({"rate": 2}, "rate must be 1 or None"),
+        ({"kinds": [Decimate]}, "need rate=None"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            find(dst.layers(**arguments), lambda layer: True)
+
+
+@pytest.mark.parametrize("kind", [AtRate, Split, Decimate, Upsample, ResamplePoly])
+def test_every_kind_of_layer_is_drawn(kind):
+    assert type(find(dst.layers(rate=None), lambda layer: type(layer) is kind)) is kind
 
 
 # What they shrink to
@@ -197,6 +226,18 @@ def test_shrinks(strategy, fails, expected):
 )
 def test_layers_shrink(fails, printed):
     assert repr(find(dst.layers(causal=None), fails)).startswith(printed)
+
+
+@pytest.mark.parametrize(
+    ("rate", "printed"),
+    [
+        (Fraction(1, 3), "Decimate(4, 3, kernel_size=1, init=first)"),
+        (Fraction(2), "Upsample(4, 2, kernel_size=2, init=hold)"),
+        (Fraction(2, 3), "ResamplePoly(4, up=2, down=3, window=('kaiser', 5.0))"),
+    ],
+)
+def test_layers_of_another_rate_shrink(rate, printed):
+    assert repr(find(dst.layers(rate=None, depth=0), lambda layer: layer.rate == rate)) == printed
 
 
 def test_a_failing_pair_of_chunks_is_two_chunks():

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from dsptorch.testing._engine.rates import Rate
 from dsptorch.testing._engine.run import Model, cuda_devices, output_of, seed_all
 
 _ROWS = 64  # of a pass, at most
@@ -65,16 +66,18 @@ class Perturber:
         model: A module in the mode to test it in, or a function.
         vocab_size: For token ids: replacements are drawn below it. None is the greatest id of the example plus 1.
         seed: The seed of the replacements, and of the model's random numbers, the same in every pass.
+        rate: Output samples per input sample; None: as `rate_of` says.
     """
 
     model: Model
     vocab_size: int | None
     seed: int
+    rate: Rate = None
 
     def run(self, x: Tensor) -> Tensor:
         """(batch, time, ...), in float32 at least."""
         seed_all(self.seed, cuda_devices(self.model, x))
-        y = output_of(self.model, x)
+        y = output_of(self.model, x, self.rate)
         return y if y.dtype == torch.float64 else y.abs().float() if y.is_complex() else y.float()
 
     def baseline(self, example: Tensor) -> Baseline:
@@ -104,7 +107,7 @@ class Perturber:
         after = self.run(replaced(clean, everywhere, scale, self.vocab_size, generator))
         finite = before[before.isfinite()]
         mixing = distance(after, before)[~other].max().item() if len(clean) > 1 else 0.0
-        width = before[0, 0].numel() * row.shape[1]
+        width = before[0].numel()
         return Baseline(
             rows=len(clean) if fixed else max(2, min(_ROWS, _NUMBERS // max(1, width))),
             fixed=fixed,
@@ -128,20 +131,20 @@ class Perturber:
         Args:
             clean: One row, (1, time, ...); or, `together`, all rows of a batch.
             where: (n, time): the input times that the n-th replacement replaces.
-            watched: (n, time): the output times that count.
+            watched: (n, output time): the output times that count.
             baseline: How the model takes rows, and how loud it is.
             limit: The change that counts as none.
             together: One replacement a pass, the same times in all rows: for models that mix rows.
 
         Returns:
-            The greatest change of each watched output, (n, time), over channels and scales; and the worst over
+            The greatest change of each watched output, (n, output time), over channels and scales; and the worst over
             its scale.
         """
         generator = torch.Generator().manual_seed(self.seed)
         rows = 1 if together else baseline.rows if baseline.fixed else min(baseline.rows, max(2, len(where)))
         batch = clean if together else repeated(clean, rows)
         before = self.run(batch)
-        changes = torch.zeros(where.shape, dtype=torch.float64)
+        changes = torch.zeros(watched.shape, dtype=torch.float64)
         worst = WorstChange(0.0, 0, 0, clean, 1.0)
         for start in range(0, len(where), rows):
             index = torch.arange(start, start + rows).clamp(max=len(where) - 1)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dsptorch.isolation import preserved
+from dsptorch.testing._engine.rates import Rate, outputs_before, rate_of
 
 Model = Callable[..., Any]
 
@@ -29,17 +30,19 @@ def tensors_of(output: Any) -> Iterator[Tensor]:
         yield from (tensor for value in output for tensor in tensors_of(value))
 
 
-def output_of(model: Model, x: Tensor) -> Tensor:
+def output_of(model: Model, x: Tensor, rate: Rate = None) -> Tensor:
     """Run a model, and take the first tensor of its output that has the batch and the time in front.
 
     Args:
         model: A module, or any function.
         x: Token ids, (batch, time), or a signal, (batch, time, channels).
+        rate: Output samples per input sample; None: as `rate_of` says.
 
     Returns:
-        (batch, time, ...), with at least three dimensions.
+        (batch, ceil(time * rate), ...), with at least three dimensions.
 
     Raises:
+        AssertionError: If the rate is not 1, and another number of samples came out.
         ValueError: If there is no such tensor in the output, or the model raises an AssertionError of its own,
             which would pass for a verdict.
 
@@ -54,12 +57,19 @@ def output_of(model: Model, x: Tensor) -> Tensor:
             f"expected a model that runs on an input of shape {tuple(x.shape)}, got its own AssertionError: "
             f"{error}; give an example that it takes"
         ) from error
+    rate = rate_of(model, rate)
+    expected = (x.shape[0], outputs_before(x.shape[1], rate))
     shapes = []
     for tensor in tensors_of(output):
-        if tensor.dim() >= 2 and tensor.shape[:2] == x.shape[:2]:
+        if tensor.dim() >= 2 and tensor.shape[:2] == expected:
             return tensor.unsqueeze(-1) if tensor.dim() == 2 else tensor
         shapes.append(tuple(tensor.shape))
     got = " and ".join(map(str, shapes[:4])) or "no tensor at all"
+    if rate != 1:
+        raise AssertionError(
+            f"after {x.shape[1]} inputs ceil({x.shape[1]} * {rate}) = {expected[1]} outputs must be out, in "
+            f"{x.shape[0]} rows, got {got}; the rate is another one, or outputs are dropped or come too soon"
+        )
     raise ValueError(
         f"the model's output must start with (batch, time) = {tuple(x.shape[:2])}, got {got}; wrap the model "
         "in a function that returns such a tensor"

@@ -9,16 +9,21 @@ from torch import Tensor, nn
 from dsptorch.hyperparams import BoundedHyperparam
 from dsptorch.layers import (
     FIR,
+    AtRate,
     Blend,
     Chain,
     ChannelBottleneck,
+    Decimate,
     Delay,
     Layer,
     LFORouting,
     Multirate,
     Parallel,
     Pointwise,
+    ResamplePoly,
     Residual,
+    Split,
+    Upsample,
 )
 from dsptorch.testing.strategies.signals import shapes, signals
 
@@ -54,27 +59,32 @@ def layers(
     causal: bool | None = True,
     kinds: Sequence[type[Layer]] | None = None,
     depth: int = 1,
+    rate: int | None = 1,
 ) -> Layer:
     """Layers of this library with any of their arguments, float64, alone or combined; the simplest is a delay by 0.
 
     Their parameters are moved away from their tidy first values. They print as they are built.
 
     Args:
-        d_model: The width, even.
+        d_model: The width, at least 1.
         causal: True: none looks ahead; None: some do.
         kinds: Which single layers; None: every one.
         depth: How deep combinators nest.
+        rate: 1: the output has as many samples as the input; what runs at a lower rate inside comes back. None: some
+            layers change the rate, by 1/4 to 9.
 
     Example:
         >>> from hypothesis import find
-        >>> find(layers(), lambda layer: layer.delay == 2)
+        >>> find(layers(kinds=[Delay], depth=0), lambda layer: layer.delay == 2)
         Delay(4, delay=2)
         >>> find(layers(kinds=[Multirate]), lambda layer: layer.period == 3).downsample
         3
+        >>> find(layers(rate=None), lambda layer: layer.rate == 1 / 2)
+        Decimate(4, 2, kernel_size=1, init=first)
     """
     with torch.random.fork_rng(devices=()):
         torch.default_generator.manual_seed(0)  # what draws at construction draws the same again
-        layer = draw(_layers(d_model, causal, tuple(kinds or _KINDS), depth)).double()
+        layer = draw(_layers(d_model, causal, _kinds(kinds, rate), depth, rate)).double()
     generator = torch.Generator().manual_seed(draw(st.integers(0, 9)))
     with torch.no_grad():
         for parameter in layer.parameters():
@@ -84,13 +94,14 @@ def layers(
 
 @st.composite
 def layers_with_inputs(
-    draw: st.DrawFn, *, causal: bool | None = True, max_time: int = 16
+    draw: st.DrawFn, *, causal: bool | None = True, max_time: int = 16, rate: int | None = 1
 ) -> tuple[Layer, Tensor]:
     """A layer and a signal for it: see `layers` and `signals`.
 
     Args:
         causal: As for `layers`.
         max_time: The most samples.
+        rate: As for `layers`.
 
     Example:
         >>> from hypothesis import find
@@ -99,31 +110,76 @@ def layers_with_inputs(
         (Delay(2, delay=0), tensor([1., 0.], dtype=torch.float64))
     """
     d_model = draw(st.sampled_from((2, 4)))
-    layer = draw(layers(d_model, causal=causal))
+    layer = draw(layers(d_model, causal=causal, rate=rate))
     shape = draw(shapes(max_time=max_time, max_width=1))
     return layer, draw(signals((*shape[:2], d_model)))
 
 
 _KINDS = (Delay, FIR, Multirate, LFORouting, ChannelBottleneck, Pointwise)
+_RESAMPLERS = (Decimate, Upsample, ResamplePoly)
+
+
+def _kinds(kinds: Sequence[type[Layer]] | None, rate: int | None) -> tuple[type[Layer], ...]:
+    if rate not in (1, None):
+        raise ValueError(f"rate must be 1 or None, got {rate!r}; filter for another one")
+    if kinds is None:
+        return _KINDS if rate == 1 else _KINDS + _RESAMPLERS
+    if rate == 1 and set(kinds) & set(_RESAMPLERS):
+        raise ValueError("kinds that change the rate need rate=None")
+    return tuple(kinds)
 
 
 @st.composite
 def _layers(
-    draw: st.DrawFn, d_model: int, causal: bool | None, kinds: tuple[type[Layer], ...], depth: int
+    draw: st.DrawFn,
+    d_model: int,
+    causal: bool | None,
+    kinds: tuple[type[Layer], ...],
+    depth: int,
+    rate: int | None,
 ) -> Layer:
-    inner = _layers(d_model, causal, kinds, depth - 1)
-    how = draw(
-        st.sampled_from(("single", "Chain", "Parallel", "Residual", "Blend") if depth else ("single",))
-    )
+    same = tuple(kind for kind in kinds if kind not in _RESAMPLERS)
+    hows = ("single", "Chain", "Parallel", "Residual", "Blend", "AtRate", "Split") if depth else ("single",)
+    how = draw(st.sampled_from(hows if same else hows[:2]))
+    if how == "single":
+        kind = draw(st.sampled_from(kinds))
+        return (_resampler if kind in _RESAMPLERS else _single)(draw, d_model, causal, kind)
     if how == "Chain":
-        return Chain(draw(inner), draw(inner))
+        part = _layers(d_model, causal, kinds, depth - 1, rate)
+        return Chain(draw(part), draw(part))
+    if how == "Split":
+        half = d_model // 2
+        groups = (half, d_model - half) if half else (d_model,)
+        return Split(*(draw(_layers(width, causal, same, depth - 1, 1)) for width in groups))
+    return _around(draw, d_model, how, _layers(d_model, causal, same, depth - 1, 1))
+
+
+def _around(draw: st.DrawFn, d_model: int, how: str, inner: st.SearchStrategy[Layer]) -> Layer:
+    """A combinator around layers of its own width and rate."""
     if how == "Parallel":
         return Parallel(draw(inner), draw(inner))
     if how == "Residual":
         return Residual(draw(inner))
     if how == "Blend":
         return Blend(draw(inner.filter(lambda layer: layer.delay == 0)))
-    return _single(draw, d_model, causal, draw(st.sampled_from(kinds)))
+    module, factor = draw(inner), draw(st.integers(1, 3))
+    down = Decimate(d_model, factor, init=draw(st.sampled_from(("first", "mean", "lowpass"))))
+    return AtRate(module, factor, down=down, up=_upsample(draw, d_model, factor))
+
+
+def _upsample(draw: st.DrawFn, d_model: int, factor: int) -> Upsample:
+    return Upsample(d_model, factor, init=draw(st.sampled_from(("hold", "linear", "lowpass"))))
+
+
+def _resampler(draw: st.DrawFn, d_model: int, causal: bool | None, kind: type[Layer]) -> Layer:
+    if kind is Upsample:
+        return _upsample(draw, d_model, draw(st.integers(1, 3)))
+    if kind is Decimate:
+        factor, init = draw(st.integers(1, 4)), draw(st.sampled_from(("first", "mean", "lowpass")))
+        return Decimate(d_model, factor, init=init, delay=draw(st.integers(0, 2)))
+    # Other rates are those of a Decimate or an Upsample, to which an example shrinks.
+    up, down = draw(st.sampled_from(((2, 3), (3, 2), (3, 4))))
+    return ResamplePoly(d_model, up, down)
 
 
 def _single(draw: st.DrawFn, d_model: int, causal: bool | None, kind: type[Layer]) -> Layer:
@@ -140,7 +196,8 @@ def _single(draw: st.DrawFn, d_model: int, causal: bool | None, kind: type[Layer
             d_model, factor, levels=draw(st.integers(1, 2)), kernel_size=draw(taps), causal=blind
         )
     if kind is LFORouting:
-        routes, depthwise = draw(st.sampled_from((1, 2))), draw(st.booleans())
+        routes = draw(st.sampled_from((1, 2) if d_model % 2 == 0 else (1,)))
+        depthwise = draw(st.booleans())
         return LFORouting(d_model, routes, kernel_size=draw(taps), depthwise=depthwise, causal=blind)
     if kind is ChannelBottleneck:
         ratio, mix = draw(st.sampled_from((None, 0.5))), draw(st.sampled_from((None, 0.25)))
@@ -148,4 +205,5 @@ def _single(draw: st.DrawFn, d_model: int, causal: bool | None, kind: type[Layer
     if kind is Pointwise:
         module = nn.Tanh() if draw(st.booleans()) else nn.Linear(d_model, d_model)
         return Pointwise(module, d_model)
-    raise ValueError(f"kinds must be some of {', '.join(k.__name__ for k in _KINDS)}, got {kind!r}")
+    names = ", ".join(k.__name__ for k in _KINDS + _RESAMPLERS)
+    raise ValueError(f"kinds must be some of {names}, got {kind!r}")
