@@ -169,10 +169,10 @@ def history(
     reduce=lambda gradients: None,
     **kwargs,
 ):
-    """The records of a run by plain gradient descent: under a wrapper or a scaler, or in one process of several.
+    """The records of a run by plain gradient descent: wrapped, scaled, or in one process of several.
 
-    The controller is given the loss, `with_val`, and the scaler, if `told`; `reduce` gets the gradients of the
-    weights before the optimizer does.
+    The controller is given the loss, `with_val`, and the scaler, if `told`; `reduce` gets the gradients of
+    the weights before the optimizer does.
     """
     torch.manual_seed(0)
     model = wrap(Net(dropout=0.0))

@@ -130,7 +130,7 @@ class Rank(Task):
 
         loss = unexplained share of the variance + price * width + 0.004 * |weights|^2
 
-    A unit too few costs 1 / truth. Without the last term the weights undo the mask, and the width settles lower:
+    A unit too few costs 1 / truth. Without the last term the weights undo the mask, and the width is lower:
     a unit of mask 0.1 serves as well with weights ten times as large.
     """
 
