@@ -1,4 +1,4 @@
-"""Without gradients the value is computed once, and again when `raw` or a bound has changed, in whatever way."""
+"""Without gradients the value is computed once, and again when `raw` or a bound has changed, however."""
 
 import copy
 

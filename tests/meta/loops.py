@@ -52,8 +52,8 @@ class Run:
     """A model, its optimizer, and a controller, in a loop.
 
     Args:
-        estimator: One of ESTIMATORS, with the hyperparameters outside the model that it can learn (`knobs`); None for
-            a loop without a controller.
+        estimator: One of ESTIMATORS, which brings the hyperparameters outside the model that it can learn
+            (`knobs`); None for a loop without a controller.
     """
 
     def __init__(self, estimator="direct", *, seed=0, **kwargs):
@@ -169,10 +169,10 @@ def history(
     reduce=lambda gradients: None,
     **kwargs,
 ):
-    """The records of a run by plain gradient descent: under a wrapper, under a scaler, or as one process of several.
+    """The records of a run by plain gradient descent: wrapped, scaled, or in one process of several.
 
-    The controller is given the loss, `with_val`, and the scaler, if `told`; `reduce` gets the gradients of the weights
-    before the optimizer does.
+    The controller is given the loss, `with_val`, and the scaler, if `told`; `reduce` gets the gradients of
+    the weights before the optimizer does.
     """
     torch.manual_seed(0)
     model = wrap(Net(dropout=0.0))

@@ -23,7 +23,7 @@ OPTIMIZERS = {
 
 
 class Net(nn.Module):
-    """Weights that decay and a bias that does not, losses that are not quadratic, and a learning rate to learn."""
+    """Weights that decay, a bias that does not, losses that are not quadratic, a learning rate to learn."""
 
     def __init__(self, dtype=torch.float64):
         super().__init__()

@@ -1,4 +1,4 @@
-"""A user's module, with no DSP in it, is tuned from badly set knobs: temperature, dropout and weight decay."""
+"""A user's module, with no DSP in it, is tuned from bad knobs: temperature, dropout and weight decay."""
 
 import functools
 

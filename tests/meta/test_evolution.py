@@ -1,4 +1,4 @@
-"""The evolution strategy: the gradient of a smoothed loss, in expectation; its error is that of its directions."""
+"""The evolution strategy: in expectation the gradient of a smoothed loss, with an error that is known."""
 
 import itertools
 import math
@@ -23,7 +23,7 @@ def estimates(estimator, model, loss, count):
 
 
 def check_quadratic(estimator, pairs=500):
-    """Of a quadratic the gradient, smoothed or not, is g; an estimate is the mean of e (e'g), so its variance known."""
+    """Of a quadratic it is g, smoothed or not; an estimate is the mean of e (e'g), of known variance."""
     point = torch.tensor([0.3, 0.5, 0.7], dtype=torch.float64)
     model = Knob(point)
     half = torch.tensor([[2.0, 0.5, 0.0], [0.0, 1.0, -0.3], [0.0, 0.0, 3.0]], dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""What the objectives do: the corrected ones lower a loss, the source's own raise it, where the algebra says so."""
+"""The corrected objectives lower a loss, the study's own raise it, where the algebra says so."""
 
 import pytest
 import torch

@@ -17,7 +17,7 @@ def gradients(step):
 
 
 def moved(replace=lambda h: None):
-    """The raw values after seven steps, and Adam's memory; `replace` gets the hyperparameters between them."""
+    """The raw values after seven steps, and Adam's memory; `replace` gets the hyperparameters between."""
     h = nn.ModuleDict({"a": BoundedHyperparam(0.4, 0, 1), "b": BoundedHyperparam(0.3, 0, 1)})
     outer = Outer(h, lr=0.1, decay=0.9)
     outer.move({})  # moves nothing

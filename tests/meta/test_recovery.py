@@ -101,7 +101,7 @@ def test_from_afar_gradient_parks_between_integers_and_enumeration_finds_it():
 
 
 def evolved(seed, task):
-    """By an evolution strategy whose pairs are further apart than the local optima; then the better neighbour."""
+    """By an evolution strategy with pairs further apart than the local optima; then the better neighbour."""
     estimator = EvolutionStrategy(sigma=1.0, pairs=4)
     controller = MetaController(task, every=1, lr=0.2, estimator=estimator, seed=seed)
     for _ in range(40):
@@ -130,8 +130,8 @@ class Rank(Task):
 
         loss = unexplained share of the variance + price * width + 0.004 * |weights|^2
 
-    A unit too few costs 1 / truth. Without the last term the weights undo the mask, and the width settles lower: a
-    unit of mask 0.1 serves as well with weights ten times as large.
+    A unit too few costs 1 / truth. Without the last term the weights undo the mask, and the width is lower:
+    a unit of mask 0.1 serves as well with weights ten times as large.
     """
 
     def __init__(self, truth, price):

@@ -1,4 +1,4 @@
-"""Ridge regression: the hypergradient of its price is known in closed form, and every estimator must find it."""
+"""Ridge regression: the hypergradient of its price has a closed form, and every estimator must find it."""
 
 import math
 

@@ -2,8 +2,8 @@
 
     gradient = h (w - c),  c ~ N(0, 1),      E L = 1/2 sum of h E w^2
 
-The moments of w have a closed form; Wu et al., Understanding Short-Horizon Bias in Stochastic Meta-Optimization,
-ICLR 2018, section 2.
+The moments of w have a closed form; Wu et al., Understanding Short-Horizon Bias in Stochastic
+Meta-Optimization, ICLR 2018, section 2.
 """
 
 import pytest

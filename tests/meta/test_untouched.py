@@ -1,4 +1,4 @@
-"""An update that succeeds leaves the training alone: at lr=0 it is the training without a controller, bit for bit."""
+"""An update that succeeds leaves the training alone: at lr=0 it is that without a controller, bit for bit."""
 
 import pytest
 import torch
