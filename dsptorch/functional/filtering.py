@@ -84,7 +84,10 @@ def _taps_from(
 
 
 def _runs_unfolded(plan: Plan, time: int) -> bool:
-    """Whether a cascade of a chunk costs less than its taps at the phases that it meets."""
+    """Whether a cascade of a chunk costs less than its taps at the phases that it meets.
+
+    A tap that is folded for one sample costs about 8 multiply-adds; a cascade pads each row by up to two periods.
+    """
     if plan.folds or torch.compiler.is_compiling():
         return False
     length = time + plan.support.memory + 2 * plan.support.period

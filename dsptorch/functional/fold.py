@@ -176,16 +176,15 @@ def compose_taps(second: Taps, first: Taps) -> Taps:
     """First `first`, then `second`: w[p, k + j] += second[p, k] * first[(p - lag_k) mod P, j]."""
     support = second.support.after(first.support)
     outer, inner = _repeated(second, support.period), _repeated(first, support.period)
-    products = outer.unsqueeze(2) * _delayed(inner, second.support.lags).transpose(0, 1)
+    products = outer.unsqueeze(2) * _delayed(inner, support.period, second.support.lags).transpose(0, 1)
     return Taps(collected_taps(products, second.support.lags, first.support.lags, support.lags), support)
 
 
-def _delayed(weight: Tensor, lags: tuple[int, ...]) -> Tensor:
+def _delayed(weight: Tensor, period: int, lags: tuple[int, ...]) -> Tensor:
     """Phase p - lag of the taps at phase p, for each lag: (P, taps, channels) -> (lags, P, taps, channels)."""
-    period = weight.shape[0]
     if period == 1:
         return weight.unsqueeze(0)
-    rolled = {lag % period: weight.roll(lag, 0) for lag in {lag % period: lag for lag in lags}.values()}
+    rolled = {shift: weight.roll(shift, 0) for shift in {lag % period for lag in lags}}
     return torch.stack([rolled[lag % period] for lag in lags])
 
 

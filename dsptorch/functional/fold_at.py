@@ -1,4 +1,7 @@
-"""Plan and weights -> taps at some times only: for periods that are longer than what is filtered."""
+"""Plan and weights -> taps at given times.
+
+A chunk that begins at any phase needs the taps at its own times, and fewer than all if the period is long.
+"""
 
 from collections.abc import Sequence
 from functools import singledispatch
@@ -106,7 +109,7 @@ def _product_at(factors: tuple[Plan, ...], times: Tensor, folding: Folding) -> T
 def _after(
     weight: Tensor, support: Support, first: Plan, times: Tensor, folding: Folding
 ) -> tuple[Tensor, Support]:
-    """First `first`, then the filter with these taps at the times."""
+    """Compose the taps in `weight`, at the times, with a filter that is applied before them."""
     lags = torch.tensor(support.lags, device=times.device)
     products = weight.unsqueeze(-2) * _at(first, times.unsqueeze(-1) - lags, folding)
     product = support.after(first.support)

@@ -33,7 +33,7 @@ def lptv_filter(
         y[t, c] = sum_i  weight[t mod P, i, c] * x[history + t - lags[i], c]
 
     Args:
-        x: The signal, behind the `history` samples before it.
+        x: The signal, preceded by `history` earlier samples.
         weight: The taps of each of the P phases, for every channel or (C = 1) shared by all; the first output is at
             phase 0. With a batch dimension, each row has taps of its own.
         lags: The delay of each tap in samples; negative ones look ahead.
@@ -74,7 +74,7 @@ def lptv_filter(
     geometry = _Geometry(tuple(lags), history, period, weight.shape[0] != 1)
     if segments is not None:
         masks = segments.position, segments.following
-        if torch.compiler.is_compiling():  # which decides by itself what to keep for the backward pass
+        if torch.compiler.is_compiling():  # AOTAutograd decides what to keep for the backward pass
             return geometry.compute(V, x, weight, *masks)
         return partial_derivative(geometry, V, {X: x, W: weight}, *masks)
     if torch.compiler.is_compiling() and period > 1 and not known_equal(period, time):
@@ -103,8 +103,8 @@ def earlier(x: Tensor, lag: int, segments: Segments) -> Tensor:
 class _Geometry(NamedTuple):
     """Which sample meets which tap.
 
-    `position` and `following` are None where the first output of every row is at phase 0, and all that follow are of
-    the same signal: then the phases are a dimension of views, and nothing is masked.
+    `position` and `following` are None if each row is one signal whose first output is at phase 0: then the phases are
+    a dimension of views, and nothing is masked.
     """
 
     lags: tuple[int, ...]
@@ -209,12 +209,12 @@ def _taps(weight: Tensor, g: _Geometry) -> Iterator[Tensor]:
 
 
 def _masked(x: Tensor, lag: int, g: _Geometry) -> Tensor:
-    """What a tap meets or makes, where its input is of the same signal as its output."""
+    """Zero the samples whose tap has its input in another segment."""
     if lag == 0 or g.position is None or g.following is None:
         return x
     within = g.position >= lag if lag > 0 else g.following >= -lag
     within = within[..., None, None] if x.dim() == 4 else within[..., None]
-    # Not a product: what stands in another signal may be infinite.
+    # `where`, not a product: 0 times infinity is NaN.
     return torch.where(within, x, torch.zeros((), dtype=x.dtype, device=x.device))
 
 

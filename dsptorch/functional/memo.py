@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.utils._pytree import tree_map_only
 
 __all__ = ["Memo"]
 
@@ -13,9 +14,9 @@ __all__ = ["Memo"]
 class Memo:
     """The result of a function of some weights, computed again when the value of one of them has changed.
 
-    The weights are compared by value, not by identity or version, which in-place changes of `.data` and fused
-    optimizers leave as they are. Nothing is remembered where the result has a derivative, or where comparing would
-    cost more than it saves: on an accelerator it would wait for the device.
+    Weights are compared by value: identity and version do not show writes through `.data` or by fused optimizers.
+    Nothing is kept while gradients are enabled, in inference mode, or for weights outside the CPU, where the
+    comparison would wait for the device. What is kept shares memory with no weight; it must not be changed in place.
 
     Example:
         >>> memo, weight = Memo(), torch.ones(2)
@@ -26,19 +27,24 @@ class Memo:
     """
 
     def __init__(self) -> None:
-        self._known: tuple[list[Any], Any] | None = None
+        self._kept: tuple[list[Any], Any] | None = None
 
     def __call__(self, compute: Callable[[], Any], weights: Sequence[Any]) -> Any:
-        """The result for these weights: tensors, numbers and dtypes."""
-        if torch.is_grad_enabled() or _is_watched():
+        """The result for these weights: tensors, floats and dtypes."""
+        if torch.is_grad_enabled() or _is_transformed():
             return compute()
-        known = self._known
-        if known is not None and all(map(_equal, weights, known[0])):
-            return known[1]
+        kept = self._kept
+        if kept is not None and len(kept[0]) == len(weights) and all(map(_equal, weights, kept[0])):
+            return kept[1]
         result = compute()
-        if all(map(_is_plain, weights)):
-            self._known = [w.clone() if isinstance(w, Tensor) else w for w in weights], result
+        if all(map(_is_comparable, weights)):
+            result = tree_map_only(Tensor, torch.clone, result)  # it may be a view of a weight
+            self._kept = [w.clone() if isinstance(w, Tensor) else w for w in weights], result
         return result
+
+    def holds(self, result: Any) -> bool:
+        """Whether a result is the one that is kept."""
+        return self._kept is not None and self._kept[1] is result
 
     def __deepcopy__(self, memo: object) -> "Memo":
         return Memo()
@@ -47,17 +53,19 @@ class Memo:
         return Memo, ()
 
 
-def _is_watched() -> bool:
-    """Whether operations are traced, differentiated forward, batched, counted or faked."""
+def _is_transformed() -> bool:
+    """Whether operations are traced, differentiated forward, batched, counted, faked, or in inference mode."""
     return (
         torch.compiler.is_compiling()
+        or torch.is_inference_mode_enabled()
+        or torch._C._get_tracing_state() is not None
         or forward_ad._current_level >= 0
         or torch._C._functorch.peek_interpreter_stack() is not None
         or torch._C._len_torch_dispatch_stack() > 0
     )
 
 
-def _is_plain(weight: Any) -> bool:
+def _is_comparable(weight: Any) -> bool:
     if isinstance(weight, (float, torch.dtype)):
         return True
     return type(weight) in (Tensor, torch.nn.Parameter) and weight.is_cpu
@@ -66,5 +74,4 @@ def _is_plain(weight: Any) -> bool:
 def _equal(weight: Any, kept: Any) -> bool:
     if not (isinstance(weight, Tensor) and isinstance(kept, Tensor)):
         return type(weight) is type(kept) and bool(weight == kept)
-    plain = _is_plain(weight) and weight.dtype == kept.dtype
-    return plain and torch.equal(weight, kept)
+    return _is_comparable(weight) and weight.dtype == kept.dtype and torch.equal(weight, kept)

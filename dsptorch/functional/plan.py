@@ -45,7 +45,8 @@ class Plan(metaclass=_Interned):
         args: The constructor's arguments: plans, slots, numbers.
         support: Where the folded form may have taps.
         width: The channels of its weights; 1 fits every width.
-        margin: How far samples outside the signal matter between the stages of the cascade.
+        margin: The zero samples that a cascade appends to the signal (and, in whole periods, puts before it), because a
+            stage with lookahead makes outputs outside the signal that later stages use.
         cost: The estimated cost per sample of the cheaper form.
         folds: Whether that is the folded form.
     """
@@ -189,10 +190,13 @@ class DecimateHold(Plan):
 
     def __init__(self, inner: Plan, factor: int, prefilter: Plan) -> None:
         held = inner.support.at_rate(factor).after(Support.hold(factor))
-        # The prefilter is computed at the kept samples alone, where its phase there is always the same.
+        # If the prefilter has contiguous taps and its period divides the factor, every kept sample has phase 0, so the
+        # prefilter runs at the kept samples only.
         lags, period = prefilter.support.lags, prefilter.support.period
-        plain = isinstance(prefilter, Literal) and lags[0] <= 0 and lags[-1] - lags[0] == len(lags) - 1
-        self.strided = plain and factor % period == 0
+        plain = (
+            isinstance(prefilter, Literal) and lags and lags[0] <= 0 and lags[-1] - lags[0] == len(lags) - 1
+        )
+        self.strided = bool(plain) and factor % period == 0
         before = prefilter.cost / factor if self.strided else prefilter.cost
         super().__init__(
             held.after(prefilter.support),
@@ -217,9 +221,8 @@ class WeightedHold(Plan):
 
         y[t] = sum over i of weights[i] * x[factors[i] * floor(t / factors[i])]
 
-    The factors 1 ... 8 repeat together after 840 samples only, so folding this into the filters around it would
-    make 840 sets of taps. It runs by itself instead: each sample takes one input per factor, at most `max(factors)`
-    different ones.
+    It folds only while the common period is small: for the factors 1 ... 8 the period is 840 samples, so the hold runs
+    as a stage of its own, in which each sample takes one input per factor.
     """
 
     def __init__(self, factors: tuple[int, ...], slot: Slot) -> None:

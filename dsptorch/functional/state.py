@@ -15,7 +15,7 @@ class State(NamedTuple):
 
     Attributes:
         position: The position of the next sample of each row: int64, (batch,).
-        segment: The segment id of the last sample of each row, 0 if there were no ids: int64, (batch,).
+        segment: The segment id of the last sample of each row, 0 until ids are given: int64, (batch,).
         memory: What the layer has kept of its input, by its own rules: a tensor, or a tuple of tensors and tuples.
         phase: For layers that change the rate inside, an empty tensor, (batch, r, 0): r is the position modulo their
             grid, the same for all rows. It is a shape, so that no value is read from the device. () for others.
@@ -65,14 +65,22 @@ def next_state(x: Tensor, state: State | None, timeline: Timeline, memory: Any, 
 
 
 def _is_one_signal(ids: Tensor, state: State | None) -> bool:
-    """Whether the ids say what None says, as those of a mask of ones do; asked where the answer costs nothing."""
+    """Whether all ids are 0, and the state's too, so that no ids give the same result.
+
+    That is checked on the CPU only, because reading a value elsewhere waits for the device.
+    """
     if ids.device.type != "cpu" or torch.compiler.is_compiling():
         return False
     return not ids.any() and (state is None or not state.segment.any())
 
 
 def _phase(state: State, grid: int) -> int:
-    phase = getattr(state.phase, "shape", (0, 0))[1]
+    if not isinstance(state.phase, Tensor):
+        raise ValueError(
+            f"this layer changes the rate every {grid} samples, and the state has no phase; pass the state that this "
+            "very layer returned, or None to start anew"
+        )
+    phase = state.phase.shape[1]
     position = state.position
     if torch.compiler.is_compiling() or position.device.type != "cpu":
         return phase

@@ -42,10 +42,10 @@ class Timeline(NamedTuple):
     """When the samples of a chunk are.
 
     Attributes:
-        start: The position of each row's first sample in its signal: int64, (batch,). None: every row is at rest, at
-            position 0.
-        phase: The position of the first sample modulo the grid of the layer that made the timeline, the same for all
-            rows, so that rate changers know which samples they keep without reading a tensor.
+        start: The position of each row's first sample in its signal: int64, (batch,). None: every row starts here, and
+            all earlier samples are zero.
+        phase: The position of the first sample modulo `Layer.grid`, the same for all rows, so that rate changers know
+            which samples they keep without reading a tensor.
         segments: Where each sample stands, if a row holds several signals; None: each row is one signal.
     """
 
@@ -124,6 +124,7 @@ def find_segments(
         >>> later.position
         tensor([[2, 3, 0]])
     """
+    segment_ids = segment_ids.long()
     batch, time = segment_ids.shape
     position = segment_ids.new_zeros(batch) if position is None else position
     if last is None:

@@ -18,7 +18,7 @@ X, W, V = range(3)
 
 
 class TrilinearForm(Protocol):
-    """A trilinear form: what is known of it beside its three arguments and two masks."""
+    """A trilinear form S(x, w, v), by its partial derivatives."""
 
     def compute(
         self, slot: int, first: Tensor, second: Tensor, position: Tensor | None, following: Tensor | None
@@ -39,10 +39,14 @@ def partial_derivative(
         form: The form. In all three arguments the channels come last, and are independent.
         slot: X, W or V.
         parts: The other two arguments, by their slots.
-        position: A mask that the form takes, through which no gradient flows.
-        following: Another.
+        position: The positions of packed rows (see `Segments`), passed to `compute` and not differentiated; or None.
+        following: How many samples follow, likewise.
     """
     first, second = (parts[i] for i in (X, W, V) if i != slot)
+    if (
+        torch._C._get_tracing_state() is not None
+    ):  # torch.jit.trace, which records no Function of Python objects
+        return form.compute(slot, first, second, position, following)
     # Dynamo cannot trace a Function that defines `jvp`; forward-mode AD is for eager code alone.
     function = _Trilinear if torch.compiler.is_compiling() else _TrilinearWithJvp
     y: Tensor = function.apply(form, slot, first, second, position, following)  # type: ignore[no-untyped-call]

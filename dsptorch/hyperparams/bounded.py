@@ -99,7 +99,8 @@ class BoundedHyperparam(nn.Module):
 
     def forward(self) -> Tensor:
         """The value, with gradient."""
-        return self._known(lambda: self._value_of(self.raw), [self.raw, self.low, self.high])  # type: ignore[no-any-return]
+        value: Tensor = self._known(lambda: self._value_of(self.raw), [self.raw, self.low, self.high])
+        return value.clone() if self._known.holds(value) else value  # the caller may change it in place
 
     @property
     def value(self) -> Tensor:

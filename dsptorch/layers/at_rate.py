@@ -1,5 +1,6 @@
 """A module that runs at a lower rate."""
 
+from fractions import Fraction
 from typing import Any, cast
 
 import torch
@@ -40,8 +41,8 @@ class AtRate(Chain):
 
     Raises:
         TypeError, ValueError: If an argument is not as described, or the rates do not fit. From a call: if the module
-            changes the shape, or the rows hold several segments and the module is not a `Layer`, which could not keep
-            them apart.
+            changes the shape; or, since a module that is not a `Layer` cannot keep segments apart, if a row holds more
+            than one segment at its beginning and padding after it.
 
     Example:
         >>> from dsptorch import FIR, AtRate
@@ -79,10 +80,10 @@ class AtRate(Chain):
         down = Decimate(d_model, factor, device=device, dtype=dtype) if down is None else down
         up = Upsample(inner.d_out, factor, device=device, dtype=dtype) if up is None else up
         super().__init__(down, inner, up)
-        if self.rate != 1 or inner.rate != 1:
+        if (down.rate, inner.rate, up.rate) != (Fraction(1, factor), Fraction(1), Fraction(factor)):
             raise ValueError(
-                f"AtRate needs rates whose product is 1, got {down.rate} (down), {inner.rate} (module) and {up.rate} "
-                f"(up) at factor={factor}"
+                f"AtRate with factor={factor} needs a down of rate 1/{factor}, a module of rate 1 and an up of rate "
+                f"{factor}, got rates {down.rate}, {inner.rate} and {up.rate}"
             )
         self.factor = factor
 
@@ -121,7 +122,7 @@ class _Frames(Layer):
         return y.to(x.dtype), memory if self.streams else ()
 
     def _check_segments(self, timeline: Timeline, begun: bool) -> None:
-        """Raise if a row holds anything before or between its frames but one signal, then padding."""
+        """Raise if a segment begins after the module's first frame: allowed are one segment a row, then padding."""
         segments = timeline.segments
         if segments is None or torch.compiler.is_compiling():
             return

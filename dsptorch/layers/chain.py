@@ -49,7 +49,7 @@ class Chain(Combined):
             self._rates.append(self._rates[-1] * layer.rate)
         self.rate = self._rates[-1]
         self.grid = lcm(*((rate / layer.grid).denominator for rate, layer in self._stages()))
-        self._held = max(map(self._waiting, range(self.grid)))  # the most outputs that ever wait
+        self._most_waiting = max(map(self._waiting, range(self.grid)))  # the most outputs that ever wait
 
     @property
     def lookahead(self) -> int:
@@ -76,7 +76,7 @@ class Chain(Combined):
         for rate, layer in self._stages():
             if layer.receptive_field is None:
                 return None
-            # Output n stands at input floor(n / rate): as much as is rounded off, a sample is older.
+            # floor(n / rate) is up to 1 - 1 / L below n / rate, L = rate.numerator: an input can be that much older.
             rounded = 1 - Fraction(1, layer.rate.numerator)
             past += (layer.receptive_field - 1 - layer.lookahead + rounded) / rate
         return floor(past) + 1 + self.lookahead
@@ -87,15 +87,15 @@ class Chain(Combined):
             y, after = layer.process(y, before, clock)
             clock = clock.resampled(layer.rate)
             memories.append(after)
-        if not self._held:
+        if not self._most_waiting:
             return y, tuple(memories)
         first, end = timeline.phase, timeline.phase + x.shape[1]
         if memory is not None:
             y = torch.cat([memory[-1][:, : self._waiting(first)], y], 1)
         due = outputs_before(end, self.rate) - outputs_before(first, self.rate)
         # By index: an exporter cannot prove that no slice has a negative length.
-        later = due + torch.arange(self._held, device=y.device)
-        rest = F.pad(y, (0, 0, 0, self._held)).index_select(1, later)
+        later = due + torch.arange(self._most_waiting, device=y.device)
+        rest = F.pad(y, (0, 0, 0, self._most_waiting)).index_select(1, later)
         return first_samples(y, due), (*memories, rest)
 
     def _stages(self) -> list[tuple[Fraction, Layer]]:

@@ -17,7 +17,7 @@ from dsptorch.layers.chain import Chain
 from dsptorch.layers.channel_bottleneck import ChannelBottleneck
 from dsptorch.layers.fir import Delay
 from dsptorch.layers.fixed_filter import FixedFilter
-from dsptorch.layers.parallel import Parallel
+from dsptorch.layers.parallel import Parallel, Split
 
 __all__ = ["fold_layer"]
 
@@ -73,6 +73,13 @@ def _fold_parallel(layer: Parallel) -> Layer:
     if len(filters) < len(members):
         return folded
     return _if_cheaper(reduce(PeriodicFIR.__add__, filters), layer) or folded
+
+
+@fold_layer.register
+def _fold_split(layer: Split) -> Layer:
+    folded = copy.deepcopy(layer)
+    folded.layers = nn.ModuleList(fold_layer(member) for member in layer.members)
+    return folded
 
 
 @fold_layer.register

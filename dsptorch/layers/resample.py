@@ -91,6 +91,11 @@ class _LearnedResampler(Resampler):
     ) -> None:
         first = init.detach().clone() if isinstance(init, Tensor) else design()
         first = first.unsqueeze(-1) if first.dim() == 1 else first
+        least = rate.numerator  # a tap for each output at one input
+        if first.dim() != 2 or len(first) < least:
+            raise ValueError(
+                f"init must be at least {least} taps, got a tensor of shape {tuple(first.shape)}"
+            )
         size = len(first) if kernel_size is None else check_int("kernel_size", kernel_size, least=1)
         if isinstance(init, Tensor) and init.shape not in ((size,), (size, d_model)):
             raise ValueError(

@@ -227,3 +227,27 @@ def test_copies_remember_nothing(copied):
         assert other() is not first
         assert other.times == 1
         assert counted() is first
+
+
+def test_what_is_kept_is_no_view_of_a_weight():
+    memo, weight = Memo(), torch.tensor([1.0, 2.0])
+    with torch.no_grad():
+        memo(lambda: weight.view(1, 2), [weight])
+        other = weight.clone()
+        weight.mul_(10)
+        assert memo(lambda: other.view(1, 2), [other]).tolist() == [[1.0, 2.0]]
+
+
+def test_nothing_is_kept_in_inference_mode():
+    memo, weight = Memo(), torch.ones(1)
+    with torch.inference_mode():
+        memo(lambda: 2 * weight, [weight])
+    with torch.no_grad():
+        assert not memo(lambda: 2 * weight, [weight]).is_inference()
+
+
+def test_fewer_weights_are_other_weights():
+    memo, one, two = Memo(), torch.ones(1), torch.zeros(1)
+    with torch.no_grad():
+        memo(lambda: "both", [one, two])
+        assert memo(lambda: "one", [one]) == "one"

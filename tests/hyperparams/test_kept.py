@@ -96,3 +96,20 @@ def test_other_tensors_in_its_place_are_seen():
     with torch.no_grad():
         assert_close(torch.stack([called(raw) for raw in raws]), raws.sigmoid())
         assert_close(torch.vmap(called)(raws), raws.sigmoid())
+
+
+def test_a_value_may_be_changed_in_place():
+    h = BoundedHyperparam(0.3, 0.0, 1.0)
+    with torch.no_grad():
+        h().mul_(2)
+        h().mul_(2)
+        assert torch.equal(h(), h.value)
+
+
+def test_a_value_of_inference_mode_stays_there():
+    h = BoundedHyperparam(0.3, 0.0, 1.0)
+    with torch.inference_mode():
+        h()
+    with torch.no_grad():
+        value = h()
+    (value * torch.ones(1, requires_grad=True)).sum().backward()

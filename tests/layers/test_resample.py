@@ -274,6 +274,7 @@ def test_delays_align_at_the_output_or_are_refused():
         (lambda: Decimate(4, 2, init="hold"), "'first', got 'hold'"),
         (lambda: Decimate(4, 2, 3, init=torch.ones(4)), r"shape \(kernel_size,\).*got \(4,\)"),
         (lambda: Upsample(4, 3, 2), "kernel_size must be at least 3"),
+        (lambda: Upsample(4, 3, init=torch.ones(2)), r"at least 3 taps, got a tensor of shape \(2, 1\)"),
         (lambda: ResamplePoly(4, 1, 0), "down must be at least 1"),
         (lambda: ResamplePoly(4, 99_991, 99_989), "taps"),
     ],

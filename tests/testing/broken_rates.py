@@ -59,7 +59,7 @@ class HoldsNothingBack(Chain):
 
     def __init__(self, *layers):
         super().__init__(*layers)
-        self._holds_back = False
+        self._most_waiting = 0
 
 
 class SaysAShorterPeriod(Chain):
