@@ -29,9 +29,9 @@ class ByVersion(Memo):
 
     def __call__(self, compute, weights):
         key = [(id(w), getattr(w, "_version", None)) for w in weights]
-        if self._known is None or self._known[0] != key:
-            self._known = key, compute()
-        return self._known[1]
+        if self._kept is None or self._kept[0] != key:
+            self._kept = key, compute()
+        return self._kept[1]
 
 
 def _in_place(counted):
@@ -190,7 +190,7 @@ def test_nothing_is_remembered_where_that_could_be_wrong(use):
         counted = Counted()
         use(counted), use(counted)
         assert counted.times == 2
-        assert counted.memo._known is None
+        assert counted.memo._kept is None
 
 
 def test_what_was_remembered_is_not_used_where_there_is_a_derivative():
@@ -215,7 +215,7 @@ def test_a_compiled_function_computes_in_its_graph():
         assert compiled(torch.zeros(3)).tolist() == [2, 2, 2]
         weight.data.mul_(2)
         assert compiled(torch.zeros(3)).tolist() == [4, 4, 4]
-    assert memo._known is None
+    assert memo._kept is None
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, copy.copy, lambda memo: pickle.loads(pickle.dumps(memo))])  # noqa: S301

@@ -60,7 +60,7 @@ def test_rows_out_of_phase_are_refused_by_name():
         ValueError, match=r"agree in position modulo 4.*got positions \[4, 6, 8\]; step them apart"
     ):
         timeline_of(x, state, None, 4)
-    with pytest.raises(ValueError, match="agree in position modulo 3"):  # the state of another layer
+    with pytest.raises(ValueError, match="has no phase"):  # the state of another layer
         timeline_of(x, State(torch.tensor([1, 1, 1]), state.segment), None, 3)
     assert timeline_of(x, State(torch.tensor([1, 2, 7]), state.segment), None, 1).phase == 0
 

@@ -205,7 +205,6 @@ def streamed(model):
             lambda: AtRate(FIR(4), 4, down=Decimate(4, 2)),
             "factor=4 needs a down of rate 1/4.*got rates 1/2, 1 and 4",
         ),
-        (lambda: AtRate(FIR(4), 4, up=Upsample(4, 3)), "got rates 1/4, 1 and 3"),
         (lambda: AtRate(Decimate(4, 2), 4, up=Upsample(4, 8)), "got rates 1/4, 1/2 and 8"),
         (lambda: AtRate(FIR(4), 4, down=Decimate(4, 2), up=Upsample(4, 2)), "got rates 1/2, 1 and 2"),
         (lambda: AtRate(FIR(4), 4, d_model=8), "widths meet"),
