@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
+from dsptorch.functional.dynamo import known_equal
 from dsptorch.functional.oscillator import lfo_phase, sine
 
 
@@ -64,8 +66,11 @@ def grouped_conv(x: Tensor, weight: Tensor) -> Tensor:
         tensor([[[0., 1.],
                  [2., 3.]]])
     """
-    taps = weight.shape[1]
+    groups, taps = weight.shape[:2]
     time = x.shape[1] - taps + 1
+    if known_equal(time, 1):
+        windows = rearrange(x.flip(1), "b k (g i) -> g b (k i)", g=groups)
+        return rearrange(torch.bmm(windows, weight.flatten(1, 2)), "g b o -> b 1 (g o)")
     return mix_groups([x[:, taps - 1 - k : taps - 1 - k + time] for k in range(taps)], weight)
 
 

@@ -6,6 +6,7 @@ from dsptorch.hyperparams.arguments import (
     check_hyperparam,
     current,
     fixed_repr,
+    made_of,
     named_hyperparams,
 )
 from dsptorch.hyperparams.bounded import BoundedHyperparam, at_least_float32
@@ -19,6 +20,7 @@ __all__ = [
     "check_hyperparam",
     "current",
     "fixed_repr",
+    "made_of",
     "named_hyperparams",
     "param_groups",
 ]

@@ -77,6 +77,14 @@ def current(value: Hyperparam) -> float | Tensor:
     return value() if isinstance(value, BoundedHyperparam) else value
 
 
+def made_of(*values: Hyperparam | Tensor) -> list[Any]:
+    """What values are computed from, for a `Memo`: raw numbers and bounds of hyperparameters, tensors, numbers."""
+    parts: list[Any] = []
+    for value in values:
+        parts += [value.raw, value.low, value.high] if isinstance(value, BoundedHyperparam) else [value]
+    return parts
+
+
 def fixed_repr(**hyperparams: Hyperparam) -> str:
     """The fixed hyperparameters of a layer, to append to its `extra_repr`; learned ones print themselves."""
     return "".join(f", {name}={value:g}" for name, value in hyperparams.items() if isinstance(value, float))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dsptorch.functional.memo import Memo
 from dsptorch.functional.soft import width_mask
-from dsptorch.hyperparams import BoundedHyperparam, Hyperparam, check_hyperparam, current, fixed_repr
+from dsptorch.hyperparams import BoundedHyperparam, Hyperparam, check_hyperparam, current, fixed_repr, made_of
 from dsptorch.layers.pointwise import PointwiseLayer
 
 
@@ -82,7 +82,7 @@ class ChannelBottleneck(PointwiseLayer):
         self.down = nn.Linear(d_model, units, device=device, dtype=dtype)
         self.up = nn.Linear(units, d_model, device=device, dtype=dtype)
         self.residual_weight = nn.Parameter(torch.ones(1, device=device, dtype=dtype))
-        self._known_mask = Memo()
+        self._constants = Memo()
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -93,9 +93,16 @@ class ChannelBottleneck(PointwiseLayer):
 
     def apply_pointwise(self, x: Tensor) -> Tensor:  # noqa: D102
         hidden = F.gelu(self.down(self.norm(x)))
-        if isinstance(self.bottleneck_ratio, BoundedHyperparam):
-            hidden = hidden * self._mask().to(hidden.dtype)
-        gain = (1 - current(self.residual_mix)) * self.residual_weight
+        learned = isinstance(self.bottleneck_ratio, BoundedHyperparam)
+        mask, gain = self._constants(
+            lambda: (
+                self._mask() if learned else 1.0,
+                (1 - current(self.residual_mix)) * self.residual_weight,
+            ),
+            made_of(self.bottleneck_ratio, self.residual_mix, self.residual_weight),
+        )
+        if learned:
+            hidden = hidden * mask.to(hidden.dtype)
         return torch.addcmul(x, self.up(hidden).to(x.dtype), gain.to(x.dtype))
 
     @torch.no_grad()
@@ -130,9 +137,8 @@ class ChannelBottleneck(PointwiseLayer):
         return small.train(self.training)
 
     def _mask(self) -> Tensor:
-        ratio, units, weight = current(self.bottleneck_ratio), self.down.out_features, self.down.weight
-        mask: Tensor = self._known_mask(lambda: width_mask(ratio * self.d_model, units, weight), [ratio])
-        return mask
+        width = current(self.bottleneck_ratio) * self.d_model
+        return width_mask(width, self.down.out_features, self.down.weight)
 
     def extra_repr(self) -> str:  # noqa: D102
         fixed = fixed_repr(bottleneck_ratio=self.bottleneck_ratio, residual_mix=self.residual_mix)

@@ -20,6 +20,7 @@ from dsptorch.hyperparams import (
     check_hyperparam,
     current,
     fixed_repr,
+    made_of,
 )
 from dsptorch.layers.base import Layer
 
@@ -106,6 +107,7 @@ class LFORouting(Layer):
         width = d_model // routes
         shape = (kernel_size, d_model) if depthwise else (routes, kernel_size, width, width)
         self.weight = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
+        self._constants = Memo()
         self.gate = _Gate(routes, num_lfos, max_freq, device)
         self.reset_parameters()
 
@@ -134,8 +136,12 @@ class LFORouting(Layer):
     def process(self, x: Tensor, memory: Tensor | None, timeline: Timeline) -> tuple[Tensor, Tensor]:  # noqa: D102
         kept = self.kernel_size - 1
         seen = with_history(x, memory, kept)
-        gate = self.gate(timeline.positions(x), current(self.gate_temperature))
-        opened = ((1 - current(self.residual_mix)) * gate).repeat_interleave(self.d_model // self.routes, -1)
+        temperature, routed = self._constants(
+            lambda: (current(self.gate_temperature), 1 - current(self.residual_mix)),
+            made_of(self.gate_temperature, self.residual_mix),
+        )
+        gate = self.gate(timeline.positions(x), temperature)
+        opened = (routed * gate).repeat_interleave(self.d_model // self.routes, -1)
         # residual_mix * x + (1 - residual_mix) * (gate * conv + (1 - gate) * x)
         dtype = torch.promote_types(x.dtype, opened.dtype)
         y = torch.lerp(x.to(dtype), self._convolved(seen, timeline.segments).to(dtype), opened.to(dtype))
@@ -150,7 +156,9 @@ class LFORouting(Layer):
         weight = self.weight.to(seen.dtype)
         if segments is not None:
             return mix_groups([earlier(seen, lag, segments) for lag in lags], weight)
-        return grouped_conv(F.pad(seen, (0, 0, 0, self.lookahead))[:, self.lookahead :], weight)
+        if self.lookahead:
+            seen = F.pad(seen, (0, 0, 0, self.lookahead))[:, self.lookahead :]
+        return grouped_conv(seen, weight)
 
     def extra_repr(self) -> str:  # noqa: D102
         return (
@@ -183,11 +191,14 @@ class _Gate(nn.Module):
         self.bias.zero_()
 
     def forward(self, position: Tensor, temperature: float | Tensor) -> Tensor:
-        freq = torch.as_tensor(current(self.freq), device=position.device)
         if torch.is_grad_enabled():
-            return lfo_gate(position, freq, self.phase, self.amplitude, self.bias, temperature)
-        words = self._words(lambda: phase_words(freq, self.phase), [freq, self.phase])
+            return lfo_gate(position, self._freq(), self.phase, self.amplitude, self.bias, temperature)
+        freq = self.freq  # a number or a buffer after `fold_layer`
+        words = self._words(lambda: phase_words(self._freq(), self.phase), made_of(freq, self.phase))
         return gate_of(phase_at(words, position[..., None, None]), self.amplitude, self.bias, temperature)
+
+    def _freq(self) -> Tensor:
+        return torch.as_tensor(current(self.freq), device=self.phase.device)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "_Gate":
         super()._apply(at_least_float32(fn), recurse)  # type: ignore[no-untyped-call]

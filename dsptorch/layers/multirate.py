@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dsptorch.functional.design import firwin
+from dsptorch.functional.memo import Memo
 from dsptorch.functional.multirate import multirate_plan, multirate_weights
 from dsptorch.functional.validate import check_int
 from dsptorch.hyperparams import (
@@ -16,6 +17,7 @@ from dsptorch.hyperparams import (
     check_hyperparam,
     current,
     fixed_repr,
+    made_of,
 )
 from dsptorch.layers.base import FilterLayer
 
@@ -99,6 +101,7 @@ class Multirate(FilterLayer):
         self.downsample, self.levels, self.kernel_size = downsample, levels, kernel_size
         self.causal = causal
         self._first_downsample = _present_factor(self.downsample)
+        self._constants = Memo()
         if mix_ratio is None:
             mix_ratio = BoundedHyperparam(0.4, 0.2, 0.6, device=device)
         if detail_strength is None:
@@ -125,7 +128,10 @@ class Multirate(FilterLayer):
     def weights(self) -> tuple[float | Tensor, ...]:  # noqa: D102
         downsample = self.downsample
         shares = downsample.weights().reshape(-1) if isinstance(downsample, BoundedHyperparam) else None
-        mix_ratio, detail_strength = current(self.mix_ratio), current(self.detail_strength)
+        mix_ratio, detail_strength = self._constants(
+            lambda: (current(self.mix_ratio), current(self.detail_strength)),
+            made_of(self.mix_ratio, self.detail_strength),
+        )
         return multirate_weights(self.low, self.recon, self.detail, mix_ratio, detail_strength, shares)
 
     @torch.no_grad()
