@@ -22,8 +22,6 @@ from dsptorch.functional.trilinear import V, W, X, accumulation_dtype, partial_d
 
 __all__ = ["earlier", "lptv_filter"]
 
-_REGISTERS = 64  # sums that a compiled loop keeps at once
-
 
 def lptv_filter(
     x: Tensor, weight: Tensor, lags: Sequence[int], *, history: int = 0, segments: Segments | None = None
@@ -229,22 +227,14 @@ def _sum_of_products(pairs: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
 
 def _sums_over_blocks(views: list[Tensor], v: Tensor) -> Tensor:
     """For each view the sum of view * v over rows and blocks: (batch, blocks, P, channels) -> (P, views, channels)."""
-    if torch.compiler.is_compiling():
-        if v.shape[2] * len(views) > _REGISTERS:
-            return torch.stack([(view * v).sum((0, 1)) for view in views], 1)
-        phases = range(v.shape[2])
-        return torch.stack(
-            [torch.stack([(view[:, :, p] * v[:, :, p]).sum((0, 1)) for view in views]) for p in phases]
-        )
     rows, blocks, *rest = v.shape
-    ones = v.new_ones(blocks)
-    sums = []
+    if torch.compiler.is_compiling() or not rows:
+        return torch.stack([(view * v).sum((0, 1)) for view in views], 1)
+    ones, sums = v.new_ones(blocks), []
     for view in views:
-        total = v.new_zeros(blocks, *rest)
-        if rows:  # row by row: a row stays in the cache, where the whole product would not
-            total = view[0] * v[0]
-            for row in range(1, rows):
-                total.addcmul_(view[row], v[row])
+        total = view[0] * v[0]  # row by row: a row stays in the cache, where the whole product would not
+        for row in range(1, rows):
+            total.addcmul_(view[row], v[row])
         sums.append((ones @ total.reshape(blocks, v.shape[2] * v.shape[3])).view(rest))
     return torch.stack(sums, 1)
 
