@@ -111,7 +111,7 @@ def upsample_taps(
     _check_at_least_one(factor=factor)
     _check_kind(kind, ("hold", "linear", "lowpass"))
     least = 2 * factor if kind == "linear" else factor
-    size = _checked_size(kernel_size, 4 * factor if kind == "lowpass" else least, least)
+    size = _checked_size(kernel_size, _default_lowpass(factor) if kind == "lowpass" else least, least)
     index = torch.arange(size, dtype=torch.float64)
     if kind == "hold":
         taps = (index < factor).double()
@@ -143,8 +143,8 @@ def decimate_taps(
     Args:
         kind: "lowpass", "mean" or "first".
         factor: M, at least 1.
-        kernel_size: Length, at least 1; by default 4 M for "lowpass", M for "mean", 1 for "first". Where M = 1, the
-            low-pass is a delay of (kernel_size - 1) // 2.
+        kernel_size: Length, at least 1; by default 4 M for "lowpass" (1 where M is 1), M for "mean", 1 for
+            "first". Where M = 1, a low-pass is a delay of (kernel_size - 1) // 2.
         window: Of "lowpass"; see :func:`dsptorch.functional.windows.get_window`.
         dtype: Of the result; the default dtype if None.
         device: Of the result.
@@ -161,7 +161,9 @@ def decimate_taps(
     """
     _check_at_least_one(factor=factor)
     _check_kind(kind, ("lowpass", "mean", "first"))
-    size = _checked_size(kernel_size, {"lowpass": 4 * factor, "mean": factor, "first": 1}[kind], 1)
+    size = _checked_size(
+        kernel_size, {"lowpass": _default_lowpass(factor), "mean": factor, "first": 1}[kind], 1
+    )
     if kind == "lowpass":
         taps = _lowpass(size, factor, window)
     elif kind == "mean":
@@ -186,6 +188,10 @@ def linear_phase_delay(numtaps: int, up: int = 1) -> Fraction:
     """
     _check_at_least_one(numtaps=numtaps, up=up)
     return Fraction(numtaps - 1, 2 * up)
+
+
+def _default_lowpass(factor: int) -> int:
+    return 4 * factor if factor > 1 else 1  # at factor 1 there is nothing to filter: the identity
 
 
 def _lowpass(numtaps: int, factor: int, window: str | tuple[str, float]) -> Tensor:

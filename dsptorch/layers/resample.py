@@ -132,7 +132,8 @@ class Decimate(_LearnedResampler):
     Args:
         d_model: The width.
         factor: The decimation factor M, at least 1.
-        kernel_size: The number of taps, at least 1. None: 4 M for "lowpass", M for "mean", 1 for "first".
+        kernel_size: The number of taps, at least 1. None: 4 M for "lowpass" (1 if M is 1), M for "mean", 1
+            for "first".
         init: How the taps start, with unit gain at DC. "lowpass": a low-pass with cutoff 1 / M. "mean": the mean of the
             last samples. "first": the sample at factor * n alone. Or a tensor of taps, (kernel_size,) or
             (kernel_size, d_model).

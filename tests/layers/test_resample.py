@@ -282,3 +282,14 @@ def test_delays_align_at_the_output_or_are_refused():
 def test_refusals(build, message):
     with pytest.raises((ValueError, TypeError), match=message):
         build()
+
+
+def test_a_factor_of_one_is_the_identity():
+    x = torch.randn(2, 7, WIDTH)
+    for layer in (
+        Decimate(WIDTH, 1),
+        Upsample(WIDTH, 1),
+        Upsample(WIDTH, 1, init="lowpass"),
+        ResamplePoly(WIDTH, 2, 2),
+    ):
+        assert torch.equal(layer(x), x)
