@@ -25,12 +25,14 @@ EMPTY = (2, 0)
 
 
 class Step(nn.Module):
-    def __init__(self, layer):
-        super().__init__()
-        self.layer = layer
+    """A step from the tensors of a state: torch.onnx takes no empty tuple, which is what a part of a state may be."""
 
-    def forward(self, x, state):
-        return self.layer.step(x, state)
+    def __init__(self, layer, state):
+        super().__init__()
+        self.layer, self.spec = layer, pytree.tree_structure(state)
+
+    def forward(self, x, *tensors):
+        return self.layer.step(x, pytree.tree_unflatten(tensors, self.spec))
 
 
 def exported(module, args, shapes):
@@ -63,8 +65,9 @@ def check_forward(layer):
 @torch.no_grad()
 def check_step(layer, sizes=SIZES, position=7):
     _, state = layer.step(noise(3, 7))
-    shapes = {"x": {0: BATCH, 1: TIME}, "state": pytree.tree_map(lambda _: {0: BATCH}, state)}
-    run = exported(Step(layer), (noise(3, 11), state), shapes)
+    tensors = pytree.tree_leaves(state)
+    shapes = {"x": {0: BATCH, 1: TIME}, "tensors": tuple({0: BATCH} for _ in tensors)}
+    run = exported(Step(layer, state), (noise(3, 11), *tensors), shapes)
     for batch, time in sizes:
         _, state = layer.step(noise(batch, 7))
         state = pytree.tree_map(
