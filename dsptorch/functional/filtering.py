@@ -9,14 +9,12 @@ from torch import Tensor
 from dsptorch.functional.cascade import cascade
 from dsptorch.functional.dynamo import known_equal
 from dsptorch.functional.fold import Weight, fold
-from dsptorch.functional.fold_at import fold_at
+from dsptorch.functional.fold_at import FEW_PHASES, fold_at
 from dsptorch.functional.kernel import lptv_filter
 from dsptorch.functional.plan import Plan
 from dsptorch.functional.timeline import Segments, Timeline
 
 __all__ = ["filter_chunk", "filter_signal", "latest", "with_history"]
-
-_MANY_PHASES = 16  # from here on a compiled chunk folds the phases that it meets, whatever its length
 
 
 def filter_signal(plan: Plan, weights: Sequence[Weight], x: Tensor, folds: bool | None = None) -> Tensor:
@@ -140,5 +138,5 @@ def latest(x: Tensor, memory: int, segments: Segments | None = None) -> Tensor:
 def _phases(period: int, time: int) -> int:
     """How many phases a chunk needs: those that it meets, if they are fewer than all."""
     if torch.compiler.is_compiling():  # which cannot compare a length that it does not know
-        return time if period > _MANY_PHASES or known_equal(time, 1) else period
+        return time if period > FEW_PHASES or known_equal(time, 1) else period
     return min(period, max(time, 1))

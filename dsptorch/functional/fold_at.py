@@ -30,9 +30,9 @@ from dsptorch.functional.plan import (
 )
 from dsptorch.functional.support import Support
 
-__all__ = ["fold_at"]
+__all__ = ["FEW_PHASES", "fold_at"]
 
-_FEW_PHASES = 16  # so many are folded at once, and then chosen from
+FEW_PHASES = 16  # so many are folded at once, and then chosen from
 
 
 def fold_at(plan: Plan, weights: Sequence[Weight], times: Tensor, like: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ def fold_at(plan: Plan, weights: Sequence[Weight], times: Tensor, like: Tensor) 
 def _at(plan: Plan, times: Tensor, folding: Folding) -> Tensor:
     """The taps at given times: (...) -> (..., lags, channels)."""
     period = plan.support.period
-    few = period <= _FEW_PHASES or (not torch.compiler.is_compiling() and period <= times.numel())
+    few = period <= FEW_PHASES or (not torch.compiler.is_compiling() and period <= times.numel())
     if few and not isinstance(plan, WeightedHold):
         return folding.taps(plan).weight[times.remainder(period)]
     return _weight_at(plan, times, folding)

@@ -64,8 +64,9 @@ class FIR(FilterLayer):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        first = 0 if causal else -(check_int("kernel_size", kernel_size, least=1) // 2)
-        lags = tuple(range(first, first + check_int("kernel_size", kernel_size, least=1)))
+        check_int("kernel_size", kernel_size, least=1)
+        first = 0 if causal else -(kernel_size // 2)
+        lags = tuple(range(first, first + kernel_size))
         super().__init__(d_model, Literal(Slot(0), Support.full(1, lags), d_model))
         self.kernel_size, self.causal = kernel_size, causal
         self._delay = check_int("delay", delay, least=0)

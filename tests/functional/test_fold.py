@@ -78,14 +78,14 @@ def at_times(plan, weights, times):
 @pytest.mark.parametrize("few", [0, 16])
 def test_folded_at_some_times_is_folded_at_those_phases(few, monkeypatch):
     """Whether or not short periods are folded whole."""
-    monkeypatch.setattr("dsptorch.functional.fold_at._FEW_PHASES", few)
+    monkeypatch.setattr("dsptorch.functional.fold_at.FEW_PHASES", few)
     holds(lambda *case: check_times(at_times, *case), plans(), TIMES, times=5)
 
 
 def test_wrong_times_are_caught(monkeypatch):
     fails(lambda *case: check_times(lambda p, w, t: at_times(p, w, t + 1), *case), plans(), TIMES, times=5)
     fails(lambda *case: check_times(lambda p, w, t: at_times(p, w, t % 16), *case), plans(), TIMES, times=5)
-    monkeypatch.setattr("dsptorch.functional.fold_at._FEW_PHASES", 0)
+    monkeypatch.setattr("dsptorch.functional.fold_at.FEW_PHASES", 0)
     right = fold_at_module._product_at
     monkeypatch.setattr(
         fold_at_module, "_product_at", lambda factors, times, given: right(factors, 0 * times, given)
