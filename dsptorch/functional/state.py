@@ -109,5 +109,5 @@ def _check_grid(timeline: Timeline, grid: int) -> None:
         late = (timeline.phase + time - int(segments.position[row, time])) % grid
         raise ValueError(
             f"each segment must begin at a multiple of {grid} samples in its row, at which this layer changes the "
-            f"rate, got one in row {row} that begins {late} after one; pad each segment with -1 to a multiple of {grid}"
+            f"rate, got one in row {row} that begins {late} after one; put padding before it, to a multiple of {grid}"
         )

@@ -117,7 +117,8 @@ class Layer(nn.Module, ABC):
                 "and no cache (use_cache=False)"
             )
         self._check(x)
-        return self._run(x, None, call.segment_ids if segment_ids is None else segment_ids)[0]
+        ids = call.ids_of(x, type(self).__name__) if segment_ids is None else segment_ids
+        return self._run(x, None, ids)[0]
 
     def step(
         self, x: Tensor, state: State | None = None, segment_ids: Tensor | None = None
@@ -153,9 +154,8 @@ class Layer(nn.Module, ABC):
                 f"{type(self).__name__} got a chunk of {x.shape[0]} rows and a state of "
                 f"{tuple(state.position.shape)}; pass the state of these rows, or None to start anew"
             )
-        y, timeline, memory = self._run(
-            x, state, current_call().segment_ids if segment_ids is None else segment_ids
-        )
+        ids = current_call().ids_of(x, type(self).__name__) if segment_ids is None else segment_ids
+        y, timeline, memory = self._run(x, state, ids)
         return y, next_state(x, state, timeline, memory, self.grid)
 
     def _run(

@@ -9,21 +9,92 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-__all__ = ["Call", "current_call", "enter_call", "remember_in_backward", "segmented"]
+__all__ = ["Call", "Mask", "current_call", "enter_call", "remember_in_backward", "segmented"]
+
+
+class Mask(NamedTuple):
+    """A padding mask of a model's call.
+
+    Attributes:
+        ids: What the mask says, as segment ids: 0 is real, -1 is padding, larger numbers are further documents.
+        source: The argument and the module that it was given to, for an error.
+        doubt: Why it may not describe the signal of a layer, after the source in a sentence; empty if it does.
+        several: Whether the doubt is that the module takes several signals.
+    """
+
+    ids: Tensor
+    source: str
+    doubt: str = ""
+    several: bool = False
+
+    def of(self, sizes: tuple[int, ...], layer: str) -> Tensor | None:
+        """The segment ids of a signal; None if nothing is padded.
+
+        Args:
+            sizes: The batch and the time of the signal.
+            layer: The layer that asks, for an error.
+
+        Raises:
+            ValueError: If something is padded, and nothing says that the mask describes this signal.
+        """
+        ids = self.ids
+        if not self.doubt and ids.shape[1] == sizes[1] and ids.shape[0] in (1, sizes[0]):
+            return ids.expand(sizes)
+        doubt = (
+            self.doubt or f"is of shape {tuple(ids.shape)}, and the layer's signal of {sizes} (batch, time)"
+        )
+        message = (
+            f"{layer} cannot tell which samples are padding: {self.source} {doubt}; say which mask belongs to it by "
+            "insert(..., mask=), by mask=False that none does, or give the ids by dsptorch.segmented"
+        )
+        if torch.compiler.is_compiling():
+            torch._assert_async(~ids.any(), message)
+        elif ids.any():
+            raise ValueError(message)
+        return None
 
 
 class Call(NamedTuple):
     """A call of a model.
 
     Attributes:
-        segment_ids: Those of its input, (batch, time); None: each row is one signal.
-        explicit: Whether the user gave the segment ids, so that no mask may replace them.
+        segment_ids: Those of its input, (batch, time), where they are explicit; None: each row is one signal.
+        explicit: Whether the segment ids are given, by the user or by the place of a layer, and masks do not count.
         has_cache: Whether the model continues from a cache; None if no module of it takes one.
+        mask: The padding mask of the signal that the innermost module works on; None: nothing is padded.
+        signals: The signals that this module was called with, each with its own mask.
+        given: The masks that rules read from the model's arguments, each with its rule.
     """
 
     segment_ids: Tensor | None = None
     explicit: bool = False
     has_cache: bool | None = None
+    mask: Mask | None = None
+    signals: tuple[tuple[Tensor, Mask | None], ...] = ()
+    given: tuple[tuple[object, Mask | None], ...] = ()
+
+    def ids_of(self, x: Tensor, layer: str, sizes: tuple[int, ...] | None = None) -> Tensor | None:
+        """The segment ids of a signal within this call.
+
+        Args:
+            x: The signal, as the module that holds the layer was given it.
+            layer: The layer, for an error.
+            sizes: Its batch and time; None: its first two dimensions.
+
+        Raises:
+            ValueError: If something is padded, and nothing says that the mask describes this signal.
+        """
+        if self.explicit:
+            return self.segment_ids
+        mask = self.mask
+        for signal, own in self.signals:
+            if signal is x:
+                mask = own
+        return None if mask is None else mask.of(tuple(x.shape[:2]) if sizes is None else sizes, layer)
+
+    def with_ids(self, ids: Tensor | None) -> "Call":
+        """The call, for a layer within it whose segment ids are found."""
+        return self._replace(mask=None if ids is None else Mask(ids, "the mask of its place"), signals=())
 
 
 _NONE = Call()

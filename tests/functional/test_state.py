@@ -72,7 +72,7 @@ def test_rows_out_of_phase_are_refused_by_name():
             [[0] * 8, [0] * 6 + [1] * 2],
             0,
             4,
-            r"multiple of 4 samples.*in row 1 that begins 2 after one; pad each segment with -1",
+            r"multiple of 4 samples.*in row 1 that begins 2 after one; put padding before it",
         ),
         ([[0] * 2 + [1] * 3], 1, 2, r"multiple of 2 samples.*in row 0 that begins 1 after one"),
     ],

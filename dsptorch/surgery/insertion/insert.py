@@ -1,6 +1,7 @@
 """Putting layers into models that we do not own, and taking them out again."""
 
 from collections.abc import Callable
+from typing import Literal
 
 from torch import nn
 
@@ -8,6 +9,7 @@ from dsptorch.layers import Blend, Layer
 from dsptorch.surgery.find import Where, find
 from dsptorch.surgery.insertion.inserted import NAMES, attach, detach, positions_taken, sync_interposers
 from dsptorch.surgery.insertion.layout import LAYOUTS
+from dsptorch.surgery.insertion.mask_rules import MaskArgument, MaskRule
 from dsptorch.surgery.insertion.refusals import check_places, is_inserted
 from dsptorch.surgery.insertion.row_mixing import Example, check_rows
 from dsptorch.surgery.insertion.signal import signal_argument
@@ -23,6 +25,7 @@ def insert(
     layout: str | None = None,
     example: Example | None = None,
     batch_dim: int = 0,
+    mask: MaskArgument | Literal[False] | None = None,
 ) -> list[str]:
     """Insert a layer before or after submodules of any model, in place.
 
@@ -34,10 +37,12 @@ def insert(
     `torch.compile` and DistributedDataParallel still work (`nn.DataParallel`, whose replicas share the instance's
     `forward`, does not). Everything is checked before anything is changed.
 
-    Where a module around the layer is called with a padding mask (`attention_mask`, `src_key_padding_mask`,
-    `lengths`, ...), the layer does not see padding, and each row begins at its first real sample. A mask whose numbers
-    count documents, 1, 2, ..., keeps them apart. Ids given by `segmented` come first. A call that continues from a
-    cache (`past_key_values`) is refused outside `streaming`, because the layers would lose their history.
+    Where a module around the layer is called with a signal and the padding mask of it (`attention_mask`,
+    `src_key_padding_mask`, `lengths`, ...), the layer does not see padding, and each row begins at its first real
+    sample. A mask whose numbers count documents, 1, 2, ..., keeps them apart. Where something is padded and nothing
+    says whether that is the layer's signal, the layer raises, and `mask` tells. Ids given by `segmented` come first. A
+    call that continues from a cache (`past_key_values`) is refused outside `streaming`, because the layers would lose
+    their history.
 
     Args:
         model: Any module.
@@ -53,6 +58,9 @@ def insert(
             different rows. The model runs on it, without a trace, to prove that the layers are called and do not mix
             rows.
         batch_dim: The batch dimension of the tensors of the example.
+        mask: The padding mask of the layers' signal, where the arguments of the modules around do not tell: the name
+            of an argument of `model`; a function of all its arguments, a dict, that returns 1 at real samples and 0 at
+            padding, (batch, time); or False: none.
 
     Returns:
         The names of the inserted layers.
@@ -83,6 +91,7 @@ def insert(
         raise ValueError(f"{where!r} matches nothing but layers that were inserted before")
     check_places(model, targets, position, layout)
     signals = {name: signal_argument(name, module) for name, module in targets.items()}
+    rule = None if mask is None else MaskRule(model, mask)
     layers = {name: build(module) for name, module in targets.items()}
     _check_new(model, layers)
     if identity:
@@ -91,8 +100,10 @@ def insert(
     names = [f"{name}.{NAMES[position]}" for name in targets]
     try:
         for name, target in targets.items():
-            attach(target, position, layers[name].train(target.training), layout or "btd", signals[name])
-        sync_interposers(model, [name.rpartition(".")[0] for name in _inserted(model)])
+            attach(
+                target, position, layers[name].train(target.training), layout or "btd", signals[name], rule
+            )
+        sync_interposers(model, [name.rpartition(".")[0] for name in _inserted(model)], rule)
         if example is not None:
             check_rows(model, names, example, batch_dim)
     except BaseException:

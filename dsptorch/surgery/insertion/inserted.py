@@ -5,10 +5,12 @@ from typing import Any
 
 from torch import nn
 
-from dsptorch.layers.call_context import enter_call
-from dsptorch.surgery.insertion.layout import apply_in_layout
-from dsptorch.surgery.insertion.masks import begin_call, end_call, names_read
+from dsptorch.layers.call_context import current_call, enter_call
+from dsptorch.surgery.insertion.layout import apply_in_layout, sizes_in_layout
+from dsptorch.surgery.insertion.mask_rules import MaskRule, read_rules
+from dsptorch.surgery.insertion.masks import begin_call, end_call
 from dsptorch.surgery.insertion.signal import Argument, change_signal, with_signal
+from dsptorch.surgery.insertion.signature import signature_of
 from dsptorch.surgery.interpose import Interposer
 
 __all__ = ["NAMES", "InsertedForward", "attach", "detach", "positions_taken", "sync_interposers"]
@@ -23,17 +25,24 @@ class InsertedForward(Interposer):
     def __init__(self, module: nn.Module) -> None:
         super().__init__(module)
         self.signal = Argument(None, "")
-        self.reads = names_read(module)
+        self.reads = signature_of(module)
         self.layouts: dict[str, str] = {}  # by position
+        self.masks: dict[str, MaskRule] = {}  # by position, where the user said which
+        self.rules: tuple[
+            MaskRule, ...
+        ] = ()  # of the layers within, if this is the model that they were inserted into
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the layers and the module."""
-        if not self.reads:
+        if not (self.reads.matters or self.rules):
             return self._run(args, kwargs)
-        outer = begin_call(self.reads, args, kwargs)
+        arguments = self.reads.arguments(args, kwargs)
+        outer = begin_call(self.reads, arguments)
         try:
+            if self.rules:
+                read_rules(self.rules, arguments, self.reads.owner)
             output = self._run(args, kwargs)
-            end_call(output)
+            end_call(output, outer)
         finally:
             enter_call(outer)
         return output
@@ -56,11 +65,36 @@ class InsertedForward(Interposer):
         return with_signal(output, lambda y: self._apply("after", y), NAMES["after"], owner)
 
     def _apply(self, position: str, x: Any) -> Any:
-        name = NAMES[position]
-        return apply_in_layout(self.module.get_submodule(name), x, self.layouts[position], name)
+        layer, name, layout = (
+            self.module.get_submodule(NAMES[position]),
+            NAMES[position],
+            self.layouts[position],
+        )
+        call, rule = current_call(), self.masks.get(position)
+        sizes = sizes_in_layout(x, layout)
+        if call.explicit or sizes is None:
+            return apply_in_layout(layer, x, layout, name)
+        where = f"{name} at {type(self.module).__name__}"
+        if rule is not None:
+            mask = rule.of_call(call, where)
+            ids = None if mask is None else mask.of(sizes, where)
+        else:
+            ids = call.ids_of(x, where, sizes)
+        outer = enter_call(call.with_ids(ids))
+        try:
+            return apply_in_layout(layer, x, layout, name)
+        finally:
+            enter_call(outer)
 
 
-def attach(target: nn.Module, position: str, layer: nn.Module, layout: str, signal: Argument) -> None:
+def attach(
+    target: nn.Module,
+    position: str,
+    layer: nn.Module,
+    layout: str,
+    signal: Argument,
+    rule: MaskRule | None = None,
+) -> None:
     """Make a layer the child `dsp_before` or `dsp_after` of a module, and let it act."""
     target.add_module(NAMES[position], layer)
     forward = InsertedForward.of(target) or InsertedForward(target).attach()
@@ -68,6 +102,8 @@ def attach(target: nn.Module, position: str, layer: nn.Module, layout: str, sign
         target.register_forward_pre_hook(_no_fast_path)
     forward.signal = signal
     forward.layouts[position] = layout
+    if rule is not None:
+        forward.masks[position] = rule
 
 
 def detach(target: nn.Module, position: str) -> None:
@@ -76,6 +112,7 @@ def detach(target: nn.Module, position: str) -> None:
     if forward is None:
         raise ValueError(f"{type(target).__name__} has no inserted layer")
     del forward.layouts[position]
+    forward.masks.pop(position, None)
     if not forward.layouts:
         forward.detach()
         for key, hook in list(target._forward_pre_hooks.items()):
@@ -84,16 +121,34 @@ def detach(target: nn.Module, position: str) -> None:
     delattr(target, NAMES[position])
 
 
-def sync_interposers(model: nn.Module, targets: Iterable[str]) -> None:
-    """Interpose at the modules around these places that take a mask or a cache, and nowhere else."""
+def sync_interposers(model: nn.Module, targets: Iterable[str], rule: MaskRule | None = None) -> None:
+    """Interpose at the modules around these places that take a mask, a cache or a signal, and nowhere else.
+
+    Args:
+        model: The model.
+        targets: The names of the modules with layers at them.
+        rule: A new rule for the mask of some of them, which is read from the arguments of the model.
+    """
     around = {name for target in targets for name in _prefixes(target)}
-    for name, module in list(model.named_modules()):
+    parts = list(model.named_modules())
+    in_use = [each for _, module in parts for each in _rules_at(module)]
+    for name, module in parts:
         forward = InsertedForward.of(module)
-        if name in around and names_read(module):
-            if forward is None:
-                InsertedForward(module).attach()
-        elif forward is not None and not forward.layouts:
-            forward.detach()
+        rules = () if forward is None else forward.rules
+        rules = (*rules, rule) if rule is not None and name == "" else rules
+        rules = tuple(each for each in rules if each in in_use and each.mask is not False)
+        if name in around and (rules or signature_of(module).matters):
+            forward = forward or InsertedForward(module).attach()
+            forward.rules = rules
+        elif forward is not None:
+            forward.rules = ()
+            if not forward.layouts:
+                forward.detach()
+
+
+def _rules_at(module: nn.Module) -> list[MaskRule]:
+    forward = InsertedForward.of(module)
+    return [] if forward is None else list(forward.masks.values())
 
 
 def positions_taken(target: nn.Module) -> list[str]:

@@ -21,10 +21,19 @@ from dsptorch.layers import Layer
 from dsptorch.layers.call_context import current_call
 from dsptorch.surgery.find import CONTAINERS
 
-__all__ = ["LAYOUTS", "apply_in_layout", "apply_to_nested", "check_layout_is_clear"]
+__all__ = ["LAYOUTS", "apply_in_layout", "apply_to_nested", "check_layout_is_clear", "sizes_in_layout"]
 
 LAYOUTS = ("btd", "tbd", "bct")
 """(batch, time, channels); (time, batch, channels); (batch, channels, ..., time), whose other dimensions are rows."""
+
+
+def sizes_in_layout(x: Any, layout: str) -> tuple[int, int] | None:
+    """The batch and the time of a signal; None if it has none, as a nested tensor, whose rows differ in length."""
+    if not isinstance(x, Tensor) or x.is_nested or x.dim() < 3:
+        return None
+    if layout == "tbd":
+        return x.shape[1], x.shape[0]
+    return x.shape[0], x.shape[-1 if layout == "bct" else 1]
 
 
 def apply_in_layout(layer: nn.Module, x: Any, layout: str, name: str) -> Tensor:
@@ -56,7 +65,8 @@ def _laid_out_as(x: Tensor, y: Tensor) -> Tensor:
 
 def _apply_to_rows(layer: nn.Module, x: Tensor) -> Tensor:
     """Apply a layer to (batch, ..., time, channels)."""
-    flat, ids = x.flatten(0, -3), current_call().segment_ids
+    flat, call = x.flatten(0, -3), current_call()
+    ids = call.segment_ids if call.mask is None else call.mask.ids
     if ids is not None and x.dim() > 3 and isinstance(layer, Layer):
         # Each row of an image has the ids of the image.
         y = layer(flat, ids.repeat_interleave(prod(x.shape[1:-2]), 0))

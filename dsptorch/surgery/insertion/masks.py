@@ -1,87 +1,111 @@
 """Padding masks and caches, read from the arguments of the modules around an inserted layer.
 
-The layer itself receives hidden states only. So the modules around it that take a mask or a cache publish them for
-the duration of their call.
+The layer itself receives hidden states only. So the modules around it that take a mask, a cache, or a signal from
+outside publish them for the duration of their call. A mask counts for the signal that it was given with, and for what
+is made of that signal; never because shapes agree.
 """
 
-import inspect
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from dsptorch.layers.call_context import Call, current_call, enter_call, remember_in_backward
+from dsptorch.layers.call_context import Call, Mask, current_call, enter_call, remember_in_backward
 from dsptorch.surgery.hf_cache import CACHE, holds_tokens
-from dsptorch.surgery.insertion.signal import SIGNALS
+from dsptorch.surgery.insertion.mask_formats import read_by_name
+from dsptorch.surgery.insertion.signature import COMPANIONS, TOWERS, Signature
+
+__all__ = ["begin_call", "end_call"]
+
+_Known = list[tuple[Tensor, Mask | None]]
 
 
-def _from_attention_mask(mask: Tensor, like: Tensor | None) -> Tensor | None:
-    """1 is real, 0 is padding; larger numbers count packed documents. A mask that is not (batch, time) is ignored."""
-    return mask.long() - 1 if mask.dim() == 2 else None
-
-
-def _from_padding_mask(mask: Tensor, like: Tensor | None) -> Tensor | None:
-    """True is padding, or minus infinity where the mask is added."""
-    if mask.dim() != 2:
-        return None
-    return -(mask if mask.dtype == torch.bool else mask == -torch.inf).long()
-
-
-def _from_lengths(lengths: Tensor, like: Tensor | None) -> Tensor | None:
-    """The number of real samples of each row."""
-    if lengths.dim() != 1 or like is None:
-        return None
-    batch_first = like.shape[0] == len(lengths)
-    times = torch.arange(like.shape[1 if batch_first else 0], device=lengths.device)
-    return -(times >= lengths.unsqueeze(1)).long()
-
-
-_MASKS: dict[str, Callable[[Tensor, Tensor | None], Tensor | None]] = {
-    "attention_mask": _from_attention_mask,  # HuggingFace
-    "src_key_padding_mask": _from_padding_mask,  # nn.TransformerEncoder
-    "tgt_key_padding_mask": _from_padding_mask,  # nn.TransformerDecoder
-    "key_padding_mask": _from_padding_mask,
-    "lengths": _from_lengths,  # torchaudio.models.Conformer
-}
-
-
-def names_read(module: nn.Module) -> tuple[str, ...]:
-    """The names of a module's arguments, if a mask or a cache is among them."""
-    names = tuple(inspect.signature(module.forward).parameters)
-    return () if {CACHE, *_MASKS}.isdisjoint(names) else names
-
-
-def begin_call(names: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+def begin_call(signature: Signature, arguments: dict[str, Any]) -> Call:
     """Enter the call of a module, for the layers within it, and return the call around it, to be entered again."""
     outer = current_call()
-    arguments = {**dict(zip(names, args, strict=False)), **kwargs}
-    read = None if outer.explicit else _read(arguments)
     has_cache = outer.has_cache
-    if has_cache is None and CACHE in names:  # the outermost knows; the inner ones see it being filled
+    if has_cache is None and signature.has_cache:  # the outermost knows; the inner ones see it being filled
         has_cache = holds_tokens(arguments.get(CACHE))
-    return enter_call(Call(outer.segment_ids if read is None else read, outer.explicit, has_cache))
+    inner = outer._replace(has_cache=has_cache)
+    return enter_call(inner if outer.explicit else _with_signals(inner, signature, arguments))
 
 
-def end_call(output: Any) -> None:
+def end_call(output: Any, outer: Call) -> None:
     """Make the call known to the backward pass from a module's output, where checkpoints run layers again."""
     call = current_call()
-    if call.segment_ids is not None and torch.is_grad_enabled() and not torch.compiler.is_compiling():
-        remember_in_backward(output, call)
+    masked = call.explicit or call.mask is not None or outer.mask is not None or bool(call.given)
+    if masked and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        remember_in_backward(output, call._replace(signals=()))
 
 
-def _read(arguments: dict[str, Any]) -> Tensor | None:
-    """The segment ids of a module's input, by its mask."""
-    signal = next(
-        (arguments[name] for name in ("input_ids", *SIGNALS) if isinstance(arguments.get(name), Tensor)),
-        None,
-    )
-    for name, convert in _MASKS.items():
-        mask = arguments.get(name)
-        ids = convert(mask, signal) if isinstance(mask, Tensor) else None
-        if ids is not None:
-            if signal is not None and CACHE in arguments:
-                # Beside a cache the mask is of all tokens, and the input of the last ones.
-                return ids[:, max(0, ids.shape[1] - signal.shape[1]) :]
-            return ids
-    return None
+def _with_signals(call: Call, signature: Signature, arguments: dict[str, Any]) -> Call:
+    """The call within a module: the mask of its signal, and those of the signals beside it."""
+    signals = dict(signature.signals(arguments))
+    if not signals:
+        return call
+    known: _Known = []
+    masks: dict[str, Mask | None] = {}
+    for name in sorted(signals, key=lambda name: name not in COMPANIONS):  # the key may be the query
+        masks[name] = _mask_of(name, signals[name], signature, arguments, [*known, *call.signals], call.mask)
+        known.append((signals[name], masks[name]))
+    changed = [name for name in signals if name not in COMPANIONS] or list(signals)
+    read = [masks[name] for name in changed]
+    has_own = any(isinstance(arguments.get(mask), Tensor) for mask in signature.described.values())
+    several = signature.several or (has_own and len(changed) > 1)
+    mask = _any_of(read, " and ".join(changed)) if several else read[0]
+    return call._replace(mask=mask, signals=tuple(known))
+
+
+def _mask_of(
+    name: str,
+    signal: Tensor,
+    signature: Signature,
+    arguments: dict[str, Any],
+    known: _Known,
+    outer: Mask | None,
+) -> Mask | None:
+    """The mask of one of a module's signals: its own, that of the same tensor further out, or that around."""
+    argument = signature.described.get(name, "")
+    value = arguments.get(argument)
+    mask = _own_mask(name, signal, signature, argument, value, outer)
+    if mask is not None:
+        return mask
+    for tensor, of_tensor in known:
+        if tensor is signal:
+            return of_tensor
+    if name in TOWERS:
+        if outer is None or outer.several:
+            return None  # a signal from outside, without a mask
+        if value is None:
+            return outer._replace(doubt=f"was given with another tensor than {name} of {signature.owner}")
+    beside = (mask for other, mask in signature.described.items() if other != name)
+    if argument and value is None and any(isinstance(arguments.get(mask), Tensor) for mask in beside):
+        return None  # the module tells its masks apart, and has none for this signal
+    return outer
+
+
+def _own_mask(
+    name: str, signal: Tensor, signature: Signature, argument: str, value: Any, outer: Mask | None
+) -> Mask | None:
+    """The padding mask that a module was given for one of its signals."""
+    if not isinstance(value, Tensor):
+        return None
+    mask = read_by_name(argument, value, signature.owner, signal, named=name in TOWERS)
+    if mask is None:
+        return None
+    if mask.doubt and outer is not None and outer.ids.shape == mask.ids.shape:
+        return outer
+    if not signature.has_cache or signal.dim() < 2:
+        return mask
+    # Beside a cache the mask is of all tokens, and the signal of the last ones.
+    return mask._replace(ids=mask.ids[:, max(0, mask.ids.shape[1] - signal.shape[1]) :])
+
+
+def _any_of(masks: list[Mask | None], signals: str) -> Mask | None:
+    """The masks of several signals, of which a layer may see any."""
+    found = [mask for mask in masks if mask is not None]
+    if not found:
+        return None
+    ids = torch.cat([mask.ids.reshape(1, -1) for mask in found], 1)
+    source = " and ".join(dict.fromkeys(mask.source for mask in found))
+    return Mask(ids, source, f"marks padding beside {signals}, of which the layer may see any", several=True)
