@@ -50,12 +50,14 @@ def read_attention_mask(
         if mask.shape[0] not in (1, *signal.shape[:2]):
             return None
     doubt = _doubt_of_values(mask)
+    if doubt:
+        return Mask(torch.full_like(mask, -1, dtype=torch.int64), source, doubt)
     if mask.is_floating_point():
         additive = (mask <= 0).all()
         ids = torch.where(additive, -(mask <= _MASKED).long(), mask.long() - 1)
     else:
         ids = mask.long() - 1
-    if square and not named and mask.shape[0] > 1 and not doubt:
+    if square and not named and mask.shape[0] > 1:
         doubt = f"of shape {tuple(mask.shape)} may be (batch, time) or (time, time)"
     return Mask(ids, source, doubt)
 
