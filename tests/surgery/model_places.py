@@ -23,6 +23,7 @@ class Place(NamedTuple):
         causal: Whether the model is, so that it can stream.
         padded: Calls it with a mask (batch, time) of real samples; None: the model takes none.
         no_stream: Why not, if it is causal.
+        right: Whether padding is on the right though the model is causal: it knows its positions only from the left.
         alone: Why a padded row of the plain model differs from the row alone, if it does.
         no_export: Why the plain model does not export, if so.
     """
@@ -34,6 +35,7 @@ class Place(NamedTuple):
     causal: bool = False
     padded: Callable[[nn.Module, Tensor, Tensor], Any] | None = None
     no_stream: str = ""
+    right: bool = False
     alone: str = ""
     no_export: str = ""
 
