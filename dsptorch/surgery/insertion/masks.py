@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dsptorch.layers.call_context import Call, current_call, enter_call, remember_in_backward
-from dsptorch.surgery.hf_cache import CACHE, holds_tokens
+from dsptorch.surgery.hf_cache import cache_names, holds_tokens
 from dsptorch.surgery.insertion.signal import SIGNALS
 
 
@@ -49,7 +49,7 @@ _MASKS: dict[str, Callable[[Tensor, Tensor | None], Tensor | None]] = {
 def names_read(module: nn.Module) -> tuple[str, ...]:
     """The names of a module's arguments, if a mask or a cache is among them."""
     names = tuple(inspect.signature(module.forward).parameters)
-    return () if {CACHE, *_MASKS}.isdisjoint(names) else names
+    return names if cache_names(names) or not _MASKS.keys().isdisjoint(names) else ()
 
 
 def begin_call(names: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
@@ -58,8 +58,9 @@ def begin_call(names: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, 
     arguments = {**dict(zip(names, args, strict=False)), **kwargs}
     read = None if outer.explicit else _read(arguments)
     has_cache = outer.has_cache
-    if has_cache is None and CACHE in names:  # the outermost knows; the inner ones see it being filled
-        has_cache = holds_tokens(arguments.get(CACHE))
+    caches = cache_names(names)
+    if has_cache is None and caches:  # the outermost knows; the inner ones see it being filled
+        has_cache = any(holds_tokens(arguments.get(name)) for name in caches)
     return enter_call(Call(outer.segment_ids if read is None else read, outer.explicit, has_cache))
 
 
@@ -80,7 +81,7 @@ def _read(arguments: dict[str, Any]) -> Tensor | None:
         mask = arguments.get(name)
         ids = convert(mask, signal) if isinstance(mask, Tensor) else None
         if ids is not None:
-            if signal is not None and CACHE in arguments:
+            if signal is not None and cache_names(arguments):
                 # Beside a cache the mask is of all tokens, and the input of the last ones.
                 return ids[:, max(0, ids.shape[1] - signal.shape[1]) :]
             return ids
