@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
+from dsptorch.layers.opened import Opened
+
 __all__ = ["Call", "Mask", "current_call", "enter_call", "remember_in_backward", "segmented"]
 
 
@@ -64,6 +66,7 @@ class Call(NamedTuple):
         mask: The padding mask of the signal that the innermost module works on; None: nothing is padded.
         signals: The signals that this module was called with, each with its own mask.
         given: The masks that rules read from the model's arguments, each with its rule.
+        backward: The backward pass in which it was entered, by autograd's number; -1: in none. None: not yet.
     """
 
     segment_ids: Tensor | None = None
@@ -72,6 +75,7 @@ class Call(NamedTuple):
     mask: Mask | None = None
     signals: tuple[tuple[Tensor, Mask | None], ...] = ()
     given: tuple[tuple[object, Mask | None], ...] = ()
+    backward: int | None = None
 
     def ids_of(self, x: Tensor, layer: str, sizes: tuple[int, ...] | None = None) -> Tensor | None:
         """The segment ids of a signal within this call.
@@ -94,14 +98,25 @@ class Call(NamedTuple):
 
     def with_ids(self, ids: Tensor | None) -> "Call":
         """The call, for a layer within it whose segment ids are found."""
-        return self._replace(mask=None if ids is None else Mask(ids, "the mask of its place"), signals=())
+        return self.within(mask=None if ids is None else Mask(ids, "the mask of its place"), signals=())
+
+    def within(self, **changes: Any) -> "Call":
+        """A call within this one, not yet entered, with other attributes."""
+        return Call(*self)._replace(backward=None, **changes)
 
 
-_NONE = Call()
+class _Given(Call):
+    """The call of `segmented`, which may be open in another coroutine of this thread."""
+
+    __slots__ = ()
+
+
+_NONE = Call(backward=-1)
+_segments = Opened("dsptorch.segmented")
 
 
 class _Here(threading.local):
-    """The call of this thread. Dynamo traces it, as it does not a ContextVar."""
+    """The call that began last in this thread. Dynamo traces it, as it does not a ContextVar."""
 
     def __init__(self) -> None:  # for Dynamo, which guards that the attribute is there
         self.call = _NONE
@@ -110,14 +125,11 @@ class _Here(threading.local):
 _here = _Here()
 
 
-class _Backward:
-    """The context of the backward pass in progress.
-
-    Autograd may run it in another thread, where checkpoints run layers again.
-    """
-
-    opened: tuple[Call, ...] = ()  # the contexts of `segmented` that are open, outermost first
-    number, call = -1, _NONE  # of the latest backward pass
+# Checkpoints run layers again in the backward pass, for which autograd may take another thread.
+_remembered: dict[int, Call] = {}
+"""The call whose backward pass is in progress, by autograd's number of the pass."""
+_KEY = "dsptorch.call"
+"""Where autograd's own threads find the thread that called `backward`, and the call that is open there."""
 
 
 @contextmanager
@@ -142,31 +154,44 @@ def segmented(segment_ids: Tensor | None) -> Iterator[None]:
         >>> torch.allclose(y, torch.cat([model(first), model(second)], 1), atol=1e-6)
         True
     """
-    call = Call(segment_ids, explicit=True)
-    before, opened = enter_call(call), _Backward.opened
-    _Backward.opened = (*opened, call)
-    try:
-        yield
-    finally:
-        enter_call(before)
-        _Backward.opened = opened
+    if torch.compiler.is_compiling():  # such code cannot await
+        outer = enter_call(Call(segment_ids, explicit=True))
+        try:
+            yield
+        finally:
+            enter_call(outer)
+        return
+    before = enter_call(_Given(segment_ids, explicit=True))
+    call = _here.call
+    with _segments.during(call):
+        _tell_autograd(call, threading.get_ident())
+        try:
+            yield
+        finally:
+            still_open = [c for c in _segments.in_thread() if c is not call]
+            if _here.call is call:
+                left = type(before) is _Given and not any(c is before for c in still_open)
+                _here.call = before if not left else still_open[-1] if still_open else _NONE
+            _tell_autograd(still_open[-1] if still_open else _NONE, threading.get_ident())
 
 
 def current_call() -> Call:
     """Return the context of the call in which a layer runs: a forward pass, or a checkpoint's in a backward pass."""
-    if torch.compiler.is_compiling() or _here.call is not _NONE:
-        return _here.call
+    call: Call = _here.call
+    if torch.compiler.is_compiling():
+        return call
+    if call is _NONE or type(call) is _Given:  # whose coroutine may be another
+        opened = _segments()
+        call = opened[-1] if opened else _NONE
     number = torch._C._current_graph_task_id()
-    if number == -1:
-        return _NONE
-    if number == _Backward.number:
-        return _Backward.call
-    return _Backward.opened[-1] if _Backward.opened else _NONE
+    return call if number in (-1, call.backward) else _call_in_backward(number, call)
 
 
 def enter_call(call: Call) -> Call:
     """Make this the context of this thread, and return the one before."""
-    before = _here.call
+    before: Call = _here.call
+    if call.backward is None and not torch.compiler.is_compiling():
+        call = call._replace(backward=torch._C._current_graph_task_id())
     _here.call = call
     return before
 
@@ -175,8 +200,29 @@ def remember_in_backward(output: Any, call: Call) -> None:
     """Restore the context of a call in the backward pass from its output, before anything is computed there."""
 
     def begin(_: Any) -> None:
-        _Backward.number, _Backward.call = torch._C._current_graph_task_id(), call
+        number = torch._C._current_graph_task_id()
+        if number not in _remembered:
+            engine: Any = torch.autograd.Variable._execution_engine
+            engine.queue_callback(lambda: _remembered.pop(number, None))
+        _remembered[number] = call
 
     for leaf in tree_leaves(output):
         if isinstance(leaf, Tensor) and leaf.grad_fn is not None:
             leaf.grad_fn.register_prehook(begin)
+
+
+def _call_in_backward(number: int, here: Call) -> Call:
+    """The call that a backward pass runs again: the one remembered, else that in which `backward` was called."""
+    remembered = _remembered.get(number)
+    if remembered is not None:
+        _tell_autograd(remembered, None)  # for the passes within it, which reentrant checkpoints begin
+        return remembered
+    told, thread = torch._C._get_obj_in_tls(_KEY) if torch._C._is_key_in_tls(_KEY) else (_NONE, None)
+    if thread is None or (here is _NONE and thread != threading.get_ident()):
+        return here if told is _NONE else told
+    return here
+
+
+def _tell_autograd(call: Call, thread: int | None) -> None:
+    """Say what is open here to the threads that autograd may take for backward passes that begin here."""
+    torch._C._stash_obj_in_tls(_KEY, (call, thread))

@@ -78,4 +78,4 @@ def read_rules(rules: tuple[MaskRule, ...], arguments: Mapping[str, Any], owner:
     """Read the masks of the layers within a model, at the beginning of its call."""
     call = current_call()
     given = tuple((rule, rule.read(arguments, owner)) for rule in rules)
-    enter_call(call._replace(given=(*call.given, *given)))
+    enter_call(call.within(given=(*call.given, *given)))

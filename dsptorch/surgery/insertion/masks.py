@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dsptorch.layers.call_context import Call, Mask, current_call, enter_call, remember_in_backward
-from dsptorch.surgery.hf_cache import CACHE, holds_tokens
+from dsptorch.surgery.hf_cache import holds_tokens
 from dsptorch.surgery.insertion.mask_formats import read_by_name
 from dsptorch.surgery.insertion.signature import COMPANIONS, TOWERS, Signature
 
@@ -24,9 +24,9 @@ def begin_call(signature: Signature, arguments: dict[str, Any]) -> Call:
     """Enter the call of a module, for the layers within it, and return the call around it, to be entered again."""
     outer = current_call()
     has_cache = outer.has_cache
-    if has_cache is None and signature.has_cache:  # the outermost knows; the inner ones see it being filled
-        has_cache = holds_tokens(arguments.get(CACHE))
-    inner = outer._replace(has_cache=has_cache)
+    if has_cache is None and signature.caches:  # the outermost knows; the inner ones see it being filled
+        has_cache = any(holds_tokens(arguments.get(name)) for name in signature.caches)
+    inner = outer.within(has_cache=has_cache)
     return enter_call(inner if outer.explicit else _with_signals(inner, signature, arguments))
 
 
@@ -35,7 +35,7 @@ def end_call(output: Any, outer: Call) -> None:
     call = current_call()
     masked = call.explicit or call.mask is not None or outer.mask is not None or bool(call.given)
     if masked and torch.is_grad_enabled() and not torch.compiler.is_compiling():
-        remember_in_backward(output, call._replace(signals=()))
+        remember_in_backward(output, call.within(signals=()))
 
 
 def _with_signals(call: Call, signature: Signature, arguments: dict[str, Any]) -> Call:
@@ -95,7 +95,7 @@ def _own_mask(
         return None
     if mask.doubt and outer is not None and outer.ids.shape == mask.ids.shape:
         return outer
-    if not signature.has_cache or signal.dim() < 2:
+    if not signature.caches or signal.dim() < 2:
         return mask
     # Beside a cache the mask is of all tokens, and the signal of the last ones.
     return mask._replace(ids=mask.ids[:, max(0, mask.ids.shape[1] - signal.shape[1]) :])

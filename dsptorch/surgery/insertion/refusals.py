@@ -8,7 +8,7 @@ from dsptorch.layers import Layer
 from dsptorch.surgery.find import CONTAINERS
 from dsptorch.surgery.insertion.inserted import NAMES, positions_taken
 from dsptorch.surgery.insertion.layout import check_layout_is_clear
-from dsptorch.surgery.streams.streaming import StreamedForward
+from dsptorch.surgery.streams.streamed import StreamedLayer
 
 __all__ = ["check_places", "is_inserted"]
 
@@ -30,6 +30,9 @@ def check_places(model: nn.Module, targets: dict[str, nn.Module], position: str,
     Raises:
         ValueError: The first of them, with what to do instead.
     """
+    for name, module in model.named_modules():
+        if StreamedLayer.of(module) is not None:
+            raise ValueError(f"{name or 'the model'} is streaming; leave that context before inserting")
     uses = Counter(id(module) for _, module in model.named_modules(remove_duplicate=False))
     for name, module in targets.items():
         _check_kind(name, module, position)
@@ -55,8 +58,6 @@ def _check_kind(name: str, module: nn.Module, position: str) -> None:
             f"{name} is a {type(module).__name__}, which runs its children itself, and would "
             f"run an inserted one as one of them; insert at a member of it, '{name}.0' say"
         )
-    if StreamedForward.of(module) is not None:
-        raise ValueError(f"{name} is streaming; leave that context before inserting")
     if position == "before" and isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
         raise ValueError(f"{name} takes ids, which are no signal; insert after it, position='after'")
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from dsptorch.surgery.hf_cache import CACHE
+from dsptorch.surgery.hf_cache import cache_names
 from dsptorch.surgery.insertion.signal import signal_argument
 
 __all__ = ["COMPANIONS", "MASKS", "TOWERS", "Signature", "signature_of"]
@@ -54,6 +54,7 @@ class Signature(NamedTuple):
         names: All arguments.
         own: The names of its signal: what layers within it see, unless it takes several.
         described: The mask of each signal that has one.
+        caches: The names of its caches.
         several: Whether it takes several signals, for modules of their own.
     """
 
@@ -61,17 +62,13 @@ class Signature(NamedTuple):
     names: tuple[str, ...]
     own: tuple[str, ...]
     described: dict[str, str]
+    caches: tuple[str, ...]
     several: bool
 
     @property
     def matters(self) -> bool:
         """Whether there is a mask, a cache, or a signal that may be another one than that of the module around."""
-        return not {CACHE, *MASKS, *TOWERS, *COMPANIONS}.isdisjoint(self.names)
-
-    @property
-    def has_cache(self) -> bool:
-        """Whether the module takes a cache."""
-        return CACHE in self.names
+        return bool(self.caches) or not {*MASKS, *TOWERS, *COMPANIONS}.isdisjoint(self.names)
 
     def arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The arguments of a call by name."""
@@ -103,4 +100,4 @@ def signature_of(module: nn.Module) -> Signature:
         for signal in (tuple(name for name in signals if name in names) or own)
     }
     several = sum(any(name in names for name in group) for group in _GROUPS) > 1
-    return Signature(type(module).__name__, names, own, described, several)
+    return Signature(type(module).__name__, names, own, described, cache_names(names), several)

@@ -1,6 +1,7 @@
 """The states of a model between the chunks of its signal."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -8,8 +9,14 @@ from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 from dsptorch.layers import Layer, State
-from dsptorch.surgery.hf_cache import CachedStates, cached_tokens, put_states, select_rows, states_in
+from dsptorch.layers.opened import Opened
+from dsptorch.surgery.hf_cache import CachedStates, select_rows
 from dsptorch.surgery.streams.checkpoint import load_states, save_states
+from dsptorch.surgery.streams.forward_pass import ForwardPass, in_progress
+
+__all__ = ["Stream"]
+
+_opened = Opened("dsptorch.streaming")
 
 
 class Stream:
@@ -22,8 +29,9 @@ class Stream:
 
     def __init__(self, layers: dict[str, Layer]) -> None:
         self._layers = layers
-        self._called: set[str] | None = None  # in the present forward pass of the model; None between two
-        self._memory = CachedStates(None)
+        self._memory = CachedStates()
+        self._running: dict[CachedStates, ForwardPass] = {}
+        self._ended = False
 
     @property
     def states(self) -> dict[str, Any]:
@@ -75,55 +83,56 @@ class Stream:
         """
         self._memory.states = load_states(saved, self._layers)
 
-    def begin(self, *_: Any) -> None:
-        """Note the beginning of a forward pass of the model."""
-        self._called = set()
+    def forget(self) -> None:
+        """Hold no states: the last call was a whole signal."""
+        self._memory = CachedStates()
 
-    def end(self, *_: Any) -> None:
-        """Note the end of the forward pass."""
-        self._called = None
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Be open in this thread or coroutine for the duration of a block."""
+        with _opened.during(self):
+            try:
+                yield
+            finally:
+                self._ended = True
 
-    def run(self, name: str, x: Tensor, segment_ids: Tensor | None) -> Tensor:
-        """Run a layer on the next chunk, and keep its state."""
-        if self._called is not None:
-            if name in self._called:
-                raise ValueError(
-                    f"{name or 'the model'} was called twice in one forward pass, so it would have one state for two "
-                    "signals; give each place a layer of its own"
-                )
-            self._called.add(name)
-        states = self._memory.states
-        y, states[name] = self._layers[name].step(x, states.get(name), segment_ids)
-        return y
+    def is_here(self) -> bool:
+        """Whether this thread or coroutine has opened the stream."""
+        return any(stream is self for stream in _opened())
 
-    def take_states(self, cache: Any) -> None:
-        """Before a call, take the states from its cache; a call without a cache is a signal of its own."""
-        self._memory = CachedStates(None)
-        if cache is None:
-            return
-        length, held = cached_tokens(cache), states_in(cache)
-        if getattr(cache, "is_compileable", False) and held is None:
+    def forward_pass(self) -> ForwardPass | None:
+        """The pass of this stream that is in progress in this thread."""
+        for found in in_progress.passes:
+            if found.owner is self:
+                return found
+        return None
+
+    def run_pass(self, call: Callable[[], Any], cached: CachedStates | None = None) -> Any:
+        """Run a forward pass, from the states of the last one or of a cache, and keep its states if it succeeds."""
+        memory = self._memory if cached is None else cached
+        begun = ForwardPass(self, memory)
+        if self._running.setdefault(memory, begun) is not begun:
             raise ValueError(
-                f"streaming goes with a dynamic cache, got a {type(cache).__name__}; leave out cache_implementation"
+                "the model streams this signal in another thread already, and a signal has one next chunk; let each "
+                "thread open dsptorch.streaming(model) for itself"
             )
-        if length and (held is None or held.length != length):
+        outer = in_progress.passes
+        in_progress.passes = (*outer, begun)
+        try:
+            output = call()
+        finally:
+            in_progress.passes = outer
+            del self._running[memory]
+        if self._ended:
             raise ValueError(
-                f"the cache holds {length} tokens, of which the dsptorch layers saw "
-                f"{0 if held is None else held.length} in this way, so their history is lost; fill the cache "
-                "from its start within dsptorch.streaming(model)"
+                "dsptorch.streaming(model) ended in the middle of this forward pass, which another thread runs; wait "
+                "for the thread before leaving the context"
             )
-        if held is not None:
-            if not length:
-                held.reset()
-            self._memory = held
-
-    def give_states(self, cache: Any) -> None:
-        """After a call, put the states into its cache; without a cache, forget them."""
-        if cache is None:
-            self._memory = CachedStates(None)
-            return
-        self._memory.is_sliding = getattr(cache.layers[0], "is_sliding", False) if cache.layers else False
-        put_states(cache, self._memory)
+        if cached is not None:
+            cached.missed |= cached.states.keys() - begun.reached.keys()
+        memory.states = {**memory.states, **begun.reached}
+        self._memory = memory
+        return output
 
 
 def _at_rest(name: str, state: State, rows: Tensor) -> State:

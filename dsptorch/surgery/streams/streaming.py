@@ -1,17 +1,23 @@
 """Run a whole model in chunks."""
 
 import inspect
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from dsptorch.layers import Layer
 from dsptorch.surgery.find import outermost
-from dsptorch.surgery.hf_cache import CACHE, find_cache
+from dsptorch.surgery.hf_cache import cache_names
 from dsptorch.surgery.interpose import Interposer
 from dsptorch.surgery.streams.stream import Stream
+from dsptorch.surgery.streams.streamed import Copied, EncoderLayer, StreamedLayer, StreamedModule
+
+__all__ = ["streaming"]
+
+_interposing = threading.Lock()
 
 
 @contextmanager
@@ -24,6 +30,10 @@ def streaming(model: nn.Module) -> Iterator[Stream]:
     `generate` works within this context: greedy, sampling, beam search, with padding on the left. The states are then
     kept in its cache: an empty cache is a new signal, and a call without one (use_cache=False) is a whole signal.
 
+    The context is that of a thread or a coroutine: others call the model as if it were not open, and may open one for
+    themselves. Only a cache carries its states into every thread. A call that raises changes no state. A copy of the
+    model does not stream.
+
     Args:
         model: A model with dsptorch layers. A layer that is called more than once in a forward pass cannot
             stream: it would have one state for two signals.
@@ -32,9 +42,10 @@ def streaming(model: nn.Module) -> Iterator[Stream]:
         The `Stream`: its `states` by the layers' names, `reset`, `select`, `state_dict` and `load_state_dict`.
 
     Raises:
-        ValueError: If a layer looks ahead, stands in two places, or is called twice in one forward pass; if there
-            is none; or if the model streams already. From a call: if its cache holds tokens that the layers did not
-            see, or cannot be followed.
+        ValueError: If a layer looks ahead, stands in two places or outside of the module that takes the model's cache,
+            or is called twice in one forward pass; if there is none; or if the model streams here already. From a call:
+            if its cache holds tokens that the layers did not see, or is of a kind that cannot be followed; if an
+            activation checkpoint would run a layer again; or if another thread runs the same signal.
 
     Example:
         >>> import torch
@@ -45,65 +56,42 @@ def streaming(model: nn.Module) -> Iterator[Stream]:
         >>> torch.allclose(y, model(x), atol=1e-6)
         True
     """
-    layers = _streamable(model)
-    stream = Stream(layers)
-    hooks = [
-        model.register_forward_pre_hook(stream.begin),
-        model.register_forward_hook(stream.end, always_call=True),
-    ]
-    for holder, names in _cache_holders(model):
-        hooks.append(holder.register_forward_pre_hook(_Take(stream, names), with_kwargs=True))
-        hooks.append(holder.register_forward_hook(_Give(stream, names), with_kwargs=True))
+    with _interposing:
+        _forget_copies(model)
+        layers = outermost(model)
+        caches = _cache_takers(model, layers)
+        encoders = set().union(*(_in_encoders(name, model, layers) for name in caches))
+        streamed = {name: layer for name, layer in layers.items() if name not in encoders}
+        _check(model, layers, streamed, caches)
+        stream = Stream(streamed)
+        interposers: list[Interposer] = [
+            StreamedModule(model.get_submodule(name), stream, *names) for name, names in caches.items()
+        ]
+        if not caches and not isinstance(model, Layer):
+            interposers.append(StreamedModule(model, stream))
+        interposers += [StreamedLayer(layer, stream, name, bool(caches)) for name, layer in streamed.items()]
+        interposers += [EncoderLayer(layers[name], stream) for name in encoders]
+        for interposer in interposers:
+            interposer.attach()
     try:
-        for name, layer in layers.items():
-            StreamedForward(layer, stream, name).attach()
-        yield stream
+        with stream.opened():
+            yield stream
     finally:
-        for hook in hooks:
-            hook.remove()
-        for layer in layers.values():
-            if (forward := StreamedForward.of(layer)) is not None:
-                forward.detach()
+        with _interposing:
+            for interposer in interposers:
+                interposer.detach()
 
 
-class StreamedForward(Interposer):
-    """The forward of a layer while it streams."""
-
-    def __init__(self, layer: Layer, stream: Stream, name: str) -> None:
-        super().__init__(layer)
-        self.stream, self.name = stream, name
-
-    def __call__(self, x: Tensor, segment_ids: Tensor | None = None) -> Tensor:
-        """Run the next chunk."""
-        return self.stream.run(self.name, x, segment_ids)
+def _forget_copies(model: nn.Module) -> None:
+    for module in model.modules():
+        copied = Copied.of(module)
+        if copied is not None:
+            copied.detach()
 
 
-class _Take:
-    """The hook before a call of a module that takes a cache."""
-
-    def __init__(self, stream: Stream, names: tuple[str, ...]) -> None:
-        self.stream, self.names = stream, names
-
-    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.stream.take_states(find_cache(_argument(CACHE, self.names, args, kwargs)))
-
-
-class _Give(_Take):
-    """The hook after such a call."""
-
-    def __call__(  # type: ignore[override]
-        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
-    ) -> None:
-        parts = output if isinstance(output, (tuple, list)) else (getattr(output, CACHE, None),)
-        self.stream.give_states(find_cache(_argument(CACHE, self.names, args, kwargs), *parts))
-
-
-def _argument(name: str, names: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    return kwargs.get(name, dict(zip(names, args, strict=False)).get(name))
-
-
-def _streamable(model: nn.Module) -> dict[str, Layer]:
-    layers = outermost(model)
+def _check(
+    model: nn.Module, layers: dict[str, Layer], streamed: dict[str, Layer], caches: Mapping[str, Any]
+) -> None:
     if not layers:
         raise ValueError(f"{type(model).__name__} has no dsptorch layer to stream")
     seen: set[int] = set()
@@ -114,25 +102,52 @@ def _streamable(model: nn.Module) -> dict[str, Layer]:
                 "give each place a layer of its own"
             )
         seen.add(id(layer))
-        if layer.lookahead:
+        if layer.lookahead and name in streamed:
             raise ValueError(
                 f"{name or 'the model'} looks ahead by {layer.lookahead} samples and cannot stream"
             )
-        if "forward" in vars(layer):
+        forward = vars(layer).get("forward")
+        while isinstance(forward, (StreamedLayer, EncoderLayer)) and not forward.stream.is_here():
+            forward = forward.original  # of another thread or coroutine
+        if forward is not None:
             raise ValueError(
                 f"{name or 'the model'} streams already, or something was inserted around it; leave that "
                 "context, or insert around another module"
             )
-    return layers
+        if caches and not any(name in _within(taker, layers) for taker in caches):
+            raise ValueError(
+                f"{name} stands outside of {next(iter(caches))}, whose cache says where a signal begins; stream that "
+                "module alone, or let the module around both take the cache as an argument of its own"
+            )
 
 
-def _cache_holders(model: nn.Module) -> list[tuple[nn.Module, tuple[str, ...]]]:
-    """The outermost modules that take a cache, with the names of their arguments."""
-    found: dict[str, tuple[nn.Module, tuple[str, ...]]] = {}
+def _cache_takers(
+    model: nn.Module, layers: dict[str, Layer]
+) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+    """The names of the modules around layers that take a cache; the names of their caches, and of all arguments."""
+    found = {}
     for name, module in model.named_modules():
-        if any(outer == "" or name.startswith(f"{outer}.") for outer in found):
-            continue
-        names = tuple(inspect.signature(module.forward).parameters)
-        if CACHE in names:
-            found[name] = module, names
-    return list(found.values())
+        if _within(name, layers):
+            arguments = tuple(inspect.signature(module.forward).parameters)
+            caches = cache_names(arguments)
+            if caches:
+                found[name] = caches, arguments
+    return found
+
+
+def _in_encoders(name: str, model: nn.Module, layers: dict[str, Layer]) -> set[str]:
+    """The layers in the encoder of an encoder-decoder, or in one for images or audio, as transformers tells them."""
+    module: Any = model.get_submodule(name)
+    if not hasattr(module, "get_encoder"):
+        return set()
+    text = [None] if getattr(getattr(module, "config", None), "is_encoder_decoder", False) else []
+    encoders = [module.get_encoder(modality=modality) for modality in (*text, "image", "audio")]
+    found: set[str] = set()
+    for inner, part in module.named_modules(prefix=name):
+        if part is not module and any(part is encoder for encoder in encoders):
+            found |= _within(inner, layers)
+    return found
+
+
+def _within(name: str, layers: dict[str, Layer]) -> set[str]:
+    return {layer for layer in layers if not name or layer.startswith(f"{name}.")}
