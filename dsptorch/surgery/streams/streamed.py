@@ -63,7 +63,7 @@ class EncoderLayer(_Streamed):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the layer."""
-        outer = enter_call(current_call()._replace(has_cache=False, backward=None))
+        outer = enter_call(current_call().within(has_cache=False))
         try:
             return self.call_original(args, kwargs)
         finally:
