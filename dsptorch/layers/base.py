@@ -18,6 +18,7 @@ from dsptorch.functional.state import State, next_state, timeline_of
 from dsptorch.functional.timeline import Segments, Timeline
 from dsptorch.functional.validate import check_int, check_signal
 from dsptorch.layers.call_context import current_call
+from dsptorch.layers.carry import Carry, Process, carried
 
 __all__ = ["FilterLayer", "Layer", "State"]
 
@@ -28,7 +29,7 @@ class Layer(nn.Module, ABC):
     """A layer on sequences, (batch, time, d_model), that knows what it sees and runs in chunks.
 
     A subclass implements `process` and three properties; `forward` and `step` are then one computation with two
-    entries.
+    entries. Both are calls of the module, so its hooks run: they see a tensor in and a tensor out.
 
         layer(x)                 the whole sequence
         layer.step(x, state)     the next chunk; chunk by chunk the result equals the whole
@@ -91,7 +92,7 @@ class Layer(nn.Module, ABC):
             The output, and what to remember: a tensor with one row a batch row, or a tuple of such; () for nothing.
         """
 
-    def forward(self, x: Tensor, segment_ids: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, segment_ids: Tensor | None = None, *, carry: Carry | None = None) -> Tensor:
         """Apply the layer to whole sequences.
 
         Args:
@@ -101,6 +102,7 @@ class Layer(nn.Module, ABC):
                 other. Negative ids, -1 by custom, are padding, which passes unchanged (where rate or width change,
                 the output there is 0) and is seen by nothing. None: each row is one signal, unless `segmented` says
                 otherwise.
+            carry: The memory and the timeline of a chunk, for `process`; from `step`, and from a layer around this one.
 
         Shape:
             x: (batch, time, d_model) -> (batch, ceil(time * rate), d_out), in the same dtype. segment_ids:
@@ -109,6 +111,10 @@ class Layer(nn.Module, ABC):
         Raises:
             TypeError, ValueError: If x or segment_ids is not such a tensor.
         """
+        if carry is not None:
+            self._check(x)  # a hook may have replaced it
+            y, carry.after = self.process(x, carry.memory, carry.timeline)
+            return y
         call = current_call()
         if call.has_cache and (self.receptive_field, self.period) != (1, 1):
             raise ValueError(
@@ -117,7 +123,8 @@ class Layer(nn.Module, ABC):
                 "and no cache (use_cache=False)"
             )
         self._check(x)
-        return self._run(x, None, call.segment_ids if segment_ids is None else segment_ids)[0]
+        ids = call.segment_ids if segment_ids is None else segment_ids
+        return self._run(self.process, x, None, ids)[0]
 
     def step(
         self, x: Tensor, state: State | None = None, segment_ids: Tensor | None = None
@@ -137,6 +144,12 @@ class Layer(nn.Module, ABC):
             TypeError, ValueError: If the layer looks ahead, the state belongs to another number of rows, the rows
                 are out of phase, or segment_ids is not such a tensor.
         """
+        return self.step_by(self.called, x, state, segment_ids)
+
+    def step_by(
+        self, process: Process, x: Tensor, state: State | None = None, segment_ids: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """`step`, with another way to `process`: for what stands between the module's hooks and its forward."""
         self._check(x)
         if self.lookahead:
             raise ValueError(
@@ -153,22 +166,25 @@ class Layer(nn.Module, ABC):
                 f"{type(self).__name__} got a chunk of {x.shape[0]} rows and a state of "
                 f"{tuple(state.position.shape)}; pass the state of these rows, or None to start anew"
             )
-        y, timeline, memory = self._run(
-            x, state, current_call().segment_ids if segment_ids is None else segment_ids
-        )
+        ids = current_call().segment_ids if segment_ids is None else segment_ids
+        y, timeline, memory = self._run(process, x, state, ids)
         return y, next_state(x, state, timeline, memory, self.grid)
 
+    def called(self, x: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:
+        """`process`, by a call of the module: that is how a layer made of layers runs them, hooks included."""
+        return carried(self, x, memory, timeline)
+
     def _run(
-        self, x: Tensor, state: State | None, segment_ids: Tensor | None
+        self, process: Process, x: Tensor, state: State | None, segment_ids: Tensor | None
     ) -> tuple[Tensor, Timeline, Any]:
         timeline = timeline_of(x, state, segment_ids, self.grid)
         memory = None if state is None else state.memory
         if timeline.segments is None:
-            y, memory = self.process(x, memory, timeline)
+            y, memory = process(x, memory, timeline)
             return y, timeline, memory
         padding = timeline.segments.padding.unsqueeze(-1)
         # Padding may hold anything, NaN too, which no gradient of a weight must meet.
-        y, memory = self.process(x.masked_fill(padding, 0), memory, timeline)
+        y, memory = process(x.masked_fill(padding, 0), memory, timeline)
         if self.rate == 1 and self.d_out == self.d_model:
             return torch.where(padding, x, y), timeline, memory
         after = cast(Segments, timeline.resampled(self.rate).segments)

@@ -82,5 +82,5 @@ class Blend(Layer):
         return self.layer.receptive_field
 
     def process(self, x: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:  # noqa: D102
-        y, memory = self.layer.process(x, memory, timeline)
+        y, memory = self.layer.called(x, memory, timeline)
         return torch.addcmul(x, self.gain.to(x.dtype), y - x), memory

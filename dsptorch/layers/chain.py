@@ -84,7 +84,7 @@ class Chain(Combined):
     def process(self, x: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:  # noqa: D102
         y, clock, memories = x, timeline, []
         for layer, before in zip(self.members, self._memories(memory), strict=True):
-            y, after = layer.process(y, before, clock)
+            y, after = layer.called(y, before, clock)
             clock = clock.resampled(layer.rate)
             memories.append(after)
         if not self._most_waiting:

@@ -77,7 +77,7 @@ class Parallel(Combined):
 
     def process(self, x: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:  # noqa: D102
         branches = zip(self.members, self._inputs(x), self._memories(memory), strict=True)
-        results = [layer.process(part, before, timeline) for layer, part, before in branches]
+        results = [layer.called(part, before, timeline) for layer, part, before in branches]
         return self._joined([y for y, _ in results]), tuple(after for _, after in results)
 
     def _inputs(self, x: Tensor) -> Iterable[Tensor]:

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 from dsptorch.layers import Layer, State
+from dsptorch.layers.carry import Process
 from dsptorch.surgery.hf_cache import CachedStates, cached_tokens, put_states, select_rows, states_in
 from dsptorch.surgery.streams.checkpoint import load_states, save_states
 
@@ -83,8 +84,8 @@ class Stream:
         """Note the end of the forward pass."""
         self._called = None
 
-    def run(self, name: str, x: Tensor, segment_ids: Tensor | None) -> Tensor:
-        """Run a layer on the next chunk, and keep its state."""
+    def run(self, name: str, process: Process, x: Tensor, segment_ids: Tensor | None) -> Tensor:
+        """Run a layer on the next chunk by this way to its `process`, and keep its state."""
         if self._called is not None:
             if name in self._called:
                 raise ValueError(
@@ -93,7 +94,7 @@ class Stream:
                 )
             self._called.add(name)
         states = self._memory.states
-        y, states[name] = self._layers[name].step(x, states.get(name), segment_ids)
+        y, states[name] = self._layers[name].step_by(process, x, states.get(name), segment_ids)
         return y
 
     def take_states(self, cache: Any) -> None:

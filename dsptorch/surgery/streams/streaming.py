@@ -3,11 +3,13 @@
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
 from dsptorch.layers import Layer
+from dsptorch.layers.carry import Carry, carried
 from dsptorch.surgery.find import outermost
 from dsptorch.surgery.hf_cache import CACHE, find_cache
 from dsptorch.surgery.interpose import Interposer
@@ -73,9 +75,17 @@ class StreamedForward(Interposer):
         super().__init__(layer)
         self.stream, self.name = stream, name
 
-    def __call__(self, x: Tensor, segment_ids: Tensor | None = None) -> Tensor:
-        """Run the next chunk."""
-        return self.stream.run(self.name, x, segment_ids)
+    def __call__(
+        self, x: Tensor, segment_ids: Tensor | None = None, *, carry: Carry | None = None
+    ) -> Tensor:
+        """Run the next chunk; one that brings its memory is none of the stream's."""
+        if carry is not None:
+            return self._original(x, carry=carry)
+        return self.stream.run(self.name, partial(carried, self._original), x, segment_ids)
+
+    def _original(self, x: Tensor, *, carry: Carry) -> Tensor:
+        y: Tensor = self.call_original((x,), {"carry": carry})
+        return y
 
 
 class _Take:
