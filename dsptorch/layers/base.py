@@ -3,12 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import partial
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from dsptorch.functional.dynamo import without_none
+from dsptorch.functional.dynamo import guard_hooks, without_none
 from dsptorch.functional.filtering import filter_chunk
 from dsptorch.functional.fold import Weight, fold
 from dsptorch.functional.memo import Memo
@@ -18,7 +19,7 @@ from dsptorch.functional.state import State, next_state, timeline_of
 from dsptorch.functional.timeline import Segments, Timeline
 from dsptorch.functional.validate import check_int, check_signal
 from dsptorch.layers.call_context import current_call
-from dsptorch.layers.carry import Carry, Process, carried
+from dsptorch.layers.carry import Carry, Process, call_layer
 
 __all__ = ["FilterLayer", "Layer", "State"]
 
@@ -111,6 +112,8 @@ class Layer(nn.Module, ABC):
         Raises:
             TypeError, ValueError: If x or segment_ids is not such a tensor.
         """
+        if torch.compiler.is_dynamo_compiling():
+            guard_hooks(self)
         if carry is not None:
             self._check(x)  # a hook may have replaced it
             y, carry.after = self.process(x, carry.memory, carry.timeline)
@@ -144,7 +147,7 @@ class Layer(nn.Module, ABC):
             TypeError, ValueError: If the layer looks ahead, the state belongs to another number of rows, the rows
                 are out of phase, or segment_ids is not such a tensor.
         """
-        return self.step_by(self.called, x, state, segment_ids)
+        return self.step_by(partial(call_layer, self), x, state, segment_ids)
 
     def step_by(
         self, process: Process, x: Tensor, state: State | None = None, segment_ids: Tensor | None = None
@@ -169,10 +172,6 @@ class Layer(nn.Module, ABC):
         ids = current_call().segment_ids if segment_ids is None else segment_ids
         y, timeline, memory = self._run(process, x, state, ids)
         return y, next_state(x, state, timeline, memory, self.grid)
-
-    def called(self, x: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:
-        """`process`, by a call of the module: that is how a layer made of layers runs them, hooks included."""
-        return carried(self, x, memory, timeline)
 
     def _run(
         self, process: Process, x: Tensor, state: State | None, segment_ids: Tensor | None

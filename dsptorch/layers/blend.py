@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from dsptorch.functional.timeline import Timeline
 from dsptorch.layers.base import Layer
+from dsptorch.layers.carry import call_layer
 
 
 class Blend(Layer):
@@ -82,5 +83,5 @@ class Blend(Layer):
         return self.layer.receptive_field
 
     def process(self, x: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:  # noqa: D102
-        y, memory = self.layer.called(x, memory, timeline)
+        y, memory = call_layer(self.layer, x, memory, timeline)
         return torch.addcmul(x, self.gain.to(x.dtype), y - x), memory

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 from dsptorch.functional.timeline import Timeline
 
-__all__ = ["Carry", "Process", "carried"]
+__all__ = ["Carry", "Process", "call_layer"]
 
 Process: TypeAlias = Callable[[Tensor, Any, Timeline], tuple[Tensor, Any]]
 """`Layer.process`, or a way to it: from a chunk, the memory and the timeline to the output and the next memory."""
@@ -16,7 +17,7 @@ Process: TypeAlias = Callable[[Tensor, Any, Timeline], tuple[Tensor, Any]]
 class Carry:
     """The memory of a layer before a chunk, when the samples of the chunk are, and the memory after the chunk.
 
-    Hooks see a call of a tensor that returns a tensor, as those of any module do, because the memory goes by here.
+    The memory goes by here, so hooks see a call of a tensor that returns a tensor.
 
     Attributes:
         memory: What the layer remembers before the chunk.
@@ -28,18 +29,33 @@ class Carry:
         self.memory, self.timeline = memory, timeline
         self.after: Any = None
 
+    def to(self, *args: Any, **kwargs: Any) -> "Carry":
+        """Move all tensors, as hooks do with the arguments of a module that runs on another device (accelerate)."""
+        self.memory, self.timeline = tree_map_only(
+            Tensor, lambda tensor: tensor.to(*args, **kwargs), (self.memory, self.timeline)
+        )
+        return self
 
-def carried(call: Callable[..., Tensor], x: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:
-    """Run a layer on a chunk by a function that takes the chunk and passes `carry` on to the layer's forward.
+
+def call_layer(layer: Callable[..., Tensor], x: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:
+    """`Layer.process`, by a call of the module: hooks run, and what stands in the place of its forward.
+
+    That is how a layer made of layers runs them.
+
+    Args:
+        layer: The layer, or what calls its forward with the keyword `carry`.
+        x: The chunk.
+        memory: What the layer remembers; None: at rest.
+        timeline: When the samples are.
 
     Raises:
-        RuntimeError: If the function does not reach that forward.
+        RuntimeError: If the forward of the layer is not reached.
     """
     carry = Carry(memory, timeline)
-    y = call(x, carry=carry)
+    y = layer(x, carry=carry)
     if carry.after is None:
         raise RuntimeError(
-            f"the forward of {type(call).__name__} was replaced by one that does not call the layer's own, which "
-            "knows its memory; let it call that, with the keywords that it gets"
+            f"{type(layer).__name__} needs its own forward, which knows its memory, but something stands in its place "
+            "and does not call it; let that call it, with the keywords that it gets"
         )
     return y, carry.after

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from dsptorch.layers import Layer
-from dsptorch.layers.carry import Carry, carried
+from dsptorch.layers.carry import Carry, call_layer
 from dsptorch.surgery.find import outermost
 from dsptorch.surgery.hf_cache import CACHE, find_cache
 from dsptorch.surgery.interpose import Interposer
@@ -81,7 +81,7 @@ class StreamedForward(Interposer):
         """Run the next chunk; one that brings its memory is none of the stream's."""
         if carry is not None:
             return self._original(x, carry=carry)
-        return self.stream.run(self.name, partial(carried, self._original), x, segment_ids)
+        return self.stream.run(self.name, partial(call_layer, self._original), x, segment_ids)
 
     def _original(self, x: Tensor, *, carry: Carry) -> Tensor:
         y: Tensor = self.call_original((x,), {"carry": carry})
