@@ -19,7 +19,7 @@ from dsptorch.functional.state import State, next_state, timeline_of
 from dsptorch.functional.timeline import Segments, Timeline
 from dsptorch.functional.validate import check_int, check_signal
 from dsptorch.layers.call_context import current_call
-from dsptorch.layers.carry import Carry, Process, call_layer
+from dsptorch.layers.calling import Carry, Process, call_layer
 
 __all__ = ["FilterLayer", "Layer", "State"]
 

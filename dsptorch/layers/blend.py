@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from dsptorch.functional.timeline import Timeline
 from dsptorch.layers.base import Layer
-from dsptorch.layers.carry import call_layer
+from dsptorch.layers.calling import call_layer
 
 
 class Blend(Layer):

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 from dsptorch.layers import Layer, State
-from dsptorch.layers.carry import Process
+from dsptorch.layers.calling import Process
 from dsptorch.surgery.hf_cache import CachedStates, cached_tokens, put_states, select_rows, states_in
 from dsptorch.surgery.streams.checkpoint import load_states, save_states
 

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from dsptorch.layers import Layer
-from dsptorch.layers.carry import Carry, call_layer
+from dsptorch.layers.calling import Carry, call_layer
 from dsptorch.surgery.find import outermost
 from dsptorch.surgery.hf_cache import CACHE, find_cache
 from dsptorch.surgery.interpose import Interposer

@@ -1,23 +1,21 @@
-"""What a call of a layer carries beside its signal, so that a call takes a tensor and returns a tensor."""
+"""How layers call layers: as modules, so that hooks run and see a tensor in and a tensor out."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from dsptorch.functional.timeline import Timeline
 
-__all__ = ["Carry", "Process", "call_layer"]
+__all__ = ["Carry", "Process", "call_layer", "is_hooked"]
 
 Process: TypeAlias = Callable[[Tensor, Any, Timeline], tuple[Tensor, Any]]
 """`Layer.process`, or a way to it: from a chunk, the memory and the timeline to the output and the next memory."""
 
 
 class Carry:
-    """The memory of a layer before a chunk, when the samples of the chunk are, and the memory after the chunk.
-
-    The memory goes by here, so hooks see a call of a tensor that returns a tensor.
+    """What a call of a layer takes and gives beside the chunk: its memory, and when the samples are.
 
     Attributes:
         memory: What the layer remembers before the chunk.
@@ -59,3 +57,8 @@ def call_layer(layer: Callable[..., Tensor], x: Tensor, memory: Any, timeline: T
             "and does not call it; let that call it, with the keywords that it gets"
         )
     return y, carry.after
+
+
+def is_hooked(module: nn.Module) -> bool:
+    """Whether something else than its own forward may act when a module is called: hooks, or what replaced it."""
+    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))
