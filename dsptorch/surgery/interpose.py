@@ -38,11 +38,23 @@ class Interposer:
 
     @classmethod
     def of(cls: type[Kind], module: nn.Module) -> Kind | None:
-        """Return the interposer of this kind around a module, or None if it is not there, or was replaced."""
+        """Return the interposer of this kind around a module, or None if it is not there, or something hides it."""
         forward = vars(module).get("forward")
         while isinstance(forward, Interposer) and not isinstance(forward, cls):
             forward = forward.original
         return forward if isinstance(forward, cls) else None
+
+    @classmethod
+    def beneath(cls: type[Kind], module: nn.Module) -> Kind | None:
+        """Return the interposer of this kind that acts around a module, also beneath functions that wrap it.
+
+        A wrapper says by `__wrapped__` what it calls, as `functools.wraps` lets it, and accelerate's hooks do. What it
+        wraps acts, but cannot be taken out.
+        """
+        forward = vars(module).get("forward")
+        while forward is not None and not isinstance(forward, cls):
+            forward = forward.original if isinstance(forward, Interposer) else _wrapped(forward)
+        return forward
 
     @property
     def __signature__(self) -> inspect.Signature:
@@ -80,6 +92,10 @@ class Interposer:
             outer, inner = inner, inner.original
         if inner is self:
             _put(self.module, outer, self.original)
+
+
+def _wrapped(forward: Any) -> Any:
+    return getattr(forward, "__wrapped__", None)
 
 
 def _put(module: nn.Module, outer: Interposer | None, forward: Callable[..., Any] | None) -> None:

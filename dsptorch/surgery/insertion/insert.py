@@ -8,6 +8,7 @@ from dsptorch.layers import Blend, Layer
 from dsptorch.surgery.find import Where, find
 from dsptorch.surgery.insertion.inserted import NAMES, attach, detach, positions_taken, sync_interposers
 from dsptorch.surgery.insertion.layout import LAYOUTS
+from dsptorch.surgery.insertion.lost import refuse_hidden, refuse_lost
 from dsptorch.surgery.insertion.refusals import check_places, is_inserted
 from dsptorch.surgery.insertion.row_mixing import Example, check_rows
 from dsptorch.surgery.insertion.signal import signal_argument
@@ -78,6 +79,7 @@ def insert(
         raise ValueError(f"position must be 'before' or 'after', got {position!r}")
     if layout is not None and layout not in LAYOUTS:
         raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, got {layout!r}")
+    refuse_lost(model)
     targets = {name: module for name, module in find(model, where).items() if not is_inserted(name)}
     if not targets:
         raise ValueError(f"{where!r} matches nothing but layers that were inserted before")
@@ -112,7 +114,8 @@ def remove(model: nn.Module, where: Where | None = None) -> list[str]:
         The names of the removed layers.
 
     Raises:
-        ValueError: If there are none, or `where` matches something that was not inserted.
+        ValueError: If there are none, `where` matches something that was not inserted, or something has wrapped or
+            replaced the forward of a module since. Nothing has changed then.
 
     Example:
         >>> from dsptorch import FIR
@@ -124,6 +127,7 @@ def remove(model: nn.Module, where: Where | None = None) -> list[str]:
           (0): Linear(in_features=8, out_features=8, bias=True)
         ))
     """
+    refuse_hidden(model)
     inserted = _inserted(model)
     if not inserted:
         raise ValueError(f"there is no inserted layer in {type(model).__name__}")

@@ -11,7 +11,7 @@ from dsptorch.surgery.insertion.masks import begin_call, end_call, names_read
 from dsptorch.surgery.insertion.signal import Argument, change_signal, with_signal
 from dsptorch.surgery.interpose import Interposer
 
-__all__ = ["NAMES", "InsertedForward", "attach", "detach", "positions_taken", "sync_interposers"]
+__all__ = ["NAMES", "InsertedForward", "attach", "check_acts", "detach", "positions_taken", "sync_interposers"]
 
 NAMES = {"before": "dsp_before", "after": "dsp_after"}
 """The names of inserted layers, as children of their place."""
@@ -63,24 +63,24 @@ class InsertedForward(Interposer):
 def attach(target: nn.Module, position: str, layer: nn.Module, layout: str, signal: Argument) -> None:
     """Make a layer the child `dsp_before` or `dsp_after` of a module, and let it act."""
     target.add_module(NAMES[position], layer)
-    forward = InsertedForward.of(target) or InsertedForward(target).attach()
+    forward = InsertedForward.beneath(target) or InsertedForward(target).attach()
     if not forward.layouts:
-        target.register_forward_pre_hook(_no_fast_path)
+        target.register_forward_pre_hook(check_acts, with_kwargs=True)
     forward.signal = signal
     forward.layouts[position] = layout
 
 
 def detach(target: nn.Module, position: str) -> None:
     """Take such a child out; `sync_interposers` then decides whether the module's forward is given back."""
-    forward = InsertedForward.of(target)
+    forward = InsertedForward.beneath(target)
     if forward is None:
         raise ValueError(f"{type(target).__name__} has no inserted layer")
     del forward.layouts[position]
     if not forward.layouts:
         forward.detach()
         for key, hook in list(target._forward_pre_hooks.items()):
-            if hook is _no_fast_path:
-                del target._forward_pre_hooks[key]
+            if hook is check_acts:
+                del target._forward_pre_hooks[key], target._forward_pre_hooks_with_kwargs[key]
     delattr(target, NAMES[position])
 
 
@@ -88,7 +88,7 @@ def sync_interposers(model: nn.Module, targets: Iterable[str]) -> None:
     """Interpose at the modules around these places that take a mask or a cache, and nowhere else."""
     around = {name for target in targets for name in _prefixes(target)}
     for name, module in list(model.named_modules()):
-        forward = InsertedForward.of(module)
+        forward = InsertedForward.beneath(module)
         if name in around and names_read(module):
             if forward is None:
                 InsertedForward(module).attach()
@@ -98,7 +98,7 @@ def sync_interposers(model: nn.Module, targets: Iterable[str]) -> None:
 
 def positions_taken(target: nn.Module) -> list[str]:
     """The positions at which layers are inserted around a module: "before", "after"."""
-    forward = InsertedForward.of(target)
+    forward = InsertedForward.beneath(target)
     return [] if forward is None else list(forward.layouts)
 
 
@@ -108,5 +108,19 @@ def _prefixes(target: str) -> list[str]:
     return [".".join(parts[:count]) for count in range(len(parts) + 1)]
 
 
-def _no_fast_path(module: nn.Module, args: tuple[Any, ...]) -> None:
-    """Do nothing: PyTorch's fast path for transformers reads weights past `forward`, unless it sees a hook."""
+def check_acts(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> None:
+    """Raise if a module is called whose inserted layers cannot act: the hook at each place of one.
+
+    It has a second use: PyTorch's fast path for transformers reads weights past `forward`, unless it sees a hook.
+    """
+    kind, forward = type(module), vars(module).get("forward")
+    if forward is None or getattr(forward, "__func__", None) is kind.forward:
+        raise RuntimeError(
+            f"a layer was inserted at this {kind.__name__}, and is lost: something gave its forward back, or put "
+            "another module in its place (quantization does). Remove the layer before that, or insert it after"
+        )
+    if kwargs and "carry" in kwargs:
+        raise ValueError(
+            f"a layer is inserted at this {kind.__name__}, which runs in chunks, or within another layer, and would "
+            "leave it behind; insert at a module around it, or build a Chain of both"
+        )

@@ -21,6 +21,10 @@ _WRAPPERS = {
     "FSDPModule": "shards the parameters that it found; insert into the plain model, and shard that",
     "OptimizedModule": "is what torch.compile returned; insert into the plain model (its _orig_mod), and compile that",
     "ScriptModule": "cannot be changed; insert into the Python model, and script or export that",
+    "BaseTunerLayer": "is what PEFT put around a module, and takes out again when it merges the adapter; insert at a "
+    "module around it",
+    "AuxiliaryTrainingWrapper": "is what PEFT put around a module, and takes out again when it unloads the adapter; "
+    "insert at a module around it",
 }
 
 
@@ -88,7 +92,7 @@ def _check_around(model: nn.Module, name: str, module: nn.Module, position: str)
 
 
 def _check_wrapper(name: str, module: nn.Module) -> None:
-    kinds = {base.__name__ for base in type(module).__mro__ if base.__module__.startswith("torch.")}
+    kinds = {base.__name__ for base in type(module).__mro__ if base.__module__.startswith(("torch.", "peft."))}
     for kind, hint in _WRAPPERS.items():
         if kind in kinds:
             raise ValueError(f"{name} is a {kind}, which {hint}")

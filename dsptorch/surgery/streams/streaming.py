@@ -12,6 +12,8 @@ from dsptorch.layers import Layer
 from dsptorch.layers.calling import Carry, call_layer
 from dsptorch.surgery.find import outermost
 from dsptorch.surgery.hf_cache import CACHE, find_cache
+from dsptorch.surgery.insertion.inserted import positions_taken
+from dsptorch.surgery.insertion.lost import refuse_lost
 from dsptorch.surgery.interpose import Interposer
 from dsptorch.surgery.streams.stream import Stream
 
@@ -113,6 +115,7 @@ def _argument(name: str, names: tuple[str, ...], args: tuple[Any, ...], kwargs: 
 
 
 def _streamable(model: nn.Module) -> dict[str, Layer]:
+    refuse_lost(model)
     layers = outermost(model)
     if not layers:
         raise ValueError(f"{type(model).__name__} has no dsptorch layer to stream")
@@ -128,10 +131,12 @@ def _streamable(model: nn.Module) -> dict[str, Layer]:
             raise ValueError(
                 f"{name or 'the model'} looks ahead by {layer.lookahead} samples and cannot stream"
             )
-        if "forward" in vars(layer):
+        if StreamedForward.beneath(layer) is not None:
+            raise ValueError(f"{name or 'the model'} streams already; leave that context")
+        if positions_taken(layer):
             raise ValueError(
-                f"{name or 'the model'} streams already, or something was inserted around it; leave that "
-                "context, or insert around another module"
+                f"{name or 'the model'} has a layer inserted around it, which would be left behind; insert at another "
+                "module, or build a Chain of both"
             )
     return layers
 
