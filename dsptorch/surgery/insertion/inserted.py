@@ -73,11 +73,11 @@ def attach(target: nn.Module, position: str, layer: nn.Module, layout: str, sign
 def detach(target: nn.Module, position: str) -> None:
     """Take such a child out; `sync_interposers` then decides whether the module's forward is given back."""
     forward = InsertedForward.beneath(target)
-    if forward is None:
-        raise ValueError(f"{type(target).__name__} has no inserted layer")
-    del forward.layouts[position]
-    if not forward.layouts:
-        forward.detach()
+    if forward is not None:
+        del forward.layouts[position]
+    if forward is None or not forward.layouts:
+        if forward is not None:
+            forward.detach()
         for key, hook in list(target._forward_pre_hooks.items()):
             if hook is check_acts:
                 del target._forward_pre_hooks[key], target._forward_pre_hooks_with_kwargs[key]
@@ -99,7 +99,11 @@ def sync_interposers(model: nn.Module, targets: Iterable[str]) -> None:
 def positions_taken(target: nn.Module) -> list[str]:
     """The positions at which layers are inserted around a module: "before", "after"."""
     forward = InsertedForward.beneath(target)
-    return [] if forward is None else list(forward.layouts)
+    if forward is not None:
+        return list(forward.layouts)
+    # Where something gave the forward back, they do not act, but can be taken out.
+    lost = check_acts in target._forward_pre_hooks.values() and _has_its_own_forward(target)
+    return [position for position, child in NAMES.items() if lost and child in target._modules]
 
 
 def _prefixes(target: str) -> list[str]:
@@ -113,8 +117,8 @@ def check_acts(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] 
 
     It has a second use: PyTorch's fast path for transformers reads weights past `forward`, unless it sees a hook.
     """
-    kind, forward = type(module), vars(module).get("forward")
-    if forward is None or getattr(forward, "__func__", None) is kind.forward:
+    kind = type(module)
+    if _has_its_own_forward(module):
         raise RuntimeError(
             f"a layer was inserted at this {kind.__name__}, and is lost: something gave its forward back, or put "
             "another module in its place (quantization does). Remove the layer before that, or insert it after"
@@ -124,3 +128,8 @@ def check_acts(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] 
             f"a layer is inserted at this {kind.__name__}, which runs in chunks, or within another layer, and would "
             "leave it behind; insert at a module around it, or build a Chain of both"
         )
+
+
+def _has_its_own_forward(module: nn.Module) -> bool:
+    forward = vars(module).get("forward")
+    return forward is None or getattr(forward, "__func__", None) is type(module).forward

@@ -12,41 +12,51 @@ def refuse_lost(model: nn.Module) -> None:
 
     Raises:
         ValueError: If a module does not run the layer that was inserted at it, or PEFT adapts that very module: the
-            adapter then goes past the layer, until it is merged. It names the module.
+            adapter goes past the layer until it is merged, and through it then. The error names the module.
     """
     adapters: list[str] = []
     for name, module in model.named_modules():
-        if any(base.__module__.startswith("peft.") and base.__name__ == "BaseTunerLayer" for base in type(module).__mro__):
+        if _is_lost(module):
+            raise _lost(name)
+        if _is_adapter(module):
             adapters.append(f"{name}.")
         if positions_taken(module) and name.startswith(tuple(adapters)):
             raise ValueError(
-                f"PEFT adapts {name}, at which a layer is inserted: the adapter goes past the layer, and would act on "
-                "what the layer makes once it is merged. remove(model) the layer, and insert it at a module around it"
-            )
-    _refuse_replaced(model)
-
-
-def _refuse_replaced(model: nn.Module) -> None:
-    for name, module in model.named_modules():
-        if check_acts in module._forward_pre_hooks.values() and InsertedForward.beneath(module) is None:
-            raise ValueError(
-                f"a layer was inserted at {name or 'the model'}, but something put another forward there, or another "
-                "module, since. Undo that, and remove the layer first. (A function that calls the forward that was "
-                "there says so by functools.wraps.)"
+                f"PEFT adapts {name}, at which a layer is inserted: the adapter goes past the layer until it is "
+                "merged, and through it then; remove(model) the layer, and insert it at a module around"
             )
 
 
 def refuse_hidden(model: nn.Module) -> None:
-    """Refuse a model from which not all that was inserted can be taken out, because something wrapped a forward.
+    """Refuse a model from which something that was inserted cannot be taken out.
 
     Raises:
-        ValueError: It names the module.
+        ValueError: If something wrapped or replaced the forward of a module since. The error names the module.
     """
-    _refuse_replaced(model)
     for name, module in model.named_modules():
+        if _is_lost(module) and not positions_taken(module):
+            raise _lost(name)
         if InsertedForward.of(module) is not InsertedForward.beneath(module):
             raise ValueError(
                 f"something wrapped the forward of {name or 'the model'} since a layer was inserted, and would keep "
-                "the layer; undo that first (for accelerate: accelerate.hooks.remove_hook_from_module(model, "
+                "the layer; undo that first (what accelerate did, by accelerate.hooks.remove_hook_from_module(model, "
                 "recurse=True))"
             )
+
+
+def _is_lost(module: nn.Module) -> bool:
+    return check_acts in module._forward_pre_hooks.values() and InsertedForward.beneath(module) is None
+
+
+def _lost(name: str) -> ValueError:
+    return ValueError(
+        f"a layer was inserted at {name or 'the model'}, but something put another forward there, or another module, "
+        "since; remove(model) the layer before that, or insert it after (a function that calls the forward that was "
+        "there says so by functools.wraps)"
+    )
+
+
+def _is_adapter(module: nn.Module) -> bool:
+    return any(
+        kind.__name__ == "BaseTunerLayer" and kind.__module__.startswith("peft.") for kind in type(module).__mro__
+    )
