@@ -42,8 +42,8 @@ class AtRate(Chain):
 
     Raises:
         TypeError, ValueError: If an argument is not as described, or the rates do not fit. From a call: if the module
-            changes the shape; if one with `step` has forward hooks; or, since a module that is not a `Layer` cannot keep segments apart, if a row holds more
-            than one segment at its beginning and padding after it.
+            changes the shape; if it has `step` and forward hooks; or, since a module that is not a `Layer` cannot keep
+            segments apart, if a row holds more than one segment at its beginning and padding after it.
 
     Example:
         >>> from dsptorch import FIR, AtRate

@@ -19,9 +19,9 @@ from dsptorch.functional.state import State, next_state, timeline_of
 from dsptorch.functional.timeline import Segments, Timeline
 from dsptorch.functional.validate import check_int, check_signal
 from dsptorch.layers.call_context import current_call
-from dsptorch.layers.calling import Carry, Process, call_layer
+from dsptorch.layers.calling import Carry, Process, by_calling, is_plain
 
-__all__ = ["FilterLayer", "Layer", "State"]
+__all__ = ["FilterLayer", "Layer", "State", "call_layer"]
 
 _LARGEST = 2**12  # taps of all phases of a channel: the folded weights of a filter with more are not kept
 
@@ -191,6 +191,15 @@ class Layer(nn.Module, ABC):
 
     def _check(self, x: Tensor) -> None:
         check_signal(x, self.d_model, type(self).__name__)
+
+
+def call_layer(layer: Layer, x: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:
+    """`process` of a layer, within its hooks, if it has any: that is how a layer made of layers runs them."""
+    # Another forward may be that of a wrapper, which has the attributes of the layer in it. Dynamo finds hooks itself.
+    direct = type(layer).forward is Layer.forward and is_plain(layer)
+    if direct and not torch.compiler.is_dynamo_compiling():
+        return layer.process(x, memory, timeline)
+    return by_calling(layer, x, memory, timeline)
 
 
 class FilterLayer(Layer):

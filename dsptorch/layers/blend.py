@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dsptorch.functional.timeline import Timeline
-from dsptorch.layers.base import Layer
-from dsptorch.layers.calling import call_layer
+from dsptorch.layers.base import Layer, call_layer
 
 
 class Blend(Layer):

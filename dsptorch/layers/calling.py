@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
 from torch.utils._pytree import tree_map_only
 
 from dsptorch.functional.timeline import Timeline
 
-__all__ = ["Carry", "Process", "call_layer", "is_hooked"]
+__all__ = ["Carry", "Process", "by_calling", "is_hooked", "is_plain"]
 
 Process: TypeAlias = Callable[[Tensor, Any, Timeline], tuple[Tensor, Any]]
 """`Layer.process`, or a way to it: from a chunk, the memory and the timeline to the output and the next memory."""
@@ -27,18 +29,18 @@ class Carry:
         self.memory, self.timeline = memory, timeline
         self.after: Any = None
 
-    def to(self, *args: Any, **kwargs: Any) -> "Carry":
-        """Move all tensors, as hooks do with the arguments of a module that runs on another device (accelerate)."""
+    def to(self, device: torch.device | str | int, non_blocking: bool = False) -> "Carry":
+        """Move the tensors to a device, as accelerate's hooks do with all arguments that have such a method."""
         self.memory, self.timeline = tree_map_only(
-            Tensor, lambda tensor: tensor.to(*args, **kwargs), (self.memory, self.timeline)
+            Tensor, lambda tensor: tensor.to(device, non_blocking=non_blocking), (self.memory, self.timeline)
         )
         return self
 
 
-def call_layer(layer: Callable[..., Tensor], x: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:
-    """`Layer.process`, by a call of the module: hooks run, and what stands in the place of its forward.
-
-    That is how a layer made of layers runs them.
+def by_calling(
+    layer: Callable[..., Tensor], x: Tensor, memory: Any, timeline: Timeline
+) -> tuple[Tensor, Any]:
+    """`Layer.process`, by a call of the module: its hooks run, and what stands in the place of its forward.
 
     Args:
         layer: The layer, or what calls its forward with the keyword `carry`.
@@ -53,8 +55,8 @@ def call_layer(layer: Callable[..., Tensor], x: Tensor, memory: Any, timeline: T
     y = layer(x, carry=carry)
     if carry.after is None:
         raise RuntimeError(
-            f"{type(layer).__name__} needs its own forward, which knows its memory, but something stands in its place "
-            "and does not call it; let that call it, with the keywords that it gets"
+            "the forward of a dsptorch layer, which knows the layer's memory, was not called: something stands in its "
+            "place; let that call it, with the keywords that it gets"
         )
     return y, carry.after
 
@@ -62,3 +64,14 @@ def call_layer(layer: Callable[..., Tensor], x: Tensor, memory: Any, timeline: T
 def is_hooked(module: nn.Module) -> bool:
     """Whether something else than its own forward may act when a module is called: hooks, or what replaced it."""
     return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))
+
+
+def is_plain(module: nn.Module) -> bool:
+    """Whether a call of a module is its forward, and nothing else."""
+    return not (
+        is_hooked(module)
+        or module._backward_hooks
+        or module._backward_pre_hooks
+        or module._compiled_call_impl
+        or _has_any_global_hook()
+    )

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from dsptorch.functional.dynamo import first_samples
 from dsptorch.functional.timeline import Timeline, outputs_before
-from dsptorch.layers.base import Layer, whole
-from dsptorch.layers.calling import call_layer
+from dsptorch.layers.base import Layer, call_layer, whole
 from dsptorch.layers.combinators import Combined, check_layers
 
 

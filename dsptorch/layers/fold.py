@@ -116,7 +116,8 @@ def _does_more(layer: Layer) -> bool:
     if not isinstance(layer, (Combined, Blend)):
         return any(map(is_hooked, layer.modules()))
     members = layer.members if isinstance(layer, Combined) else [layer.layer]
-    return is_hooked(layer) or not all(isinstance(member, Layer) for member in members)  # but a wrapper of one
+    wrapped = any(not isinstance(member, Layer) for member in members)
+    return is_hooked(layer) or wrapped
 
 
 def _merged(members: list[Layer]) -> list[Layer]:

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from dsptorch.functional.timeline import Timeline
-from dsptorch.layers.base import Layer
-from dsptorch.layers.calling import call_layer
+from dsptorch.layers.base import Layer, call_layer
 from dsptorch.layers.chain import Chain
 from dsptorch.layers.combinators import Combined, check_layers
 from dsptorch.layers.fir import Delay

@@ -148,7 +148,8 @@ class MetaStep:
         others = {id(h.raw): raws[name] for name, h in self.hyperparams.items()}
         for held, given in ((model.named_parameters(), weights), (model.named_buffers(), buffers)):
             others |= {id(tensor): given[name] for name, tensor in held if given and name in given}
-        exchanged = {place: others[id(tensor)] for place, tensor in _places(self.scope) if id(tensor) in others}
+        places = _places(self.scope)
+        exchanged = {place: others[id(tensor)] for place, tensor in places if id(tensor) in others}
         with preserved(model, buffers=False):
             # Without tie_weights, which leaves the exchanged tensors in a module that has two names.
             result: T = functional_call(self.scope, exchanged, (function,), tie_weights=False)

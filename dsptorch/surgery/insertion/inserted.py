@@ -11,7 +11,15 @@ from dsptorch.surgery.insertion.masks import begin_call, end_call, names_read
 from dsptorch.surgery.insertion.signal import Argument, change_signal, with_signal
 from dsptorch.surgery.interpose import Interposer
 
-__all__ = ["NAMES", "InsertedForward", "attach", "check_acts", "detach", "positions_taken", "sync_interposers"]
+__all__ = [
+    "NAMES",
+    "InsertedForward",
+    "attach",
+    "check_acts",
+    "detach",
+    "positions_taken",
+    "sync_interposers",
+]
 
 NAMES = {"before": "dsp_before", "after": "dsp_after"}
 """The names of inserted layers, as children of their place."""

@@ -57,6 +57,5 @@ def _lost(name: str) -> ValueError:
 
 
 def _is_adapter(module: nn.Module) -> bool:
-    return any(
-        kind.__name__ == "BaseTunerLayer" and kind.__module__.startswith("peft.") for kind in type(module).__mro__
-    )
+    names = [kind.__name__ for kind in type(module).__mro__ if kind.__module__.startswith("peft.")]
+    return "BaseTunerLayer" in names

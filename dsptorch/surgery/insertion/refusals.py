@@ -92,7 +92,9 @@ def _check_around(model: nn.Module, name: str, module: nn.Module, position: str)
 
 
 def _check_wrapper(name: str, module: nn.Module) -> None:
-    kinds = {base.__name__ for base in type(module).__mro__ if base.__module__.startswith(("torch.", "peft."))}
+    kinds = {
+        base.__name__ for base in type(module).__mro__ if base.__module__.startswith(("torch.", "peft."))
+    }
     for kind, hint in _WRAPPERS.items():
         if kind in kinds:
             raise ValueError(f"{name} is a {kind}, which {hint}")

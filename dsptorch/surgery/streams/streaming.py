@@ -6,10 +6,11 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from dsptorch.layers import Layer
-from dsptorch.layers.calling import Carry, call_layer
+from dsptorch.layers.calling import Carry, Process, by_calling
 from dsptorch.surgery.find import outermost
 from dsptorch.surgery.hf_cache import CACHE, find_cache
 from dsptorch.surgery.insertion.inserted import positions_taken
@@ -73,17 +74,22 @@ def streaming(model: nn.Module) -> Iterator[Stream]:
 class StreamedForward(Interposer):
     """The forward of a layer while it streams."""
 
+    module: Layer
+
     def __init__(self, layer: Layer, stream: Stream, name: str) -> None:
         super().__init__(layer)
         self.stream, self.name = stream, name
 
-    def __call__(
-        self, x: Tensor, segment_ids: Tensor | None = None, *, carry: Carry | None = None
-    ) -> Tensor:
+    def __call__(self, x: Tensor, segment_ids: Tensor | None = None, *, carry: Carry | None = None) -> Tensor:
         """Run the next chunk; one that brings its memory is none of the stream's."""
         if carry is not None:
             return self._original(x, carry=carry)
-        return self.stream.run(self.name, partial(call_layer, self._original), x, segment_ids)
+        process: Process = partial(by_calling, self._original)
+        if (
+            self.original is None and not torch.compiler.is_dynamo_compiling()
+        ):  # whose guard on hooks is in forward
+            process = self.module.process
+        return self.stream.run(self.name, process, x, segment_ids)
 
     def _original(self, x: Tensor, *, carry: Carry) -> Tensor:
         y: Tensor = self.call_original((x,), {"carry": carry})
