@@ -2,7 +2,7 @@
 
 import copy
 from functools import reduce, singledispatch
-from typing import cast
+from typing import TypeGuard, cast
 
 import torch
 from torch import nn
@@ -79,7 +79,7 @@ def _fold_parallel(layer: Parallel) -> Layer:
     folded = copy.deepcopy(layer)
     members = [fold_layer(member) for member in layer.members]
     folded.layers = nn.ModuleList(members)
-    filters = [member.filter() for member in members if isinstance(member, FilterLayer)]
+    filters = [member.filter() for member in members if _is_filter(member)]
     if len(filters) < len(members):
         return folded
     return _if_cheaper(reduce(PeriodicFIR.__add__, filters), layer) or folded
@@ -96,7 +96,7 @@ def _fold_split(layer: Split) -> Layer:
 def _fold_blend(layer: Blend) -> Layer:
     folded = copy.deepcopy(layer).requires_grad_(False)
     folded.layer = fold_layer(layer.layer)
-    if not isinstance(folded.layer, FilterLayer):
+    if not _is_filter(folded.layer):
         return folded
     gain = layer.gain.detach()
     return _if_cheaper((1 - gain) * PeriodicFIR.identity() + gain * folded.layer.filter(), layer) or folded
@@ -109,6 +109,11 @@ def _fold_bottleneck(layer: ChannelBottleneck) -> Layer:
     folded = layer.compact(least=torch.finfo(torch.promote_types(layer.down.weight.dtype, torch.float32)).eps)
     _fix_hyperparams(folded)
     return folded.requires_grad_(False)
+
+
+def _is_filter(layer: Layer | None) -> TypeGuard[FilterLayer]:
+    """Whether a folded layer is its filter, and so can become a part of another."""
+    return isinstance(layer, FilterLayer) and not is_hooked(layer)
 
 
 def _does_more(layer: Layer) -> bool:
@@ -125,7 +130,7 @@ def _merged(members: list[Layer]) -> list[Layer]:
     done: list[Layer] = []
     run: list[FilterLayer] = []
     for member in [*members, None]:
-        if isinstance(member, FilterLayer) and not member.lookahead:
+        if _is_filter(member) and not member.lookahead:
             run.append(member)
             continue
         done += _merged_run(run)
