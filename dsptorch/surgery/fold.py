@@ -7,7 +7,7 @@ from torch import nn
 
 from dsptorch.layers import Layer, fold_layer
 from dsptorch.surgery.find import outermost
-from dsptorch.surgery.insertion.lost import refuse_lost
+from dsptorch.surgery.lost import refuse_lost
 
 __all__ = ["fold"]
 

@@ -1,12 +1,12 @@
 """Taking the place of a module's `forward`, and giving it back."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, TypeVar
 
 from torch import nn
 
-__all__ = ["Interposer"]
+__all__ = ["Interposer", "is_own_forward"]
 
 Kind = TypeVar("Kind", bound="Interposer")
 
@@ -46,15 +46,28 @@ class Interposer:
 
     @classmethod
     def beneath(cls: type[Kind], module: nn.Module) -> Kind | None:
-        """Return the interposer of this kind that acts around a module, also beneath functions that wrap it.
+        """Return the interposer of this kind that acts around a module, also where something hides it."""
+        return next((forward for forward in Interposer.around(module) if isinstance(forward, cls)), None)
+
+    @staticmethod
+    def around(module: nn.Module) -> Iterator["Interposer"]:
+        """The interposers that act around a module, outermost first, also beneath functions that wrap them.
 
         A wrapper says by `__wrapped__` what it calls, as `functools.wraps` lets it, and accelerate's hooks do. What it
         wraps acts, but cannot be taken out.
         """
         forward = vars(module).get("forward")
-        while forward is not None and not isinstance(forward, cls):
-            forward = forward.original if isinstance(forward, Interposer) else _wrapped(forward)
-        return forward
+        while forward is not None:
+            if isinstance(forward, Interposer):
+                yield forward
+                forward = forward.original
+            else:
+                forward = getattr(forward, "__wrapped__", None)
+
+    @property
+    def inserts_layers(self) -> bool:
+        """Whether it runs layers that were inserted at its module."""
+        return False
 
     @property
     def __signature__(self) -> inspect.Signature:
@@ -94,8 +107,10 @@ class Interposer:
             _put(self.module, outer, self.original)
 
 
-def _wrapped(forward: Any) -> Any:
-    return getattr(forward, "__wrapped__", None)
+def is_own_forward(module: nn.Module) -> bool:
+    """Whether a module has the forward of its class, and nothing in the place of it."""
+    forward = vars(module).get("forward")
+    return forward is None or getattr(forward, "__func__", None) is type(module).forward
 
 
 def _put(module: nn.Module, outer: Interposer | None, forward: Callable[..., Any] | None) -> None:

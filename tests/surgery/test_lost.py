@@ -80,7 +80,7 @@ def test_a_wrapped_layer_acts_but_cannot_be_removed(wrap):
 
 
 def test_a_layer_that_is_left_in_is_caught(monkeypatch):
-    monkeypatch.setattr("dsptorch.surgery.insertion.insert.refuse_hidden", lambda model: None)
+    monkeypatch.setattr("dsptorch.surgery.insertion.insert.check_removable", lambda model: None)
     with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
         check_not_left_in(by_wraps)
 

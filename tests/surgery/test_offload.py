@@ -65,8 +65,7 @@ def linears():
     return nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))
 
 
-@pytest.mark.parametrize("name", LAYERS)
-def test_offloaded_layers_compute_stream_and_fold(name):
+def check_offloaded(name):
     model = nn.Sequential(nn.Linear(8, 8), LAYERS[name]())
     expected = model(X).detach()
     offloaded(model)
@@ -75,6 +74,17 @@ def test_offloaded_layers_compute_stream_and_fold(name):
     assert_close(fold(model)(X), expected)
     with torch.no_grad():
         assert_close(model[1].step(model[0](X))[0], expected)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_offloaded_layers_compute_stream_and_fold(name):
+    check_offloaded(name)
+
+
+def test_members_whose_weights_are_not_brought_are_caught(monkeypatch):
+    monkeypatch.setattr("dsptorch.layers.chain.call_layer", lambda layer, *chunk: layer.process(*chunk))
+    with pytest.raises(RuntimeError, match="meta"):
+        check_offloaded("Chain")
 
 
 def test_weights_on_disk(tmp_path):

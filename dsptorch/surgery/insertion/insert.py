@@ -8,10 +8,10 @@ from dsptorch.layers import Blend, Layer
 from dsptorch.surgery.find import Where, find
 from dsptorch.surgery.insertion.inserted import NAMES, attach, detach, positions_taken, sync_interposers
 from dsptorch.surgery.insertion.layout import LAYOUTS
-from dsptorch.surgery.insertion.lost import refuse_hidden, refuse_lost
-from dsptorch.surgery.insertion.refusals import check_places, is_inserted
+from dsptorch.surgery.insertion.refusals import check_places, check_removable, is_inserted
 from dsptorch.surgery.insertion.row_mixing import Example, check_rows
 from dsptorch.surgery.insertion.signal import signal_argument
+from dsptorch.surgery.lost import refuse_lost
 
 
 def insert(
@@ -127,7 +127,7 @@ def remove(model: nn.Module, where: Where | None = None) -> list[str]:
           (0): Linear(in_features=8, out_features=8, bias=True)
         ))
     """
-    refuse_hidden(model)
+    check_removable(model)
     inserted = _inserted(model)
     if not inserted:
         raise ValueError(f"there is no inserted layer in {type(model).__name__}")

@@ -9,13 +9,13 @@ from dsptorch.layers.call_context import enter_call
 from dsptorch.surgery.insertion.layout import apply_in_layout
 from dsptorch.surgery.insertion.masks import begin_call, end_call, names_read
 from dsptorch.surgery.insertion.signal import Argument, change_signal, with_signal
-from dsptorch.surgery.interpose import Interposer
+from dsptorch.surgery.interpose import Interposer, is_own_forward
+from dsptorch.surgery.lost import check_acts
 
 __all__ = [
     "NAMES",
     "InsertedForward",
     "attach",
-    "check_acts",
     "detach",
     "positions_taken",
     "sync_interposers",
@@ -33,6 +33,10 @@ class InsertedForward(Interposer):
         self.signal = Argument(None, "")
         self.reads = names_read(module)
         self.layouts: dict[str, str] = {}  # by position
+
+    @property
+    def inserts_layers(self) -> bool:  # noqa: D102
+        return bool(self.layouts)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the layers and the module."""
@@ -110,7 +114,7 @@ def positions_taken(target: nn.Module) -> list[str]:
     if forward is not None:
         return list(forward.layouts)
     # Where something gave the forward back, they do not act, but can be taken out.
-    lost = check_acts in target._forward_pre_hooks.values() and _has_its_own_forward(target)
+    lost = check_acts in target._forward_pre_hooks.values() and is_own_forward(target)
     return [position for position, child in NAMES.items() if lost and child in target._modules]
 
 
@@ -118,26 +122,3 @@ def _prefixes(target: str) -> list[str]:
     """The names of a module and of all around it; the model itself is ""."""
     parts = target.split(".")
     return [".".join(parts[:count]) for count in range(len(parts) + 1)]
-
-
-def check_acts(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> None:
-    """Raise if a module is called whose inserted layers cannot act: the hook at each place of one.
-
-    It has a second use: PyTorch's fast path for transformers reads weights past `forward`, unless it sees a hook.
-    """
-    kind = type(module)
-    if _has_its_own_forward(module):
-        raise RuntimeError(
-            f"a layer was inserted at this {kind.__name__}, and is lost: something gave its forward back, or put "
-            "another module in its place (quantization does). Remove the layer before that, or insert it after"
-        )
-    if kwargs and "carry" in kwargs:
-        raise ValueError(
-            f"a layer is inserted at this {kind.__name__}, which runs in chunks, or within another layer, and would "
-            "leave it behind; insert at a module around it, or build a Chain of both"
-        )
-
-
-def _has_its_own_forward(module: nn.Module) -> bool:
-    forward = vars(module).get("forward")
-    return forward is None or getattr(forward, "__func__", None) is type(module).forward

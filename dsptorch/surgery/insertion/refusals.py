@@ -6,11 +6,12 @@ from torch import nn
 
 from dsptorch.layers import Layer
 from dsptorch.surgery.find import CONTAINERS
-from dsptorch.surgery.insertion.inserted import NAMES, positions_taken
+from dsptorch.surgery.insertion.inserted import NAMES, InsertedForward, positions_taken
 from dsptorch.surgery.insertion.layout import check_layout_is_clear
+from dsptorch.surgery.lost import is_lost, lost
 from dsptorch.surgery.streams.streaming import StreamedForward
 
-__all__ = ["check_places", "is_inserted"]
+__all__ = ["check_places", "check_removable", "is_inserted"]
 
 # By name: importing them takes seconds.
 _WRAPPERS = {
@@ -46,6 +47,23 @@ def check_places(model: nn.Module, targets: dict[str, nn.Module], position: str,
         _check_free(name, module, position)
         if layout is None:
             check_layout_is_clear(model, name, module)
+
+
+def check_removable(model: nn.Module) -> None:
+    """Refuse a model from which something that was inserted cannot be taken out.
+
+    Raises:
+        ValueError: If something wrapped or replaced the forward of a module since. The error names the module.
+    """
+    for name, module in model.named_modules():
+        if is_lost(module) and not positions_taken(module):
+            raise lost(name)
+        if InsertedForward.of(module) is not InsertedForward.beneath(module):
+            raise ValueError(
+                f"something wrapped the forward of {name or 'the model'} since a layer was inserted, and would keep "
+                "the layer; undo that first (what accelerate did, by accelerate.hooks.remove_hook_from_module(model, "
+                "recurse=True))"
+            )
 
 
 def is_inserted(name: str) -> bool:

@@ -13,9 +13,8 @@ from dsptorch.layers import Layer
 from dsptorch.layers.calling import Carry, Process, by_calling
 from dsptorch.surgery.find import outermost
 from dsptorch.surgery.hf_cache import CACHE, find_cache
-from dsptorch.surgery.insertion.inserted import positions_taken
-from dsptorch.surgery.insertion.lost import refuse_lost
 from dsptorch.surgery.interpose import Interposer
+from dsptorch.surgery.lost import has_insertion, refuse_lost
 from dsptorch.surgery.streams.stream import Stream
 
 
@@ -139,7 +138,7 @@ def _streamable(model: nn.Module) -> dict[str, Layer]:
             )
         if StreamedForward.beneath(layer) is not None:
             raise ValueError(f"{name or 'the model'} streams already; leave that context")
-        if positions_taken(layer):
+        if has_insertion(layer):
             raise ValueError(
                 f"{name or 'the model'} has a layer inserted around it, which would be left behind; insert at another "
                 "module, or build a Chain of both"
