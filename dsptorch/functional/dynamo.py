@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._pytree import register_constant
 
-__all__ = ["first_samples", "in_blocks", "known_equal", "without_none"]
+__all__ = ["first_samples", "guard_hooks", "in_blocks", "known_equal", "without_none"]
 
 
 class _Nothing:
@@ -56,6 +56,15 @@ def __getattr__(name: str) -> Any:
 
     globals()[name] = nonstrict_trace(filter_chunk)
     return globals()[name]
+
+
+def guard_hooks(module: torch.nn.Module) -> None:
+    """Compile anew where hooks of a module come or go: by default Dynamo does not look again, and skips new ones.
+
+    Read from `__dict__`, because reading the attributes themselves is what it leaves without a guard.
+    """
+    for name in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"):
+        len(module.__dict__[name])
 
 
 def in_blocks(x: Tensor, size: int, history: int = 0) -> Tensor:

@@ -10,6 +10,7 @@ from dsptorch.functional.timeline import Timeline
 from dsptorch.functional.validate import check_int
 from dsptorch.layers.base import Layer
 from dsptorch.layers.call_context import Call, enter_call
+from dsptorch.layers.calling import is_hooked
 from dsptorch.layers.chain import Chain
 from dsptorch.layers.resample import Decimate, Upsample
 
@@ -28,7 +29,7 @@ class AtRate(Chain):
         module: A `Layer` of rate 1, or any module (batch, frames, d_model) -> the same shape that is causal in its
             frames (`dsptorch.testing.assert_causal` checks it). It streams if it has `step(x, state)`, which returns
             the output and the state, a tuple of tensors with one row a batch row, and changes neither. State None is
-            at rest; only then x may hold 0 frames.
+            at rest; only then x may hold 0 frames. A module with `step` is not called, so it can have no hooks.
         factor: How much lower the rate is, at least 1.
         d_model: The width; None: that of the module, if it has an attribute `d_model`.
         down: The layer before it, of rate 1 / factor; None: `Decimate(d_model, factor)`.
@@ -41,8 +42,8 @@ class AtRate(Chain):
 
     Raises:
         TypeError, ValueError: If an argument is not as described, or the rates do not fit. From a call: if the module
-            changes the shape; or, since a module that is not a `Layer` cannot keep segments apart, if a row holds more
-            than one segment at its beginning and padding after it.
+            changes the shape; if it has `step` and forward hooks; or, since a module that is not a `Layer` cannot keep
+            segments apart, if a row holds more than one segment at its beginning and padding after it.
 
     Example:
         >>> from dsptorch import FIR, AtRate
@@ -108,6 +109,7 @@ class _Frames(Layer):
         outer = enter_call(Call(None, explicit=True))
         try:
             if self.streams:
+                self._refuse_hooks()
                 y, memory = cast(Any, self.module).step(x, memory)
             else:
                 y = self.module(x)
@@ -120,6 +122,14 @@ class _Frames(Layer):
                 f"{tuple(x.shape)}"
             )
         return y.to(x.dtype), memory if self.streams else ()
+
+    def _refuse_hooks(self) -> None:
+        if is_hooked(self.module):
+            kind = type(self.module).__name__
+            raise ValueError(
+                f"AtRate runs {kind} by its method step, past the forward hooks that {kind} has, or what replaced its "
+                "forward; take them off, put them on modules inside it, or give AtRate a module without step"
+            )
 
     def _check_segments(self, timeline: Timeline, begun: bool) -> None:
         """Raise if a segment begins after the module's first frame: allowed are one segment a row, then padding."""

@@ -3,12 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import partial
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from dsptorch.functional.dynamo import without_none
+from dsptorch.functional.dynamo import guard_hooks, without_none
 from dsptorch.functional.filtering import filter_chunk
 from dsptorch.functional.fold import Weight, fold
 from dsptorch.functional.memo import Memo
@@ -18,8 +19,9 @@ from dsptorch.functional.state import State, next_state, timeline_of
 from dsptorch.functional.timeline import Segments, Timeline
 from dsptorch.functional.validate import check_int, check_signal
 from dsptorch.layers.call_context import current_call
+from dsptorch.layers.calling import Carry, Process, by_calling, is_plain
 
-__all__ = ["FilterLayer", "Layer", "State"]
+__all__ = ["FilterLayer", "Layer", "State", "call_layer"]
 
 _LARGEST = 2**12  # taps of all phases of a channel: the folded weights of a filter with more are not kept
 
@@ -28,7 +30,7 @@ class Layer(nn.Module, ABC):
     """A layer on sequences, (batch, time, d_model), that knows what it sees and runs in chunks.
 
     A subclass implements `process` and three properties; `forward` and `step` are then one computation with two
-    entries.
+    entries. Both are calls of the module, so its hooks run: they see a tensor in and a tensor out.
 
         layer(x)                 the whole sequence
         layer.step(x, state)     the next chunk; chunk by chunk the result equals the whole
@@ -91,7 +93,7 @@ class Layer(nn.Module, ABC):
             The output, and what to remember: a tensor with one row a batch row, or a tuple of such; () for nothing.
         """
 
-    def forward(self, x: Tensor, segment_ids: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, segment_ids: Tensor | None = None, *, carry: Carry | None = None) -> Tensor:
         """Apply the layer to whole sequences.
 
         Args:
@@ -101,6 +103,7 @@ class Layer(nn.Module, ABC):
                 other. Negative ids, -1 by custom, are padding, which passes unchanged (where rate or width change,
                 the output there is 0) and is seen by nothing. None: each row is one signal, unless `segmented` says
                 otherwise.
+            carry: The memory and the timeline of a chunk, for `process`; from `step`, and from a layer around this one.
 
         Shape:
             x: (batch, time, d_model) -> (batch, ceil(time * rate), d_out), in the same dtype. segment_ids:
@@ -109,6 +112,12 @@ class Layer(nn.Module, ABC):
         Raises:
             TypeError, ValueError: If x or segment_ids is not such a tensor.
         """
+        if torch.compiler.is_dynamo_compiling():
+            guard_hooks(self)
+        if carry is not None:
+            self._check(x)  # a hook may have replaced it
+            y, carry.after = self.process(x, carry.memory, carry.timeline)
+            return y
         call = current_call()
         if call.has_cache and (self.receptive_field, self.period) != (1, 1):
             raise ValueError(
@@ -118,7 +127,7 @@ class Layer(nn.Module, ABC):
             )
         self._check(x)
         ids = call.ids_of(x, type(self).__name__) if segment_ids is None else segment_ids
-        return self._run(x, None, ids)[0]
+        return self._run(self.process, x, None, ids)[0]
 
     def step(
         self, x: Tensor, state: State | None = None, segment_ids: Tensor | None = None
@@ -138,6 +147,12 @@ class Layer(nn.Module, ABC):
             TypeError, ValueError: If the layer looks ahead, the state belongs to another number of rows, the rows
                 are out of phase, or segment_ids is not such a tensor.
         """
+        return self.step_by(partial(call_layer, self), x, state, segment_ids)
+
+    def step_by(
+        self, process: Process, x: Tensor, state: State | None = None, segment_ids: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """`step`, with another way to `process`: for what stands between the module's hooks and its forward."""
         self._check(x)
         if self.lookahead:
             raise ValueError(
@@ -155,20 +170,20 @@ class Layer(nn.Module, ABC):
                 f"{tuple(state.position.shape)}; pass the state of these rows, or None to start anew"
             )
         ids = current_call().ids_of(x, type(self).__name__) if segment_ids is None else segment_ids
-        y, timeline, memory = self._run(x, state, ids)
+        y, timeline, memory = self._run(process, x, state, ids)
         return y, next_state(x, state, timeline, memory, self.grid)
 
     def _run(
-        self, x: Tensor, state: State | None, segment_ids: Tensor | None
+        self, process: Process, x: Tensor, state: State | None, segment_ids: Tensor | None
     ) -> tuple[Tensor, Timeline, Any]:
         timeline = timeline_of(x, state, segment_ids, self.grid)
         memory = None if state is None else state.memory
         if timeline.segments is None:
-            y, memory = self.process(x, memory, timeline)
+            y, memory = process(x, memory, timeline)
             return y, timeline, memory
         padding = timeline.segments.padding.unsqueeze(-1)
         # Padding may hold anything, NaN too, which no gradient of a weight must meet.
-        y, memory = self.process(x.masked_fill(padding, 0), memory, timeline)
+        y, memory = process(x.masked_fill(padding, 0), memory, timeline)
         if self.rate == 1 and self.d_out == self.d_model:
             return torch.where(padding, x, y), timeline, memory
         after = cast(Segments, timeline.resampled(self.rate).segments)
@@ -176,6 +191,15 @@ class Layer(nn.Module, ABC):
 
     def _check(self, x: Tensor) -> None:
         check_signal(x, self.d_model, type(self).__name__)
+
+
+def call_layer(layer: Layer, x: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:
+    """`process` of a layer, within its hooks, if it has any: that is how a layer made of layers runs them."""
+    # Another forward may be that of a wrapper, which has the attributes of the layer in it. Dynamo finds hooks itself.
+    direct = type(layer).forward is Layer.forward and is_plain(layer)
+    if direct and not torch.compiler.is_dynamo_compiling():
+        return layer.process(x, memory, timeline)
+    return by_calling(layer, x, memory, timeline)
 
 
 class FilterLayer(Layer):

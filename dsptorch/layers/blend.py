@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dsptorch.functional.timeline import Timeline
-from dsptorch.layers.base import Layer
+from dsptorch.layers.base import Layer, call_layer
 
 
 class Blend(Layer):
@@ -82,5 +82,5 @@ class Blend(Layer):
         return self.layer.receptive_field
 
     def process(self, x: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:  # noqa: D102
-        y, memory = self.layer.process(x, memory, timeline)
+        y, memory = call_layer(self.layer, x, memory, timeline)
         return torch.addcmul(x, self.gain.to(x.dtype), y - x), memory

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dsptorch.functional.dynamo import first_samples
 from dsptorch.functional.timeline import Timeline, outputs_before
-from dsptorch.layers.base import Layer, whole
+from dsptorch.layers.base import Layer, call_layer, whole
 from dsptorch.layers.combinators import Combined, check_layers
 
 
@@ -84,7 +84,7 @@ class Chain(Combined):
     def process(self, x: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:  # noqa: D102
         y, clock, memories = x, timeline, []
         for layer, before in zip(self.members, self._memories(memory), strict=True):
-            y, after = layer.process(y, before, clock)
+            y, after = call_layer(layer, y, before, clock)
             clock = clock.resampled(layer.rate)
             memories.append(after)
         if not self._most_waiting:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from dsptorch.functional.memo import Memo
 from dsptorch.functional.soft import width_mask
 from dsptorch.hyperparams import BoundedHyperparam, Hyperparam, check_hyperparam, current, fixed_repr, made_of
+from dsptorch.layers.calling import is_hooked
 from dsptorch.layers.pointwise import PointwiseLayer
 
 
@@ -96,10 +97,10 @@ class ChannelBottleneck(PointwiseLayer):
         learned = isinstance(self.bottleneck_ratio, BoundedHyperparam)
         mask, gain = self._constants(
             lambda: (
-                self._mask() if learned else 1.0,
+                self._mask(x) if learned else 1.0,
                 (1 - current(self.residual_mix)) * self.residual_weight,
             ),
-            made_of(self.bottleneck_ratio, self.residual_mix, self.residual_weight),
+            (*made_of(self.bottleneck_ratio, self.residual_mix, self.residual_weight), x.dtype),
         )
         if learned:
             hidden = hidden * mask.to(hidden.dtype)
@@ -116,10 +117,18 @@ class ChannelBottleneck(PointwiseLayer):
         Args:
             least: Units whose weight in the mask is less go; in [0, 1]. A small one, 1e-7 say, leaves the result
                 equal to rounding, and the layer some units wider.
+
+        Raises:
+            TypeError: If one of the modules inside was replaced (quantized, adapted by LoRA) or has hooks (pruned).
         """
+        if changed := self.changed_part():
+            raise TypeError(
+                f"compact copies the weights of norm, down and up, but {changed}, which the copy would lose; compact "
+                "first, or make that permanent (merge the adapter, torch.nn.utils.prune.remove)"
+            )
         learned = isinstance(self.bottleneck_ratio, BoundedHyperparam)
         weight = self.down.weight
-        mask = self._mask() if learned else torch.ones_like(self.down.bias)
+        mask = self._mask(weight) if learned else torch.ones_like(self.down.bias)
         units = max(1, int((mask >= least).sum()))
         small = ChannelBottleneck(
             self.d_model,
@@ -128,7 +137,8 @@ class ChannelBottleneck(PointwiseLayer):
             device=weight.device,
             dtype=weight.dtype,
         )
-        small.norm.load_state_dict(self.norm.state_dict())
+        small.norm.weight.copy_(self.norm.weight)
+        small.norm.bias.copy_(self.norm.bias)
         small.down.weight.copy_(weight[:units])
         small.down.bias.copy_(self.down.bias[:units])
         small.up.weight.copy_(self.up.weight[:, :units] * mask[:units])
@@ -136,9 +146,19 @@ class ChannelBottleneck(PointwiseLayer):
         small.residual_weight.copy_(self.residual_weight)
         return small.train(self.training)
 
-    def _mask(self) -> Tensor:
+    def changed_part(self) -> str:
+        """Which of the modules inside does not do what this layer made it for; "" if each does."""
+        for name, kind in (("norm", nn.LayerNorm), ("down", nn.Linear), ("up", nn.Linear)):
+            part = getattr(self, name)
+            if getattr(type(part), "forward", None) is not kind.forward:
+                return f"{name} is a {type(part).__module__}.{type(part).__qualname__}"
+            if is_hooked(part):
+                return f"{name} has hooks, or another forward than its own"
+        return ""
+
+    def _mask(self, like: Tensor) -> Tensor:
         width = current(self.bottleneck_ratio) * self.d_model
-        return width_mask(width, self.down.out_features, self.down.weight)
+        return width_mask(width, self.down.out_features, like)
 
     def extra_repr(self) -> str:  # noqa: D102
         fixed = fixed_repr(bottleneck_ratio=self.bottleneck_ratio, residual_mix=self.residual_mix)

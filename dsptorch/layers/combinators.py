@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from math import lcm
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -27,8 +27,8 @@ class Combined(Layer):
 
     @property
     def members(self) -> list[Layer]:
-        """The layers, first to last."""
-        return [layer for layer in self.layers if isinstance(layer, Layer)]
+        """The layers, first to last; one may stand in a wrapper, which has its attributes."""
+        return cast(list[Layer], list(self.layers))
 
     @property
     def period(self) -> int | None:

@@ -42,7 +42,7 @@ class FixedFilter(FilterLayer):
             folded = filter_.folded()
         super().__init__(d_model, folded.plan)
         self._delay = delay
-        self.register_buffer("weight", torch.as_tensor(folded.weights[0]).clone())
+        self.register_buffer("weight", torch.as_tensor(folded.weights[0]).detach().clone())
 
     @property
     def delay(self) -> int | Fraction:

@@ -2,7 +2,7 @@
 
 import copy
 from functools import reduce, singledispatch
-from typing import cast
+from typing import TypeGuard, cast
 
 import torch
 from torch import nn
@@ -13,8 +13,10 @@ from dsptorch.functional.plan import Plan, Product
 from dsptorch.hyperparams import BoundedHyperparam
 from dsptorch.layers.base import FilterLayer, Layer
 from dsptorch.layers.blend import Blend
+from dsptorch.layers.calling import is_hooked
 from dsptorch.layers.chain import Chain
 from dsptorch.layers.channel_bottleneck import ChannelBottleneck
+from dsptorch.layers.combinators import Combined
 from dsptorch.layers.fir import Delay
 from dsptorch.layers.fixed_filter import FixedFilter
 from dsptorch.layers.parallel import Parallel, Split
@@ -24,12 +26,12 @@ __all__ = ["fold_layer"]
 _LARGEST = 2**16  # taps of all phases of a channel: a filter with more is kept in its parts
 
 
-@singledispatch
 def fold_layer(layer: Layer) -> Layer:
     """Return a layer for inference that gives the same numbers, to rounding, and shares nothing with this one.
 
-    Hyperparameters are numbers in it, and nothing learns. Register how a layer of your own folds, if there is more
-    to gain, with `fold_layer.register(MyLayer)`.
+    Hyperparameters are numbers in it, and nothing learns. A layer with forward hooks, or with another forward than that
+    of its class, is copied as it is, because nobody can tell what they do. Register how a layer of your own folds, if
+    there is more to gain, with `fold_layer.register(MyLayer)`.
 
     Args:
         layer: The layer; it stays as it is.
@@ -39,12 +41,20 @@ def fold_layer(layer: Layer) -> Layer:
         >>> fold_layer(Chain(FIR(8, 3), Multirate(8)))
         FixedFilter(8, period=2, taps=13, lookahead=0)
     """
+    return copy.deepcopy(layer).requires_grad_(False) if _does_more(layer) else _fold(layer)
+
+
+@singledispatch
+def _fold(layer: Layer) -> Layer:
     folded = copy.deepcopy(layer)
     _fix_hyperparams(folded)
     return folded.requires_grad_(False)
 
 
-@fold_layer.register
+fold_layer.register = _fold.register  # type: ignore[attr-defined]
+
+
+@_fold.register
 def _fold_filter(layer: FilterLayer) -> Layer:
     with torch.no_grad():
         filter_ = layer.filter()
@@ -57,46 +67,62 @@ def _fold_filter(layer: FilterLayer) -> Layer:
     return folded.requires_grad_(False)
 
 
-@fold_layer.register
+@_fold.register
 def _fold_chain(layer: Chain) -> Layer:
     members = [fold_layer(member) for member in layer.members]
     members = _merged(members)
     return (members[0] if len(members) == 1 else Chain(*members)).train(layer.training)
 
 
-@fold_layer.register
+@_fold.register
 def _fold_parallel(layer: Parallel) -> Layer:
     folded = copy.deepcopy(layer)
     members = [fold_layer(member) for member in layer.members]
     folded.layers = nn.ModuleList(members)
-    filters = [member.filter() for member in members if isinstance(member, FilterLayer)]
+    filters = [member.filter() for member in members if _is_filter(member)]
     if len(filters) < len(members):
         return folded
     return _if_cheaper(reduce(PeriodicFIR.__add__, filters), layer) or folded
 
 
-@fold_layer.register
+@_fold.register
 def _fold_split(layer: Split) -> Layer:
     folded = copy.deepcopy(layer)
     folded.layers = nn.ModuleList(fold_layer(member) for member in layer.members)
     return folded
 
 
-@fold_layer.register
+@_fold.register
 def _fold_blend(layer: Blend) -> Layer:
     folded = copy.deepcopy(layer).requires_grad_(False)
     folded.layer = fold_layer(layer.layer)
-    if not isinstance(folded.layer, FilterLayer):
+    if not _is_filter(folded.layer):
         return folded
     gain = layer.gain.detach()
     return _if_cheaper((1 - gain) * PeriodicFIR.identity() + gain * folded.layer.filter(), layer) or folded
 
 
-@fold_layer.register
+@_fold.register
 def _fold_bottleneck(layer: ChannelBottleneck) -> Layer:
+    if layer.changed_part():
+        return copy.deepcopy(layer).requires_grad_(False)
     folded = layer.compact(least=torch.finfo(torch.promote_types(layer.down.weight.dtype, torch.float32)).eps)
     _fix_hyperparams(folded)
     return folded.requires_grad_(False)
+
+
+def _is_filter(layer: Layer | None) -> TypeGuard[FilterLayer]:
+    """Whether a folded layer is its filter, and so can become a part of another."""
+    return isinstance(layer, FilterLayer) and not is_hooked(layer)
+
+
+def _does_more(layer: Layer) -> bool:
+    """Whether a call of a layer may do more than its own code does; members of a combinator answer for themselves."""
+    if not isinstance(layer, (Combined, Blend)):
+        return any(map(is_hooked, layer.modules()))
+    members = layer.members if isinstance(layer, Combined) else [layer.layer]
+    wrapped = any(not isinstance(member, Layer) for member in members)
+    return is_hooked(layer) or wrapped
 
 
 def _merged(members: list[Layer]) -> list[Layer]:
@@ -104,7 +130,7 @@ def _merged(members: list[Layer]) -> list[Layer]:
     done: list[Layer] = []
     run: list[FilterLayer] = []
     for member in [*members, None]:
-        if isinstance(member, FilterLayer) and not member.lookahead:
+        if _is_filter(member) and not member.lookahead:
             run.append(member)
             continue
         done += _merged_run(run)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dsptorch.functional.timeline import Timeline
-from dsptorch.layers.base import Layer
+from dsptorch.layers.base import Layer, call_layer
 from dsptorch.layers.chain import Chain
 from dsptorch.layers.combinators import Combined, check_layers
 from dsptorch.layers.fir import Delay
@@ -77,7 +77,7 @@ class Parallel(Combined):
 
     def process(self, x: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:  # noqa: D102
         branches = zip(self.members, self._inputs(x), self._memories(memory), strict=True)
-        results = [layer.process(part, before, timeline) for layer, part, before in branches]
+        results = [call_layer(layer, part, before, timeline) for layer, part, before in branches]
         return self._joined([y for y, _ in results]), tuple(after for _, after in results)
 
     def _inputs(self, x: Tensor) -> Iterable[Tensor]:

@@ -7,6 +7,7 @@ from torch import nn
 
 from dsptorch.layers import Layer, fold_layer
 from dsptorch.surgery.find import outermost
+from dsptorch.surgery.lost import refuse_lost
 
 __all__ = ["fold"]
 
@@ -28,7 +29,7 @@ def fold(model: Model) -> Model:
         The copy. Inserted layers stand where they stood, and `remove` takes them out.
 
     Raises:
-        ValueError: If there is no dsptorch layer in it.
+        ValueError: If there is no dsptorch layer in it, or a layer was inserted that does not act any more.
 
     Example:
         >>> import torch
@@ -42,6 +43,7 @@ def fold(model: Model) -> Model:
     """
     if isinstance(model, Layer):
         return fold_layer(model)  # type: ignore[return-value]
+    refuse_lost(model)
     layers = outermost(model)
     if not layers:
         raise ValueError(f"{type(model).__name__} has no dsptorch layer to fold")

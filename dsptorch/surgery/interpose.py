@@ -1,12 +1,12 @@
 """Taking the place of a module's `forward`, and giving it back."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, TypeVar
 
 from torch import nn
 
-__all__ = ["Interposer"]
+__all__ = ["Interposer", "is_own_forward"]
 
 Kind = TypeVar("Kind", bound="Interposer")
 
@@ -38,11 +38,36 @@ class Interposer:
 
     @classmethod
     def of(cls: type[Kind], module: nn.Module) -> Kind | None:
-        """Return the interposer of this kind around a module, or None if it is not there, or was replaced."""
+        """Return the interposer of this kind around a module, or None if it is not there, or something hides it."""
         forward = vars(module).get("forward")
         while isinstance(forward, Interposer) and not isinstance(forward, cls):
             forward = forward.original
         return forward if isinstance(forward, cls) else None
+
+    @classmethod
+    def beneath(cls: type[Kind], module: nn.Module) -> Kind | None:
+        """Return the interposer of this kind that acts around a module, also where something hides it."""
+        return next((forward for forward in Interposer.around(module) if isinstance(forward, cls)), None)
+
+    @staticmethod
+    def around(module: nn.Module) -> Iterator["Interposer"]:
+        """The interposers that act around a module, outermost first, also beneath functions that wrap them.
+
+        A wrapper says by `__wrapped__` what it calls, as `functools.wraps` lets it, and accelerate's hooks do. What it
+        wraps acts, but cannot be taken out.
+        """
+        forward = vars(module).get("forward")
+        while forward is not None:
+            if isinstance(forward, Interposer):
+                yield forward
+                forward = forward.original
+            else:
+                forward = getattr(forward, "__wrapped__", None)
+
+    @property
+    def inserts_layers(self) -> bool:
+        """Whether it runs layers that were inserted at its module."""
+        return False
 
     @property
     def __signature__(self) -> inspect.Signature:
@@ -80,6 +105,12 @@ class Interposer:
             outer, inner = inner, inner.original
         if inner is self:
             _put(self.module, outer, self.original)
+
+
+def is_own_forward(module: nn.Module) -> bool:
+    """Whether a module has the forward of its class, and nothing in the place of it."""
+    forward = vars(module).get("forward")
+    return forward is None or getattr(forward, "__func__", None) is type(module).forward
 
 
 def _put(module: nn.Module, outer: Interposer | None, forward: Callable[..., Any] | None) -> None:

@@ -4,8 +4,9 @@ import pytest
 import torch
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn.utils import prune
 
-from dsptorch import BoundedHyperparam, ChannelBottleneck, named_hyperparams
+from dsptorch import BoundedHyperparam, ChannelBottleneck, fold, named_hyperparams
 from dsptorch.functional import width_mask
 from tests.layers.table import ranges, scattered
 from tests.oracles import literal_bottleneck
@@ -61,7 +62,7 @@ class TestChannelBottleneck:
         x = torch.randn(2, 5, 32, dtype=torch.float64)
         units = small.down.out_features
         assert units == round(layer.bottleneck_ratio.value.item() * 32)
-        tail = layer._mask().clone()
+        tail = layer._mask(x).clone()
         assert tail[units - 1] > 0.5 > tail[units]
         tail[:units] = 0
         gain = (1 - layer.residual_mix()) * layer.residual_weight
@@ -79,6 +80,28 @@ class TestChannelBottleneck:
         for parameter in layer.compact().parameters():
             parameter.data.add_(1)
         assert_same(layer(torch.ones(1, 1, 16)).detach(), before)
+
+    @pytest.mark.filterwarnings(
+        "ignore:.*torch.ao.quantization:DeprecationWarning", "ignore:.*quantize:UserWarning"
+    )
+    def test_with_quantized_layers_it_runs_and_is_not_cut(self):
+        layer, x = nn.Sequential(ChannelBottleneck(32)), torch.randn(2, 5, 32)
+        quantized = torch.ao.quantization.quantize_dynamic(layer, {nn.Linear})
+        assert type(quantized[0].down) is torch.ao.nn.quantized.dynamic.Linear
+        torch.testing.assert_close(quantized(x), layer(x), atol=0.05, rtol=0)
+        assert_same(fold(quantized)(x), quantized(x))
+        with pytest.raises(
+            TypeError, match=r"but down is a torch.*dynamic.*Linear, which the copy would lose"
+        ):
+            quantized[0].compact()
+
+    def test_what_hooks_do_is_not_cut_away(self):
+        layer = ChannelBottleneck(32)
+        prune.l1_unstructured(layer.up, "weight", amount=0.5)
+        with pytest.raises(TypeError, match=r"up has hooks.*prune\.remove"):
+            layer.compact()
+        prune.remove(layer.up, "weight")
+        layer.compact()
 
     def test_hyperparameters_have_the_studys_ranges(self):
         assert ranges(ChannelBottleneck(8)) == {

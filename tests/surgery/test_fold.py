@@ -39,7 +39,7 @@ def check(layer, folded):
     assert_close(folded(x), layer(x))
     assert folded.lookahead <= layer.lookahead
     assert folded.delay == layer.delay
-    assert not any(parameter.requires_grad for parameter in folded.parameters())
+    assert not any(tensor.requires_grad for tensor in (*folded.parameters(), *folded.buffers()))
     assert all(hyperparam.integer for _, hyperparam in named_hyperparams(folded))
 
 
@@ -140,6 +140,39 @@ def test_a_folded_model_streams_and_saves():
     assert_close(other(X), m(X))
     assert_close(folded.bfloat16()(X.bfloat16()), m(X).bfloat16())
     assert folded[0].weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        FIR(WIDTH, 3, init="delays"),
+        Chain(FIR(WIDTH, 3, init="delays"), Multirate(WIDTH)),
+        Parallel(FIR(WIDTH, 3, init="delays"), Multirate(WIDTH)),
+        Blend(FIR(WIDTH, 3, init="delays")),
+        ChannelBottleneck(WIDTH),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_what_hooks_do_is_not_folded_away(layer):
+    layer = scattered(layer)
+    for part in layer.modules():
+        if isinstance(part, (FIR, torch.nn.Linear)):
+            part.register_forward_hook(lambda module, args, output: torch.tanh(output))
+    x, folded = signal(2, 40, torch.float32), fold(layer)
+    assert_close(folded(x), layer(x))
+    assert not any(parameter.requires_grad for parameter in folded.parameters())
+    for part in layer.modules():
+        part._forward_hooks.clear()
+    assert not torch.allclose(folded(x), layer(x), atol=1e-4)
+
+
+def scattered(layer):
+    """Every gate open."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
+    return layer
 
 
 def test_a_layer_in_two_places_stays_one():

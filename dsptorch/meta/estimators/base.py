@@ -1,6 +1,6 @@
 """The interface of estimators of the hypergradient: one meta-step in, one estimate out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -144,9 +144,21 @@ class MetaStep:
 
         The modes are restored after each call: one loss may call `model.eval()`, and the next may not.
         """
-        places = {id(parameter): name for name, parameter in self.scope.named_parameters()}
-        exchanged = {places[id(h.raw)]: raws[name] for name, h in self.hyperparams.items()}
-        exchanged |= {f"model.{name}": tensor for name, tensor in ((weights or {}) | (buffers or {})).items()}
-        with preserved(self.scope.model, buffers=False):
-            result: T = functional_call(self.scope, exchanged, (function,))
+        model = self.scope.model
+        others = {id(h.raw): raws[name] for name, h in self.hyperparams.items()}
+        for held, given in ((model.named_parameters(), weights), (model.named_buffers(), buffers)):
+            others |= {id(tensor): given[name] for name, tensor in held if given and name in given}
+        places = _places(self.scope)
+        exchanged = {place: others[id(tensor)] for place, tensor in places if id(tensor) in others}
+        with preserved(model, buffers=False):
+            # Without tie_weights, which leaves the exchanged tensors in a module that has two names.
+            result: T = functional_call(self.scope, exchanged, (function,), tie_weights=False)
         return result
+
+
+def _places(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Every place where a parameter or a buffer stands, once: a tensor may have several, and a module several names."""
+    for name, module in model.named_modules():
+        for key, tensor in (*module._parameters.items(), *module._buffers.items()):
+            if tensor is not None:
+                yield f"{name}.{key}" if name else key, tensor

@@ -10,9 +10,10 @@ from dsptorch.surgery.find import Where, find
 from dsptorch.surgery.insertion.inserted import NAMES, attach, detach, positions_taken, sync_interposers
 from dsptorch.surgery.insertion.layout import LAYOUTS
 from dsptorch.surgery.insertion.mask_rules import MaskArgument, MaskRule
-from dsptorch.surgery.insertion.refusals import check_places, is_inserted
+from dsptorch.surgery.insertion.refusals import check_places, check_removable, is_inserted
 from dsptorch.surgery.insertion.row_mixing import Example, check_rows
 from dsptorch.surgery.insertion.signal import signal_argument
+from dsptorch.surgery.lost import refuse_lost
 
 
 def insert(
@@ -86,6 +87,7 @@ def insert(
         raise ValueError(f"position must be 'before' or 'after', got {position!r}")
     if layout is not None and layout not in LAYOUTS:
         raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, got {layout!r}")
+    refuse_lost(model)
     targets = {name: module for name, module in find(model, where).items() if not is_inserted(name)}
     if not targets:
         raise ValueError(f"{where!r} matches nothing but layers that were inserted before")
@@ -123,7 +125,8 @@ def remove(model: nn.Module, where: Where | None = None) -> list[str]:
         The names of the removed layers.
 
     Raises:
-        ValueError: If there are none, or `where` matches something that was not inserted.
+        ValueError: If there are none, `where` matches something that was not inserted, or something has wrapped or
+            replaced the forward of a module since. Nothing has changed then.
 
     Example:
         >>> from dsptorch import FIR
@@ -135,6 +138,7 @@ def remove(model: nn.Module, where: Where | None = None) -> list[str]:
           (0): Linear(in_features=8, out_features=8, bias=True)
         ))
     """
+    check_removable(model)
     inserted = _inserted(model)
     if not inserted:
         raise ValueError(f"there is no inserted layer in {type(model).__name__}")

@@ -11,9 +11,17 @@ from dsptorch.surgery.insertion.mask_rules import MaskRule, read_rules
 from dsptorch.surgery.insertion.masks import begin_call, end_call
 from dsptorch.surgery.insertion.signal import Argument, change_signal, with_signal
 from dsptorch.surgery.insertion.signature import signature_of
-from dsptorch.surgery.interpose import Interposer
+from dsptorch.surgery.interpose import Interposer, is_own_forward
+from dsptorch.surgery.lost import check_acts
 
-__all__ = ["NAMES", "InsertedForward", "attach", "detach", "positions_taken", "sync_interposers"]
+__all__ = [
+    "NAMES",
+    "InsertedForward",
+    "attach",
+    "detach",
+    "positions_taken",
+    "sync_interposers",
+]
 
 NAMES = {"before": "dsp_before", "after": "dsp_after"}
 """The names of inserted layers, as children of their place."""
@@ -31,6 +39,10 @@ class InsertedForward(Interposer):
         self.rules: tuple[
             MaskRule, ...
         ] = ()  # of the layers within, if this is the model that they were inserted into
+
+    @property
+    def inserts_layers(self) -> bool:  # noqa: D102
+        return bool(self.layouts)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the layers and the module."""
@@ -97,9 +109,9 @@ def attach(
 ) -> None:
     """Make a layer the child `dsp_before` or `dsp_after` of a module, and let it act."""
     target.add_module(NAMES[position], layer)
-    forward = InsertedForward.of(target) or InsertedForward(target).attach()
+    forward = InsertedForward.beneath(target) or InsertedForward(target).attach()
     if not forward.layouts:
-        target.register_forward_pre_hook(_no_fast_path)
+        target.register_forward_pre_hook(check_acts, with_kwargs=True)
     forward.signal = signal
     forward.layouts[position] = layout
     if rule is not None:
@@ -108,16 +120,16 @@ def attach(
 
 def detach(target: nn.Module, position: str) -> None:
     """Take such a child out; `sync_interposers` then decides whether the module's forward is given back."""
-    forward = InsertedForward.of(target)
-    if forward is None:
-        raise ValueError(f"{type(target).__name__} has no inserted layer")
-    del forward.layouts[position]
-    forward.masks.pop(position, None)
-    if not forward.layouts:
-        forward.detach()
+    forward = InsertedForward.beneath(target)
+    if forward is not None:
+        del forward.layouts[position]
+        forward.masks.pop(position, None)
+    if forward is None or not forward.layouts:
+        if forward is not None:
+            forward.detach()
         for key, hook in list(target._forward_pre_hooks.items()):
-            if hook is _no_fast_path:
-                del target._forward_pre_hooks[key]
+            if hook is check_acts:
+                del target._forward_pre_hooks[key], target._forward_pre_hooks_with_kwargs[key]
     delattr(target, NAMES[position])
 
 
@@ -133,7 +145,7 @@ def sync_interposers(model: nn.Module, targets: Iterable[str], rule: MaskRule | 
     parts = list(model.named_modules())
     in_use = [each for _, module in parts for each in _rules_at(module)]
     for name, module in parts:
-        forward = InsertedForward.of(module)
+        forward = InsertedForward.beneath(module)
         rules = () if forward is None else forward.rules
         rules = (*rules, rule) if rule is not None and name == "" else rules
         rules = tuple(each for each in rules if each in in_use and each.mask is not False)
@@ -147,21 +159,21 @@ def sync_interposers(model: nn.Module, targets: Iterable[str], rule: MaskRule | 
 
 
 def _rules_at(module: nn.Module) -> list[MaskRule]:
-    forward = InsertedForward.of(module)
+    forward = InsertedForward.beneath(module)
     return [] if forward is None else list(forward.masks.values())
 
 
 def positions_taken(target: nn.Module) -> list[str]:
     """The positions at which layers are inserted around a module: "before", "after"."""
-    forward = InsertedForward.of(target)
-    return [] if forward is None else list(forward.layouts)
+    forward = InsertedForward.beneath(target)
+    if forward is not None:
+        return list(forward.layouts)
+    # Where something gave the forward back, they do not act, but can be taken out.
+    lost = check_acts in target._forward_pre_hooks.values() and is_own_forward(target)
+    return [position for position, child in NAMES.items() if lost and child in target._modules]
 
 
 def _prefixes(target: str) -> list[str]:
     """The names of a module and of all around it; the model itself is ""."""
     parts = target.split(".")
     return [".".join(parts[:count]) for count in range(len(parts) + 1)]
-
-
-def _no_fast_path(module: nn.Module, args: tuple[Any, ...]) -> None:
-    """Do nothing: PyTorch's fast path for transformers reads weights past `forward`, unless it sees a hook."""

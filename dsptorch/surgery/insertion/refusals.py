@@ -6,11 +6,12 @@ from torch import nn
 
 from dsptorch.layers import Layer
 from dsptorch.surgery.find import CONTAINERS
-from dsptorch.surgery.insertion.inserted import NAMES, positions_taken
+from dsptorch.surgery.insertion.inserted import NAMES, InsertedForward, positions_taken
 from dsptorch.surgery.insertion.layout import check_layout_is_clear
+from dsptorch.surgery.lost import is_lost, lost
 from dsptorch.surgery.streams.streamed import StreamedLayer
 
-__all__ = ["check_places", "is_inserted"]
+__all__ = ["check_places", "check_removable", "is_inserted"]
 
 # By name: importing them takes seconds.
 _WRAPPERS = {
@@ -21,6 +22,10 @@ _WRAPPERS = {
     "FSDPModule": "shards the parameters that it found; insert into the plain model, and shard that",
     "OptimizedModule": "is what torch.compile returned; insert into the plain model (its _orig_mod), and compile that",
     "ScriptModule": "cannot be changed; insert into the Python model, and script or export that",
+    "BaseTunerLayer": "is what PEFT put around a module, and takes out again when it merges the adapter; insert at a "
+    "module around it",
+    "AuxiliaryTrainingWrapper": "is what PEFT put around a module, and takes out again when it unloads the adapter; "
+    "insert at a module around it",
 }
 
 
@@ -45,6 +50,23 @@ def check_places(model: nn.Module, targets: dict[str, nn.Module], position: str,
         _check_free(name, module, position)
         if layout is None:
             check_layout_is_clear(model, name, module)
+
+
+def check_removable(model: nn.Module) -> None:
+    """Refuse a model from which something that was inserted cannot be taken out.
+
+    Raises:
+        ValueError: If something wrapped or replaced the forward of a module since. The error names the module.
+    """
+    for name, module in model.named_modules():
+        if is_lost(module) and not positions_taken(module):
+            raise lost(name)
+        if InsertedForward.of(module) is not InsertedForward.beneath(module):
+            raise ValueError(
+                f"something wrapped the forward of {name or 'the model'} since a layer was inserted, and would keep "
+                "the layer; undo that first (what accelerate did, by accelerate.hooks.remove_hook_from_module(model, "
+                "recurse=True))"
+            )
 
 
 def is_inserted(name: str) -> bool:
@@ -89,7 +111,9 @@ def _check_around(model: nn.Module, name: str, module: nn.Module, position: str)
 
 
 def _check_wrapper(name: str, module: nn.Module) -> None:
-    kinds = {base.__name__ for base in type(module).__mro__ if base.__module__.startswith("torch.")}
+    kinds = {
+        base.__name__ for base in type(module).__mro__ if base.__module__.startswith(("torch.", "peft."))
+    }
     for kind, hint in _WRAPPERS.items():
         if kind in kinds:
             raise ValueError(f"{name} is a {kind}, which {hint}")

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils import checkpoint
 
 from dsptorch.layers import Layer, State
+from dsptorch.layers.calling import Process
 from dsptorch.surgery.hf_cache import CachedStates
 
 __all__ = ["ForwardPass", "in_progress"]
@@ -37,8 +38,8 @@ class ForwardPass:
         if not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1:
             raise _again("the model")
 
-    def run(self, name: str, layer: Layer, x: Tensor, segment_ids: Tensor | None) -> Tensor:
-        """Run a layer on its next chunk."""
+    def run(self, name: str, layer: Layer, process: Process, x: Tensor, segment_ids: Tensor | None) -> Tensor:
+        """Run a layer on its next chunk, by this way to its `process`."""
         if name in self.reached:
             raise ValueError(
                 f"{name or 'the model'} was called twice in one forward pass, so it would have one state for two "
@@ -50,7 +51,7 @@ class ForwardPass:
             )
         if self.differentiated and not torch.compiler.is_compiling():
             _refuse_checkpoint(name or "the model")
-        y, self.reached[name] = layer.step(x, self.memory.states.get(name), segment_ids)
+        y, self.reached[name] = layer.step_by(process, x, self.memory.states.get(name), segment_ids)
         return y
 
 

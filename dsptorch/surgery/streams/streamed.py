@@ -1,11 +1,14 @@
 """The forward of the modules of a model while it streams."""
 
+from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from dsptorch.layers import Layer
 from dsptorch.layers.call_context import current_call, enter_call
+from dsptorch.layers.calling import Carry, Process, by_calling
 from dsptorch.surgery.hf_cache import CachedStates, followed, known, memory_before, put_states
 from dsptorch.surgery.interpose import Interposer
 from dsptorch.surgery.streams.stream import Stream
@@ -47,15 +50,29 @@ class StreamedLayer(_Streamed):
         super().__init__(layer, stream)
         self.name, self.by_cache = name, by_cache
 
-    def __call__(self, x: Tensor, segment_ids: Tensor | None = None) -> Tensor:
-        """Run the next chunk."""
+    def __call__(self, x: Tensor, segment_ids: Tensor | None = None, *, carry: Carry | None = None) -> Tensor:
+        """Run the next chunk; one that brings its memory is none of the stream's."""
+        if carry is not None:
+            return self._original(x, carry=carry)
         begun = self.stream.forward_pass()
         if begun is not None:
-            return begun.run(self.name, self.module, x, segment_ids)
+            return begun.run(self.name, self.module, self._process(), x, segment_ids)
         if self.by_cache or not self.stream.is_here():
             y: Tensor = self.call_original((x, segment_ids), {})
             return y
         return self.stream.run_pass(lambda: self(x, segment_ids))  # type: ignore[no-any-return]
+
+    def _process(self) -> Process:
+        """The way to the layer's `process`: through what stands in the place of its forward, if something does."""
+        if (
+            self.original is None and not torch.compiler.is_dynamo_compiling()
+        ):  # whose guard on hooks is in forward
+            return self.module.process
+        return partial(by_calling, self._original)
+
+    def _original(self, x: Tensor, *, carry: Carry) -> Tensor:
+        y: Tensor = self.call_original((x,), {"carry": carry})
+        return y
 
 
 class EncoderLayer(_Streamed):

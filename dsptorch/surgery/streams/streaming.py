@@ -12,6 +12,7 @@ from dsptorch.layers import Layer
 from dsptorch.surgery.find import outermost
 from dsptorch.surgery.hf_cache import cache_names
 from dsptorch.surgery.interpose import Interposer
+from dsptorch.surgery.lost import has_insertion, refuse_lost
 from dsptorch.surgery.streams.stream import Stream
 from dsptorch.surgery.streams.streamed import Copied, EncoderLayer, StreamedLayer, StreamedModule
 
@@ -92,6 +93,7 @@ def _forget_copies(model: nn.Module) -> None:
 def _check(
     model: nn.Module, layers: dict[str, Layer], streamed: dict[str, Layer], caches: Mapping[str, Any]
 ) -> None:
+    refuse_lost(model)
     if not layers:
         raise ValueError(f"{type(model).__name__} has no dsptorch layer to stream")
     seen: set[int] = set()
@@ -106,13 +108,15 @@ def _check(
             raise ValueError(
                 f"{name or 'the model'} looks ahead by {layer.lookahead} samples and cannot stream"
             )
-        forward = vars(layer).get("forward")
-        while isinstance(forward, (StreamedLayer, EncoderLayer)) and not forward.stream.is_here():
-            forward = forward.original  # of another thread or coroutine
-        if forward is not None:
+        if any(
+            isinstance(f, (StreamedLayer, EncoderLayer)) and f.stream.is_here()
+            for f in Interposer.around(layer)
+        ):
+            raise ValueError(f"{name or 'the model'} streams already; leave that context")
+        if has_insertion(layer):
             raise ValueError(
-                f"{name or 'the model'} streams already, or something was inserted around it; leave that "
-                "context, or insert around another module"
+                f"{name or 'the model'} has a layer inserted around it, which would be left behind; insert at another "
+                "module, or build a Chain of both"
             )
         if caches and not any(name in _within(taker, layers) for taker in caches):
             raise ValueError(
