@@ -59,12 +59,10 @@ class Blend(Layer):
         self.layer = layer
         self.grid, self.streams = layer.grid, layer.streams
         self.gain = nn.Parameter(torch.empty(1, device=device, dtype=dtype))
-        self.reset_parameters()
+        self.set_first_values()
 
-    @torch.no_grad()
-    def reset_parameters(self) -> None:
-        """Return to the identity; the layer stays."""
-        self.gain.zero_()
+    def first_values(self) -> dict[str, Tensor]:  # noqa: D102
+        return {"gain": torch.zeros(1)}
 
     @property
     def lookahead(self) -> int:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from dsptorch.functional.memo import Memo
 from dsptorch.functional.soft import width_mask
 from dsptorch.hyperparams import BoundedHyperparam, Hyperparam, check_hyperparam, current, fixed_repr, made_of
-from dsptorch.layers.pointwise import PointwiseLayer
+from dsptorch.layers.pointwise import PointwiseLayer, in_dtype_of
 
 
 class ChannelBottleneck(PointwiseLayer):
@@ -81,18 +81,16 @@ class ChannelBottleneck(PointwiseLayer):
         self.norm = nn.LayerNorm(d_model, device=device, dtype=dtype)
         self.down = nn.Linear(d_model, units, device=device, dtype=dtype)
         self.up = nn.Linear(units, d_model, device=device, dtype=dtype)
-        self.residual_weight = nn.Parameter(torch.ones(1, device=device, dtype=dtype))
+        self.residual_weight = nn.Parameter(torch.empty(1, device=device, dtype=dtype))
         self._constants = Memo()
+        self.set_first_values()
 
-    @torch.no_grad()
-    def reset_parameters(self) -> None:
-        """Draw the weights anew; hyperparameters stay."""
-        for module in (self.norm, self.down, self.up):
-            module.reset_parameters()
-        self.residual_weight.fill_(1.0)
+    def first_values(self) -> dict[str, Tensor]:  # noqa: D102
+        return {"residual_weight": torch.ones(1)}
 
     def apply_pointwise(self, x: Tensor) -> Tensor:  # noqa: D102
-        hidden = F.gelu(self.down(self.norm(x)))
+        normed = self.norm(in_dtype_of(self.norm, x))
+        hidden = F.gelu(self.down(in_dtype_of(self.down, normed)))
         learned = isinstance(self.bottleneck_ratio, BoundedHyperparam)
         mask, gain = self._constants(
             lambda: (
@@ -103,7 +101,7 @@ class ChannelBottleneck(PointwiseLayer):
         )
         if learned:
             hidden = hidden * mask.to(hidden.dtype)
-        return torch.addcmul(x, self.up(hidden).to(x.dtype), gain.to(x.dtype))
+        return torch.addcmul(x, self.up(in_dtype_of(self.up, hidden)).to(x.dtype), gain.to(x.dtype))
 
     @torch.no_grad()
     def compact(self, least: float = 0.5) -> "ChannelBottleneck":
@@ -137,8 +135,8 @@ class ChannelBottleneck(PointwiseLayer):
         return small.train(self.training)
 
     def _mask(self) -> Tensor:
-        width = current(self.bottleneck_ratio) * self.d_model
-        return width_mask(width, self.down.out_features, self.down.weight)
+        width = self.bottleneck_ratio() * self.d_model
+        return width_mask(width, self.down.out_features, width)
 
     def extra_repr(self) -> str:  # noqa: D102
         fixed = fixed_repr(bottleneck_ratio=self.bottleneck_ratio, residual_mix=self.residual_mix)

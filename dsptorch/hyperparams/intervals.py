@@ -1,0 +1,76 @@
+"""The interval of a hyperparameter, as an argument and in checkpoints."""
+
+from numbers import Real
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from dsptorch.functional.bounds import change_bounds
+from dsptorch.functional.validate import describe, has_values
+
+__all__ = ["Interval", "checked_bound", "checked_init", "converted"]
+
+
+class Interval(NamedTuple):
+    """Bounds, and whether the scale between them is logarithmic."""
+
+    low: float
+    high: float
+    log: bool
+
+    def tensor(self, like: Tensor) -> Tensor:
+        """The interval as a tensor, (low, high, log), in the dtype and on the device of another."""
+        return torch.tensor(self, dtype=like.dtype, device=like.device)
+
+
+def checked_bound(name: str, value: object) -> float:
+    """Return a bound as a float, or raise unless it is a number."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {describe(value)}")
+    return float(value)
+
+
+def checked_init(init: object, shape: tuple[int, ...] | None, dtype: torch.dtype) -> Tensor:
+    """Return the first value of a hyperparameter in its shape, on the CPU if it has values, or raise."""
+    if isinstance(init, bool) or not isinstance(init, Real | Tensor):
+        raise TypeError(f"init must be a number or a tensor, got {describe(init)}")
+    value = init.detach().to(dtype) if isinstance(init, Tensor) else torch.tensor(float(init), dtype=dtype)
+    if has_values(value):
+        value = value.cpu()
+    if shape is None:
+        shape = tuple(value.shape) or (1,)
+    try:
+        return value.expand(shape)
+    except RuntimeError as error:
+        raise ValueError(
+            f"init must fit shape={tuple(shape)}, got a tensor of shape {tuple(value.shape)}; give a number, or leave "
+            "out shape"
+        ) from error
+
+
+def converted(raw: Tensor, saved: Tensor, interval: Interval) -> Tensor:
+    """Return the raw values of a checkpoint as they have the same value in another interval.
+
+    Args:
+        raw: The saved raw values.
+        saved: The interval that was saved with them, (3,).
+        interval: The interval to load them into.
+
+    Raises:
+        ValueError: If a value is outside.
+    """
+    # As the coarser one rounds it: a checkpoint may have been cast.
+    dtype = saved.dtype if saved.dtype.itemsize < 4 else torch.float32
+    if torch.equal(saved.to(dtype), interval.tensor(saved).to(dtype)):
+        return raw
+    low, high, log = saved.tolist()
+    try:
+        return change_bounds(
+            raw, low, high, interval.low, interval.high, log=bool(log), new_log=interval.log
+        )
+    except ValueError as error:
+        raise ValueError(
+            f"the hyperparameter was saved within [{low:g}, {high:g}] and is loaded into [{interval.low:g}, "
+            f"{interval.high:g}]: {error}; widen the bounds"
+        ) from error
