@@ -12,7 +12,7 @@ from dsptorch.functional.soft import hat_weights
 from dsptorch.functional.validate import check_bool, has_values
 from dsptorch.hyperparams.first_values import FirstValues, is_loaded, real_tensors
 from dsptorch.hyperparams.integers import check_integers, choose, saturated, snapped, start_inside
-from dsptorch.hyperparams.intervals import Interval, checked_bound, checked_init, converted
+from dsptorch.hyperparams.intervals import Interval, checked_bound, checked_init, converted, fitted
 from dsptorch.hyperparams.precision import at_least_float32
 
 
@@ -243,17 +243,12 @@ class BoundedHyperparam(FirstValues):
         super()._save_to_state_dict(destination, prefix, keep_vars)  # type: ignore[no-untyped-call]
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
-        state, errors = dict(state_dict), args[-1]
-        raw, saved = state.get(f"{prefix}raw"), state.get(f"{prefix}interval")
-        if isinstance(raw, Tensor) and raw.is_floating_point() and has_values(raw):
-            state[f"{prefix}raw"] = raw = raw.to(torch.promote_types(raw.dtype, torch.float32))
-            try:
-                if isinstance(saved, Tensor) and saved.shape == (3,):
-                    state[f"{prefix}raw"] = converted(raw, saved, self._interval)
-            except ValueError as error:
-                errors.append(f"{prefix}raw: {error}")
-                return
-            state[f"{prefix}interval"] = self._interval.tensor(raw)
+        errors: list[str] = args[-1]
+        try:
+            state = fitted(state_dict, f"{prefix}raw", f"{prefix}interval", self._interval)
+        except ValueError as error:
+            errors.append(f"{prefix}raw: {error}")
+            return
         super()._load_from_state_dict(state, prefix, *args)  # type: ignore[no-untyped-call]
 
     @torch.no_grad()

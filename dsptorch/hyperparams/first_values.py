@@ -80,12 +80,16 @@ class FirstValues(nn.Module):
             self._complete()
         self.__dict__["_hf_initialized"] = value
 
+    @torch.no_grad()
     def _complete(self) -> None:
-        """Write what a checkpoint lacks."""
+        """Write what a checkpoint lacks, also into what the layer has built of torch's own modules."""
         self.set_first_values([name for name, tensor in self._own_tensors().items() if _is_raw(tensor)])
         for child in self.children():
-            if not isinstance(child, FirstValues) and any(map(_is_raw, child.parameters(recurse=False))):
+            if not isinstance(child, FirstValues) and any(map(_is_raw, child.parameters())):
+                kept = [(p, p.detach().clone()) for p in child.parameters() if not _is_raw(p)]
                 _reset(child)
+                for parameter, value in kept:
+                    parameter.copy_(value)
 
     def _own_tensors(self) -> dict[str, Tensor]:
         return {name: t for name, t in {**self._parameters, **self._buffers}.items() if t is not None}

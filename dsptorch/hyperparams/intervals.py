@@ -1,7 +1,8 @@
 """The interval of a hyperparameter, as an argument and in checkpoints."""
 
+from collections.abc import Mapping
 from numbers import Real
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,7 +10,7 @@ from torch import Tensor
 from dsptorch.functional.bounds import change_bounds
 from dsptorch.functional.validate import describe, has_values
 
-__all__ = ["Interval", "checked_bound", "checked_init", "converted"]
+__all__ = ["Interval", "checked_bound", "checked_init", "converted", "fitted"]
 
 
 class Interval(NamedTuple):
@@ -49,6 +50,33 @@ def checked_init(init: object, shape: tuple[int, ...] | None, dtype: torch.dtype
         ) from error
 
 
+def fitted(
+    state_dict: Mapping[str, Any], raw_key: str, interval_key: str, interval: Interval
+) -> dict[str, Any]:
+    """Return a state dict whose raw values are those for an interval.
+
+    A state dict without the interval that it was saved within is taken to be of the same.
+
+    Raises:
+        ValueError: If a value is outside, or another interval comes without raw values.
+    """
+    state = dict(state_dict)
+    raw, saved = state.get(raw_key), state.get(interval_key)
+    if not (isinstance(saved, Tensor) and saved.shape == (3,) and has_values(saved)):
+        saved = None
+    if isinstance(raw, Tensor) and raw.is_floating_point() and has_values(raw):
+        raw = raw.to(torch.promote_types(raw.dtype, torch.float32))
+        state[raw_key] = raw if saved is None else converted(raw, saved, interval)
+        state[interval_key] = interval.tensor(raw)
+    elif saved is not None and not _equal(saved, interval):
+        low, high, _ = saved.tolist()
+        raise ValueError(
+            f"the interval [{low:g}, {high:g}] came without the raw values that were saved with it, and differs from "
+            f"[{interval.low:g}, {interval.high:g}]; load both together, or build the hyperparameter with the same"
+        )
+    return state
+
+
 def converted(raw: Tensor, saved: Tensor, interval: Interval) -> Tensor:
     """Return the raw values of a checkpoint as they have the same value in another interval.
 
@@ -60,9 +88,7 @@ def converted(raw: Tensor, saved: Tensor, interval: Interval) -> Tensor:
     Raises:
         ValueError: If a value is outside.
     """
-    # As the coarser one rounds it: a checkpoint may have been cast.
-    dtype = saved.dtype if saved.dtype.itemsize < 4 else torch.float32
-    if torch.equal(saved.to(dtype), interval.tensor(saved).to(dtype)):
+    if _equal(saved, interval):
         return raw
     low, high, log = saved.tolist()
     try:
@@ -74,3 +100,9 @@ def converted(raw: Tensor, saved: Tensor, interval: Interval) -> Tensor:
             f"the hyperparameter was saved within [{low:g}, {high:g}] and is loaded into [{interval.low:g}, "
             f"{interval.high:g}]: {error}; widen the bounds"
         ) from error
+
+
+def _equal(saved: Tensor, interval: Interval) -> bool:
+    """Whether they are the same as the coarser one rounds it: a checkpoint may have been cast."""
+    dtype = saved.dtype if saved.dtype.itemsize < 4 else torch.float32
+    return torch.equal(saved.to(dtype), interval.tensor(saved).to(dtype))
