@@ -44,7 +44,7 @@ INTERVALS = [
 def test_another_interval(before, after, dtype):
     first = torch.tensor([0.3, 0.55])
     check_keeps_its_value(
-        BoundedHyperparam(first, **before, dtype=dtype), BoundedHyperparam(first + 0.05, **after, dtype=dtype)
+        BoundedHyperparam(first, **before, dtype=dtype), BoundedHyperparam(first + 0.02, **after, dtype=dtype)
     )
 
 
