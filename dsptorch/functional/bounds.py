@@ -5,9 +5,12 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["from_bounded", "to_bounded"]
+from dsptorch.functional.validate import has_values
+
+__all__ = ["change_bounds", "from_bounded", "to_bounded"]
 
 _INSIDE = 0.01  # where a value that sits on a bound is put: 1 % of the interval inside, so that it can learn
+_SATURATED = 40.0  # of this, the sigmoid is exactly 1 in float64 too
 
 
 def to_bounded(raw: Tensor, low: float, high: float, *, log: bool = False) -> Tensor:
@@ -94,7 +97,7 @@ def from_bounded(value: float | Tensor, low: float, high: float, *, log: bool = 
     start, end = torch.tensor([low, high], dtype=inner.dtype, device=inner.device).double()
     point = inner.double()
     outside = ~((point >= start) & (point <= end))
-    if bool(outside.any()):
+    if has_values(outside) and bool(outside.any()):
         raise ValueError(f"value must lie in [{low}, {high}], got {point[outside][0].item()}")
     if log:
         start, end, point = start.log(), end.log(), point.log()
@@ -103,10 +106,66 @@ def from_bounded(value: float | Tensor, low: float, high: float, *, log: bool = 
     return torch.logit(unit).to(dtype)
 
 
+@torch.no_grad()
+def change_bounds(
+    raw: Tensor,
+    low: float,
+    high: float,
+    new_low: float,
+    new_high: float,
+    *,
+    log: bool = False,
+    new_log: bool = False,
+) -> Tensor:
+    """Return the ``raw`` that has the same value between other bounds, or on another scale.
+
+    Other than :func:`from_bounded`, it keeps a value that is on a bound there.
+
+    Args:
+        raw: Unbounded parameter.
+        low: The lower bound for ``raw``.
+        high: The upper bound for it.
+        new_low: The lower bound for the result.
+        new_high: The upper bound for it.
+        log: Whether the scale for ``raw`` is logarithmic.
+        new_log: Whether that for the result is.
+
+    Shape:
+        Output: as ``raw``; float64 for float64, else float32.
+
+    Raises:
+        ValueError: If a value is outside of the new bounds, or bounds are not an interval that the dtype can hold.
+
+    Example:
+        >>> raw = from_bounded(torch.tensor(0.3), 0.2, 0.6)
+        >>> to_bounded(change_bounds(raw, 0.2, 0.6, 0.0, 1.0), 0.0, 1.0)
+        tensor(0.3000)
+    """
+    value = to_bounded(raw, low, high, log=log)
+    _check_interval(new_low, new_high, new_log, value.dtype)
+    start, end = torch.tensor([new_low, new_high], dtype=value.dtype, device=value.device).double()
+    point = value.double()
+    # By rounding alone a value may be a hair outside.
+    room = 4 * torch.finfo(value.dtype).eps * torch.maximum(start.abs(), end.abs())
+    outside = ~((point >= start - room) & (point <= end + room))
+    if bool(outside.any()):
+        raise ValueError(f"value must lie in [{new_low}, {new_high}], got {point[outside][0].item():.6g}")
+    point = point.clamp(start, end)
+    if new_log:
+        start, end, point = start.log(), end.log(), point.log()
+    return torch.logit((point - start) / (end - start)).clamp(-_SATURATED, _SATURATED).to(value.dtype)
+
+
 def _check_interval(low: float, high: float, log: bool, dtype: torch.dtype) -> None:
     if not (-math.inf < low < high < math.inf):
         raise ValueError(f"bounds must be finite with low < high, got low={low}, high={high}")
     if log and low <= 0:
         raise ValueError(f"a logarithmic scale needs low > 0, got low={low}: raise it or use log=False")
-    if max(-low, high, high - low) > torch.finfo(dtype).max:
+    finfo = torch.finfo(dtype)
+    if max(-low, high, high - low) > finfo.max:
         raise ValueError(f"bounds and their distance must fit in {dtype}, got low={low}, high={high}")
+    if log and (low < finfo.tiny or high * (math.log(high) - math.log(low)) > finfo.max):
+        raise ValueError(
+            f"on a logarithmic scale low must be at least {finfo.tiny:.3g}, and high * log(high / low), the greatest "
+            f"gradient, must fit in {dtype}, got low={low}, high={high}; take bounds that the value needs"
+        )

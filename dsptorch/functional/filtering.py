@@ -106,7 +106,7 @@ def _cascade_from(plan: Plan, weights: Sequence[Weight], x: Tensor, start: Tenso
 
 
 def with_history(x: Tensor, history: Tensor | None, memory: int) -> Tensor:
-    """A chunk behind the `memory` samples before it; behind zeros, at rest."""
+    """A chunk behind the `memory` samples before it, in its dtype; behind zeros, at rest."""
     if history is None:
         return F.pad(x, (0, 0, memory, 0))
     expected = (x.shape[0], memory, x.shape[2])
@@ -115,7 +115,7 @@ def with_history(x: Tensor, history: Tensor | None, memory: int) -> Tensor:
             f"state must have a history of shape {expected}, got {tuple(history.shape)}; pass the state that this "
             "very layer returned for these rows, or None to start anew"
         )
-    return torch.cat([history, x], 1)
+    return torch.cat([history.to(x.dtype), x], 1)
 
 
 def latest(x: Tensor, memory: int, segments: Segments | None = None) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.utils._pytree import tree_map_only
 
-__all__ = ["Memo"]
+__all__ = ["Memo", "is_readable"]
 
 
 class Memo:
@@ -51,6 +51,11 @@ class Memo:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Memo, ()
+
+
+def is_readable(weight: Any) -> bool:
+    """Whether the value of a weight may decide which operations run: on the CPU, and nothing traces them."""
+    return _is_comparable(weight) and not _is_transformed()
 
 
 def _is_transformed() -> bool:

@@ -47,6 +47,18 @@ def check_finite(name: str, value: float) -> float:
     return value
 
 
+def check_bool(name: str, value: object) -> bool:
+    """Return True or False, or raise: a string or a number would be taken for the truth of it."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, got {describe(value)}")
+    return value
+
+
+def has_values(tensor: Tensor) -> bool:
+    """Whether there is memory behind a tensor: not on the meta device, and not under FakeTensorMode."""
+    return tensor.untyped_storage().device.type != "meta"
+
+
 def describe(value: object) -> str:
     """What came, for an error."""
     if isinstance(value, Tensor):

@@ -1,6 +1,6 @@
 """A value that learns inside its bounds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -9,10 +9,14 @@ from torch import Tensor, nn
 from dsptorch.functional.bounds import from_bounded, to_bounded
 from dsptorch.functional.memo import Memo
 from dsptorch.functional.soft import hat_weights
+from dsptorch.functional.validate import check_bool, has_values
+from dsptorch.hyperparams.first_values import FirstValues, is_loaded, real_tensors
 from dsptorch.hyperparams.integers import check_integers, choose, saturated, snapped, start_inside
+from dsptorch.hyperparams.intervals import Interval, checked_bound, checked_init, converted, fitted
+from dsptorch.hyperparams.precision import at_least_float32
 
 
-class BoundedHyperparam(nn.Module):
+class BoundedHyperparam(FirstValues):
     """A learnable value that cannot leave its interval.
 
     The parameter is an unbounded number, `raw`; the value is
@@ -27,6 +31,12 @@ class BoundedHyperparam(nn.Module):
     whose operators are mixed with these `weights()`: exactly one of them at an integer. Gradient finds the right
     integer from one step away; from afar the mixtures between are often worse than a wrong integer, and `harden`
     tries them all.
+
+    The bounds are in the state dict, as the buffer `interval`. Loaded into another interval, the value is the same, or,
+    where it is outside, loading fails; `raw` changes. A checkpoint without them is taken to be of the same interval.
+
+    As any parameter, `raw` becomes NaN when an optimizer steps on a gradient that is not finite. GradScaler leaves
+    such steps out, and so does a MetaController; for an ordinary optimizer there is `guard_gradients`.
 
     Args:
         init: The first value, in [low, high], a number or a tensor. On a bound the gradient is 0, so an init
@@ -44,7 +54,9 @@ class BoundedHyperparam(nn.Module):
         () -> shape
 
     Raises:
-        ValueError: If the bounds are not an interval (of integers, if `integer`), or `init` is outside.
+        TypeError: If an argument is of another type.
+        ValueError: If the bounds are not an interval (of integers, if `integer`), `init` is outside, or `init` does not
+            fit `shape`.
 
     Example:
         >>> mix = BoundedHyperparam(0.4, 0.2, 0.6)
@@ -62,6 +74,7 @@ class BoundedHyperparam(nn.Module):
     """
 
     no_weight_decay = ("raw",)
+    interval: Tensor
 
     def __init__(
         self,
@@ -80,22 +93,19 @@ class BoundedHyperparam(nn.Module):
             raise ValueError(
                 f"dtype must be torch.float32 or torch.float64, got {dtype}: half precision is too coarse to learn in"
             )
-        self.low, self.high, self.log, self.integer = float(low), float(high), log, integer
+        self.low, self.high = checked_bound("low", low), checked_bound("high", high)
+        self.log, self.integer = check_bool("log", log), check_bool("integer", integer)
         if integer:
             check_integers(self.low, self.high, log)
-        if shape is None:
-            shape = tuple(init.shape) if isinstance(init, Tensor) and init.dim() else (1,)
-        # On the CPU, since its checks read it, and a meta device has no values.
-        value = torch.as_tensor(init, dtype=dtype, device="cpu").detach()
-        self._first = self._raw_of(value)
+        with real_tensors():
+            self._first = self._raw_of(checked_init(init, shape, dtype))
         self._known = Memo()
-        self.raw = nn.Parameter(torch.empty(shape, dtype=dtype, device=device))
-        self.reset_parameters()
+        self.raw = nn.Parameter(torch.empty(self._first.shape, dtype=dtype, device=device))
+        self.register_buffer("interval", torch.empty(3, dtype=dtype, device=device))
+        self.set_first_values()
 
-    @torch.no_grad()
-    def reset_parameters(self) -> None:
-        """Return to the first value."""
-        self.raw.copy_(self._first)
+    def first_values(self) -> Mapping[str, Tensor]:  # noqa: D102
+        return {"raw": self._first, "interval": self._interval.tensor(self._first)}
 
     def forward(self) -> Tensor:
         """The value, with gradient."""
@@ -109,8 +119,9 @@ class BoundedHyperparam(nn.Module):
 
     @property
     def first(self) -> Tensor:
-        """The first value, always on the CPU."""
-        return self._value_of(self._first)
+        """The first value, always on the CPU; without values, if it was given on the meta device."""
+        with real_tensors():
+            return self._value_of(self._first)
 
     @property
     def nearest(self) -> Tensor:
@@ -193,7 +204,7 @@ class BoundedHyperparam(nn.Module):
         return self.freeze()
 
     def extra_repr(self) -> str:  # noqa: D102
-        mean = "?" if self.raw.is_meta else f"{self.value.mean().item():.4g}"
+        mean = f"{self.value.mean().item():.4g}" if has_values(self.raw) else "?"
         value = mean if self.raw.numel() == 1 else f"mean {mean}, shape={tuple(self.raw.shape)}"
         kind = (", log=True" if self.log else "") + (", integer=True" if self.integer else "")
         return f"{value}, low={self.low:g}, high={self.high:g}{kind}"
@@ -221,18 +232,32 @@ class BoundedHyperparam(nn.Module):
             "freeze()"
         )
 
+    @property
+    def _interval(self) -> Interval:
+        return Interval(self.low, self.high, self.log)
+
+    @torch.no_grad()
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        if has_values(self.interval):
+            self.interval.copy_(self._interval.tensor(self.interval))  # low and high may have been assigned
+        super()._save_to_state_dict(destination, prefix, keep_vars)  # type: ignore[no-untyped-call]
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
+        errors: list[str] = args[-1]
+        try:
+            state = fitted(state_dict, f"{prefix}raw", f"{prefix}interval", self._interval)
+        except ValueError as error:
+            errors.append(f"{prefix}raw: {error}")
+            return
+        super()._load_from_state_dict(state, prefix, *args)  # type: ignore[no-untyped-call]
+
+    @torch.no_grad()
+    def _complete(self) -> None:
+        if is_loaded(self.raw) and is_loaded(self.interval):
+            self.raw.copy_(converted(self.raw, self.interval, self._interval))
+            self.interval.copy_(self._interval.tensor(self.interval))
+        super()._complete()
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "BoundedHyperparam":
         super()._apply(at_least_float32(fn), recurse)  # type: ignore[no-untyped-call]
         return self
-
-
-def at_least_float32(fn: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """Make a conversion, as `Module._apply` gets it, move a tensor but not cast it below float32."""
-
-    def convert(tensor: Tensor) -> Tensor:
-        converted = fn(tensor)
-        if converted.is_floating_point() and converted.dtype.itemsize < 4:
-            return tensor.to(device=converted.device)
-        return converted
-
-    return convert

@@ -12,6 +12,7 @@ from dsptorch.layers.base import Layer
 from dsptorch.layers.call_context import Call, enter_call
 from dsptorch.layers.calling import is_hooked
 from dsptorch.layers.chain import Chain
+from dsptorch.layers.pointwise import in_dtype_of
 from dsptorch.layers.resample import Decimate, Upsample
 
 __all__ = ["AtRate"]
@@ -110,9 +111,9 @@ class _Frames(Layer):
         try:
             if self.streams:
                 self._refuse_hooks()
-                y, memory = cast(Any, self.module).step(x, memory)
+                y, memory = cast(Any, self.module).step(in_dtype_of(self.module, x), memory)
             else:
-                y = self.module(x)
+                y = self.module(in_dtype_of(self.module, x))
         finally:
             enter_call(outer)
         if not isinstance(y, Tensor) or y.shape != x.shape:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dsptorch.functional.dynamo import guard_hooks, without_none
 from dsptorch.functional.filtering import filter_chunk
@@ -18,6 +18,7 @@ from dsptorch.functional.plan import Literal, Plan, Shift
 from dsptorch.functional.state import State, next_state, timeline_of
 from dsptorch.functional.timeline import Segments, Timeline
 from dsptorch.functional.validate import check_int, check_signal
+from dsptorch.hyperparams import FirstValues
 from dsptorch.layers.call_context import current_call
 from dsptorch.layers.calling import Carry, Process, by_calling, is_plain
 
@@ -26,7 +27,7 @@ __all__ = ["FilterLayer", "Layer", "State", "call_layer"]
 _LARGEST = 2**12  # taps of all phases of a channel: the folded weights of a filter with more are not kept
 
 
-class Layer(nn.Module, ABC):
+class Layer(FirstValues, ABC):
     """A layer on sequences, (batch, time, d_model), that knows what it sees and runs in chunks.
 
     A subclass implements `process` and three properties; `forward` and `step` are then one computation with two
@@ -35,7 +36,9 @@ class Layer(nn.Module, ABC):
         layer(x)                 the whole sequence
         layer.step(x, state)     the next chunk; chunk by chunk the result equals the whole
 
-    After t input samples ceil(t * rate) output samples are out, in `forward` and in `step`, for any chunks.
+    After t input samples ceil(t * rate) output samples are out, in `forward` and in `step`, for any chunks. The output
+    has the dtype of the input, whatever that of the parameters or of the state, and memory of its own, so that it may
+    be changed in place.
 
     Args:
         d_model: The width of the input: channels of the last dimension.
@@ -180,7 +183,7 @@ class Layer(nn.Module, ABC):
         memory = None if state is None else state.memory
         if timeline.segments is None:
             y, memory = process(x, memory, timeline)
-            return y, timeline, memory
+            return _own_memory(y, x), timeline, memory
         padding = timeline.segments.padding.unsqueeze(-1)
         # Padding may hold anything, NaN too, which no gradient of a weight must meet.
         y, memory = process(x.masked_fill(padding, 0), memory, timeline)
@@ -247,6 +250,15 @@ class FilterLayer(Layer):
         if self._folded is not None and memory is not None:
             folded = self._folded(lambda: fold(plan, weights, x), (*weights, x.dtype))
         return filter_chunk(plan, weights, x, memory, timeline, folded)
+
+
+def _own_memory(y: Tensor, x: Tensor) -> Tensor:
+    """An output that may be changed in place: a copy, where it is the input or a view of it."""
+    if torch.compiler.is_dynamo_compiling():  # which knows views by their base alone
+        shared = y is x or (y._base is not None and (y._base is x or y._base is x._base))
+    else:
+        shared = y is x or torch._C._is_alias_of(y, x)
+    return y.clone() if shared else y
 
 
 def whole(value: Fraction) -> int | Fraction:

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dsptorch.functional.memo import is_readable
 from dsptorch.functional.timeline import Timeline
 from dsptorch.layers.base import Layer, call_layer
 
@@ -15,7 +16,8 @@ class Blend(Layer):
         y = x + gain * (f(x) - x)
 
     The gain is unbounded and starts at 0: the output is then the input exactly, and the gain has a gradient,
-    so training can open it. One factor is 0, not two: two zeros would never move.
+    so training can open it. One factor is 0, not two: two zeros would never move. While the gain is 0, also an output
+    of f that is infinite or NaN changes nothing, and adds nothing to the gradients.
 
     Args:
         layer: f; its output must not be late (delay 0), or the input would not stand for the same time.
@@ -59,12 +61,10 @@ class Blend(Layer):
         self.layer = layer
         self.grid, self.streams = layer.grid, layer.streams
         self.gain = nn.Parameter(torch.empty(1, device=device, dtype=dtype))
-        self.reset_parameters()
+        self.set_first_values()
 
-    @torch.no_grad()
-    def reset_parameters(self) -> None:
-        """Return to the identity; the layer stays."""
-        self.gain.zero_()
+    def first_values(self) -> dict[str, Tensor]:  # noqa: D102
+        return {"gain": torch.zeros(1)}
 
     @property
     def lookahead(self) -> int:
@@ -83,4 +83,12 @@ class Blend(Layer):
 
     def process(self, x: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:  # noqa: D102
         y, memory = call_layer(self.layer, x, memory, timeline)
-        return torch.addcmul(x, self.gain.to(x.dtype), y - x), memory
+        gain, change = self.gain.to(x.dtype), y - x
+        return torch.addcmul(x, gain, _finite_where_closed(gain, change)), memory
+
+
+def _finite_where_closed(gain: Tensor, change: Tensor) -> Tensor:
+    """The change, with 0 for infinity and NaN where the gain is 0: 0 times infinity is NaN."""
+    if is_readable(gain) and gain.numel() == 1:  # without waiting for a device
+        return change if gain else change.nan_to_num(0.0, 0.0, 0.0)
+    return torch.where(gain == 0, change.nan_to_num(0.0, 0.0, 0.0), change)

@@ -91,7 +91,7 @@ class Chain(Combined):
             return y, tuple(memories)
         first, end = timeline.phase, timeline.phase + x.shape[1]
         if memory is not None:
-            y = torch.cat([memory[-1][:, : self._waiting(first)], y], 1)
+            y = torch.cat([memory[-1][:, : self._waiting(first)].to(y.dtype), y], 1)
         due = outputs_before(end, self.rate) - outputs_before(first, self.rate)
         # By index: an exporter cannot prove that no slice has a negative length.
         later = due + torch.arange(self._most_waiting, device=y.device)

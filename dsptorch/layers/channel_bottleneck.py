@@ -11,7 +11,7 @@ from dsptorch.functional.memo import Memo
 from dsptorch.functional.soft import width_mask
 from dsptorch.hyperparams import BoundedHyperparam, Hyperparam, check_hyperparam, current, fixed_repr, made_of
 from dsptorch.layers.calling import is_hooked
-from dsptorch.layers.pointwise import PointwiseLayer
+from dsptorch.layers.pointwise import PointwiseLayer, in_dtype_of
 
 
 class ChannelBottleneck(PointwiseLayer):
@@ -82,29 +82,27 @@ class ChannelBottleneck(PointwiseLayer):
         self.norm = nn.LayerNorm(d_model, device=device, dtype=dtype)
         self.down = nn.Linear(d_model, units, device=device, dtype=dtype)
         self.up = nn.Linear(units, d_model, device=device, dtype=dtype)
-        self.residual_weight = nn.Parameter(torch.ones(1, device=device, dtype=dtype))
+        self.residual_weight = nn.Parameter(torch.empty(1, device=device, dtype=dtype))
         self._constants = Memo()
+        self.set_first_values()
 
-    @torch.no_grad()
-    def reset_parameters(self) -> None:
-        """Draw the weights anew; hyperparameters stay."""
-        for module in (self.norm, self.down, self.up):
-            module.reset_parameters()
-        self.residual_weight.fill_(1.0)
+    def first_values(self) -> dict[str, Tensor]:  # noqa: D102
+        return {"residual_weight": torch.ones(1)}
 
     def apply_pointwise(self, x: Tensor) -> Tensor:  # noqa: D102
-        hidden = F.gelu(self.down(self.norm(x)))
+        normed = self.norm(in_dtype_of(self.norm, x))
+        hidden = F.gelu(self.down(in_dtype_of(self.down, normed)))
         learned = isinstance(self.bottleneck_ratio, BoundedHyperparam)
         mask, gain = self._constants(
             lambda: (
-                self._mask(x) if learned else 1.0,
+                self._mask() if learned else 1.0,
                 (1 - current(self.residual_mix)) * self.residual_weight,
             ),
             (*made_of(self.bottleneck_ratio, self.residual_mix, self.residual_weight), x.dtype),
         )
         if learned:
             hidden = hidden * mask.to(hidden.dtype)
-        return torch.addcmul(x, self.up(hidden).to(x.dtype), gain.to(x.dtype))
+        return torch.addcmul(x, self.up(in_dtype_of(self.up, hidden)).to(x.dtype), gain.to(x.dtype))
 
     @torch.no_grad()
     def compact(self, least: float = 0.5) -> "ChannelBottleneck":
@@ -128,7 +126,7 @@ class ChannelBottleneck(PointwiseLayer):
             )
         learned = isinstance(self.bottleneck_ratio, BoundedHyperparam)
         weight = self.down.weight
-        mask = self._mask(weight) if learned else torch.ones_like(self.down.bias)
+        mask = self._mask() if learned else torch.ones_like(self.down.bias)
         units = max(1, int((mask >= least).sum()))
         small = ChannelBottleneck(
             self.d_model,
@@ -156,9 +154,9 @@ class ChannelBottleneck(PointwiseLayer):
                 return f"{name} has hooks, or another forward than its own"
         return ""
 
-    def _mask(self, like: Tensor) -> Tensor:
+    def _mask(self) -> Tensor:
         width = current(self.bottleneck_ratio) * self.d_model
-        return width_mask(width, self.down.out_features, like)
+        return width_mask(torch.as_tensor(width), self.down.out_features, torch.as_tensor(width))
 
     def extra_repr(self) -> str:  # noqa: D102
         fixed = fixed_repr(bottleneck_ratio=self.bottleneck_ratio, residual_mix=self.residual_mix)

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from dsptorch.functional.design import firwin
 from dsptorch.functional.plan import Literal, Shift, Slot
 from dsptorch.functional.support import Support
-from dsptorch.functional.validate import check_finite, check_int
+from dsptorch.functional.validate import check_bool, check_finite, check_int, has_values
+from dsptorch.hyperparams import real_tensors
 from dsptorch.layers.base import FilterLayer
 
 _INITS = ("identity", "lowpass", "delays")
@@ -65,12 +66,11 @@ class FIR(FilterLayer):
         dtype: torch.dtype | None = None,
     ) -> None:
         check_int("kernel_size", kernel_size, least=1)
-        first = 0 if causal else -(kernel_size // 2)
+        first = 0 if check_bool("causal", causal) else -(kernel_size // 2)
         lags = tuple(range(first, first + kernel_size))
         super().__init__(d_model, Literal(Slot(0), Support.full(1, lags), d_model))
         self.kernel_size, self.causal = kernel_size, causal
         self._delay = check_int("delay", delay, least=0)
-        self._init = init.detach().clone() if isinstance(init, Tensor) else init
         self._cutoff = check_finite("cutoff", cutoff)
         if isinstance(init, Tensor):
             if init.shape != (kernel_size, d_model):
@@ -78,19 +78,20 @@ class FIR(FilterLayer):
                     f"init must be of shape (kernel_size, d_model) = ({kernel_size}, {d_model}), "
                     f"got {tuple(init.shape)}"
                 )
-            if not torch.isfinite(init).all():
-                raise ValueError("init must be finite, got taps with NaN or infinity")
+            with real_tensors():
+                init = init.detach().clone()
+                if has_values(init) and not torch.isfinite(init).all():
+                    raise ValueError("init must be finite, got taps with NaN or infinity")
         elif init not in _INITS:
             raise ValueError(f"init must be one of {', '.join(_INITS)}, or a tensor of taps, got {init!r}")
         elif init == "delays" and not causal:
             raise ValueError("init='delays' is a causal bank; give causal=True, or a tensor of taps as init")
+        self._init = init
         self.weight = nn.Parameter(torch.empty(kernel_size, d_model, device=device, dtype=dtype))
-        self.reset_parameters()
+        self.set_first_values()
 
-    @torch.no_grad()
-    def reset_parameters(self) -> None:
-        """Set the taps to their first values."""
-        self.weight.copy_(self._first_taps())
+    def first_values(self) -> dict[str, Tensor]:  # noqa: D102
+        return {"weight": self._first_taps()}
 
     def _first_taps(self) -> Tensor:
         if isinstance(self._init, Tensor):

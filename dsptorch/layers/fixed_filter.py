@@ -42,7 +42,11 @@ class FixedFilter(FilterLayer):
             folded = filter_.folded()
         super().__init__(d_model, folded.plan)
         self._delay = delay
-        self.register_buffer("weight", torch.as_tensor(folded.weights[0]).detach().clone())
+        self._first = torch.as_tensor(folded.weights[0]).detach().clone()
+        self.register_buffer("weight", self._first)  # no second copy, until the buffer is moved
+
+    def first_values(self) -> dict[str, Tensor]:  # noqa: D102
+        return {"weight": self._first}
 
     @property
     def delay(self) -> int | Fraction:

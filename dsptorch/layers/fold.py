@@ -99,6 +99,8 @@ def _fold_blend(layer: Blend) -> Layer:
     if not _is_filter(folded.layer):
         return folded
     gain = layer.gain.detach()
+    if not gain.any():  # taps of 0 would make NaN of infinity
+        return Delay(layer.d_model, 0).train(layer.training)
     return _if_cheaper((1 - gain) * PeriodicFIR.identity() + gain * folded.layer.filter(), layer) or folded
 
 

@@ -12,15 +12,17 @@ from dsptorch.functional.lfo_routing import gate_of, grouped_conv, lfo_gate, mix
 from dsptorch.functional.memo import Memo
 from dsptorch.functional.oscillator import phase_at, phase_words
 from dsptorch.functional.timeline import Segments, Timeline
-from dsptorch.functional.validate import check_finite, check_int
+from dsptorch.functional.validate import check_bool, check_finite, check_int
 from dsptorch.hyperparams import (
     BoundedHyperparam,
+    FirstValues,
     Hyperparam,
     at_least_float32,
     check_hyperparam,
     current,
     fixed_repr,
     made_of,
+    real_tensors,
 )
 from dsptorch.layers.base import Layer
 
@@ -101,22 +103,20 @@ class LFORouting(Layer):
             gate_temperature = BoundedHyperparam(1.0, 0.5, 2.0, log=True, device=device)
         self.residual_mix = check_hyperparam("residual_mix", residual_mix, 0.0, 1.0)
         self.gate_temperature = check_hyperparam("gate_temperature", gate_temperature, 1e-3)
-        self.depthwise, self.causal = depthwise, causal
+        self.depthwise, self.causal = check_bool("depthwise", depthwise), check_bool("causal", causal)
         self.no_weight_decay = ("weight",) if depthwise else ()  # taps, but not matrices
 
         width = d_model // routes
         shape = (kernel_size, d_model) if depthwise else (routes, kernel_size, width, width)
         self.weight = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
         self._constants = Memo()
+        self.set_first_values()
         self.gate = _Gate(routes, num_lfos, max_freq, device)
-        self.reset_parameters()
 
-    @torch.no_grad()
-    def reset_parameters(self) -> None:
-        """Draw the convolution (as `nn.Conv1d` does) and the phases anew; hyperparameters stay."""
+    def first_values(self) -> dict[str, Tensor]:
+        """The convolution is drawn as that of `nn.Conv1d`."""
         inputs = self.kernel_size * (1 if self.depthwise else self.d_model // self.routes)
-        self.weight.uniform_(-(inputs**-0.5), inputs**-0.5)
-        self.gate.reset_parameters()
+        return {"weight": torch.empty_like(self.weight).uniform_(-(inputs**-0.5), inputs**-0.5)}
 
     @property
     def lookahead(self) -> int:
@@ -168,7 +168,7 @@ class LFORouting(Layer):
         )
 
 
-class _Gate(nn.Module):
+class _Gate(FirstValues):
     """The oscillators of every route. Their parameters stay float32 when the model is cast to less."""
 
     no_weight_decay = ("phase", "amplitude")
@@ -177,18 +177,23 @@ class _Gate(nn.Module):
         self, routes: int, num_lfos: int, max_freq: float, device: torch.device | str | None
     ) -> None:
         super().__init__()
-        spread = 32 ** torch.linspace(0, 1, routes * num_lfos).reshape(routes, num_lfos)
-        self.freq = BoundedHyperparam(max_freq / 64 * spread, 0.0, max_freq, device=device)
-        self.phase = nn.Parameter(torch.empty(routes, num_lfos, device=device))
-        self.amplitude = nn.Parameter(torch.empty(routes, num_lfos, device=device))
-        self.bias = nn.Parameter(torch.empty(routes, device=device))
+        with real_tensors():
+            spread = 32 ** torch.linspace(0, 1, routes * num_lfos, dtype=torch.float32)
+            freq = max_freq / 64 * spread.reshape(routes, num_lfos)
+        self.freq = BoundedHyperparam(freq, 0.0, max_freq, device=device)
+        like = {"device": device, "dtype": torch.promote_types(torch.get_default_dtype(), torch.float32)}
+        self.phase = nn.Parameter(torch.empty(routes, num_lfos, **like))
+        self.amplitude = nn.Parameter(torch.empty(routes, num_lfos, **like))
+        self.bias = nn.Parameter(torch.empty(routes, **like))
         self._words = Memo()
+        self.set_first_values()
 
-    @torch.no_grad()
-    def reset_parameters(self) -> None:
-        self.phase.uniform_(0.0, 1.0)
-        self.amplitude.fill_(1.0)
-        self.bias.zero_()
+    def first_values(self) -> dict[str, Tensor]:
+        return {
+            "phase": torch.empty_like(self.phase).uniform_(0.0, 1.0),
+            "amplitude": torch.ones_like(self.amplitude),
+            "bias": torch.zeros_like(self.bias),
+        }
 
     def forward(self, position: Tensor, temperature: float | Tensor) -> Tensor:
         if torch.is_grad_enabled():

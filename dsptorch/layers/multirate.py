@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from dsptorch.functional.design import firwin
 from dsptorch.functional.memo import Memo
 from dsptorch.functional.multirate import multirate_plan, multirate_weights
-from dsptorch.functional.validate import check_int
+from dsptorch.functional.validate import check_bool, check_int, has_values
 from dsptorch.hyperparams import (
     BoundedHyperparam,
     Hyperparam,
@@ -18,6 +18,7 @@ from dsptorch.hyperparams import (
     current,
     fixed_repr,
     made_of,
+    real_tensors,
 )
 from dsptorch.layers.base import FilterLayer
 
@@ -96,7 +97,7 @@ class Multirate(FilterLayer):
         check_int("levels", levels, least=1)
         check_int("kernel_size", kernel_size, least=1)
         factors = _factors(check_factor("downsample", downsample), levels)
-        offset = 0 if causal else kernel_size // 2
+        offset = 0 if check_bool("causal", causal) else kernel_size // 2
         super().__init__(d_model, multirate_plan(levels, kernel_size, d_model, factors, offset))
         self.downsample, self.levels, self.kernel_size = downsample, levels, kernel_size
         self.causal = causal
@@ -112,18 +113,15 @@ class Multirate(FilterLayer):
         self.low = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
         self.recon = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
         self.detail = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
-        self.reset_parameters()
+        self.set_first_values()
 
-    @torch.no_grad()
-    def reset_parameters(self) -> None:
-        """Set the filters to their first values; hyperparameters stay."""
+    def first_values(self) -> dict[str, Tensor]:  # noqa: D102
         centre = 0 if self.causal else self.kernel_size // 2
         delta = torch.zeros(self.kernel_size)
         delta[centre] = 1.0
         factor = self._first_downsample
         low = firwin(self.kernel_size, 1 / factor) if factor > 1 else delta
-        for weight, taps in ((self.low, low), (self.recon, low), (self.detail, delta)):
-            weight.copy_(taps.unsqueeze(-1).expand_as(weight))
+        return {"low": low.unsqueeze(-1), "recon": low.unsqueeze(-1), "detail": delta.unsqueeze(-1)}
 
     def weights(self) -> tuple[float | Tensor, ...]:  # noqa: D102
         downsample = self.downsample
@@ -169,8 +167,11 @@ def _present_factor(downsample: int | BoundedHyperparam) -> int:
     """The factor, or the integer nearest to it; where it has no value yet, on a meta device, to its first."""
     if not isinstance(downsample, BoundedHyperparam):
         return downsample
-    value = downsample.first if downsample.raw.is_meta else downsample.value
-    return round(value.item())
+    with real_tensors():
+        value = downsample.value if has_values(downsample.raw) else downsample.first
+        if has_values(value):
+            return round(value.item())
+    raise ValueError("downsample needs a first value, got one on the meta device; build it from a number")
 
 
 def _factors(downsample: int | BoundedHyperparam, levels: int) -> int | tuple[int, ...]:

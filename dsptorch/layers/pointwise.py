@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from dsptorch.functional.timeline import Timeline
@@ -29,7 +30,8 @@ class Pointwise(PointwiseLayer):
 
         y[t] = module(x[t])
 
-    That is a promise: `dsptorch.testing.assert_causal` checks a part of it.
+    That is a promise: `dsptorch.testing.assert_causal` checks a part of it. Where the parameters of the module are all
+    of one dtype, it gets its input in that dtype.
 
     Args:
         module: Such a module, (..., d_model) -> (..., d_model): an activation, a norm over channels, an MLP.
@@ -58,10 +60,23 @@ class Pointwise(PointwiseLayer):
         self.module = module
 
     def apply_pointwise(self, x: Tensor) -> Tensor:  # noqa: D102
-        y: Tensor = self.module(x)
+        if any(getattr(part, "inplace", False) for part in self.module.modules()):
+            x = x.clone()  # nn.ReLU(inplace=True) would change the caller's
+        y: Tensor = self.module(in_dtype_of(self.module, x))
         if y.shape != x.shape:
             raise ValueError(
                 f"Pointwise needs a module that keeps the shape, but {type(self.module).__name__} made "
                 f"{tuple(y.shape)} of {tuple(x.shape)}"
             )
         return y.to(x.dtype)
+
+
+def in_dtype_of(module: nn.Module, x: Tensor) -> Tensor:
+    """A signal in the dtype of a module's parameters, if they have one in common; autocast casts by itself."""
+    dtypes = {p.dtype for p in module.parameters() if p.is_floating_point() and p.dtype.itemsize > 1}
+    if len(dtypes) != 1 or x.dtype in dtypes:
+        return x
+    device = x.device.type
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+        return x
+    return x.to(dtypes.pop())

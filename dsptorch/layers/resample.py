@@ -12,6 +12,7 @@ from dsptorch.functional.resample import resample
 from dsptorch.functional.resample_design import decimate_taps, upsample_taps
 from dsptorch.functional.timeline import Timeline
 from dsptorch.functional.validate import check_int
+from dsptorch.hyperparams import real_tensors
 from dsptorch.layers.base import Layer
 
 
@@ -89,8 +90,9 @@ class _LearnedResampler(Resampler):
         device: torch.device | str | None,
         dtype: torch.dtype | None,
     ) -> None:
-        first = init.detach().clone() if isinstance(init, Tensor) else design()
-        first = first.unsqueeze(-1) if first.dim() == 1 else first
+        with real_tensors():
+            first = init.detach().clone() if isinstance(init, Tensor) else design()
+            first = first.unsqueeze(-1) if first.dim() == 1 else first
         least = rate.numerator  # a tap for each output at one input
         if first.dim() != 2 or len(first) < least:
             raise ValueError(
@@ -105,12 +107,10 @@ class _LearnedResampler(Resampler):
         super().__init__(d_model, rate.numerator, rate.denominator, size, check_int("delay", delay, least=0))
         self.init, self._first = "taps" if isinstance(init, Tensor) else init, first
         self.weight = nn.Parameter(torch.empty(size, d_model, device=device, dtype=dtype))
-        self.reset_parameters()
+        self.set_first_values()
 
-    @torch.no_grad()
-    def reset_parameters(self) -> None:
-        """Set the taps to their first values."""
-        self.weight.copy_(self._first)
+    def first_values(self) -> dict[str, Tensor]:  # noqa: D102
+        return {"weight": self._first}
 
     def taps(self) -> Tensor:
         """The present taps, (kernel_size, d_model)."""

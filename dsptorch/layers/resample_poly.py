@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dsptorch.functional.resample_design import linear_phase_delay, resample_taps
 from dsptorch.functional.validate import check_int
-from dsptorch.hyperparams import at_least_float32
+from dsptorch.hyperparams import at_least_float32, real_tensors
 from dsptorch.layers.base import whole
 from dsptorch.layers.resample import Resampler
 
@@ -64,11 +64,18 @@ class ResamplePoly(Resampler):
         dtype: torch.dtype | None = None,
     ) -> None:
         rate = Fraction(check_int("up", up, least=1), check_int("down", down, least=1))
-        taps = resample_taps(rate.numerator, rate.denominator, window, dtype=torch.float64)
+        with real_tensors():
+            taps = resample_taps(rate.numerator, rate.denominator, window, dtype=torch.float64)
         delay = linear_phase_delay(len(taps), rate.numerator)
         super().__init__(d_model, rate.numerator, rate.denominator, len(taps), whole(delay))
         self.window = window
-        self.register_buffer("filter", taps.to(device, dtype or torch.get_default_dtype()))
+        self._first = taps
+        dtype = torch.promote_types(dtype or torch.get_default_dtype(), torch.float32)
+        self.register_buffer("filter", torch.empty(len(taps), device=device, dtype=dtype))
+        self.set_first_values()
+
+    def first_values(self) -> dict[str, Tensor]:  # noqa: D102
+        return {"filter": self._first}
 
     def taps(self) -> Tensor:
         """The fixed taps, (numtaps,)."""

@@ -20,7 +20,7 @@ def find(model: nn.Module, where: Where) -> dict[str, nn.Module]:
     Args:
         model: Any module.
         where: A glob on the dotted names: `*` is any part of a name without a dot, `**` any part, `?` one
-            character, `[ab]` one of them; or a type (subclasses count); or a predicate, called with the name
+            character, `[ab]` one of them, `[!ab]` any other (no dot); or a type (subclasses count); or a predicate, called with the name
             and the module.
 
     Returns:
@@ -68,8 +68,14 @@ def _glob_to_regex(glob: str) -> str:
     parts = re.split(r"(\*\*|\*|\?|\[[^\]]+\])", glob)
     known = {"**": ".*", "*": "[^.]*", "?": "[^.]"}
     return "".join(
-        known.get(p) or (p if p.startswith("[") and p.endswith("]") else re.escape(p)) for p in parts
+        known.get(p) or (_one_of(p) if p.startswith("[") and p.endswith("]") else re.escape(p)) for p in parts
     )
+
+
+def _one_of(choice: str) -> str:
+    """Translate `[ab]`, `[a-c]` or, as in fnmatch, `[!ab]`: one character, for `!` no dot."""
+    inside = choice[1:-1].replace("\\", r"\\").replace("^", r"\^")
+    return f"[^.{inside[1:]}]" if inside.startswith("!") and len(inside) > 1 else f"[{inside}]"
 
 
 def outermost(model: nn.Module) -> dict[str, Layer]:

@@ -17,6 +17,7 @@ from dsptorch.testing.mutation import assert_no_mutation
 from dsptorch.testing.packing import assert_packs
 from dsptorch.testing.receptive_field import assert_receptive_field
 from dsptorch.testing.reconstruction import assert_perfect_reconstruction
+from dsptorch.testing.resets import assert_resets
 from dsptorch.testing.serialization import assert_serializes
 from dsptorch.testing.streaming import assert_streaming_equals_batch
 from dsptorch.testing.time_invariance import assert_shift_covariant
@@ -40,6 +41,7 @@ __all__ = [
     "assert_packs",
     "assert_perfect_reconstruction",
     "assert_receptive_field",
+    "assert_resets",
     "assert_same",
     "assert_serializes",
     "assert_shift_covariant",

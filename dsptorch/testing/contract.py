@@ -15,9 +15,10 @@ from dsptorch.testing.dtypes import assert_dtypes
 from dsptorch.testing.export import assert_exports
 from dsptorch.testing.gradients import assert_gradients
 from dsptorch.testing.length import assert_length_invariant
-from dsptorch.testing.mutation import assert_no_mutation
+from dsptorch.testing.mutation import assert_no_mutation, check_changeable
 from dsptorch.testing.packing import assert_packs
 from dsptorch.testing.receptive_field import assert_receptive_field
+from dsptorch.testing.resets import assert_resets
 from dsptorch.testing.serialization import assert_serializes
 from dsptorch.testing.streaming import assert_streaming_equals_batch
 from dsptorch.testing.time_invariance import assert_shift_covariant
@@ -225,13 +226,15 @@ def _check_phases(subject: Subject) -> None:
 
 
 def check_mutation(subject: Subject) -> None:
-    """The layer changes neither input nor state, and returns new memory."""
+    """The layer changes neither input nor state, and returns new memory, which may be changed in place."""
     assert_no_mutation(subject.jittered, subject.x, views=False)
+    check_changeable(subject.jittered, subject.x)
     if subject.layer.lookahead == 0 and subject.layer.streams:
         with examined(subject.jittered, subject.x):
             _, state = subject.jittered.step(subject.x)
         assert_no_mutation(lambda x, state: subject.jittered.step(x, state)[0], subject.x, state, views=False)
         assert_no_mutation(subject.jittered.step, subject.x, state)
+        check_changeable(lambda x: subject.jittered.step(x)[0], subject.x)
 
 
 def check_gradients(subject: Subject) -> None:
@@ -247,6 +250,15 @@ def check_dtypes(subject: Subject) -> None:
 def check_serializes(subject: Subject) -> None:
     """Copies of the layer are the same."""
     assert_serializes(subject.jittered, subject.x, factory=subject.factory)
+
+
+def check_resets(subject: Subject) -> None:
+    """Built without memory, the layer comes to its first values."""
+    for part in subject.layer.modules():
+        own = [*part.parameters(recurse=False), *part.buffers(recurse=False)]
+        if own and not (hasattr(part, "reset_parameters") or hasattr(part, "_reset_parameters")):
+            raise NotApplicable(f"the first values of {type(part).__name__}, which it holds, are not known")
+    assert_resets(subject.layer)
 
 
 def check_compiles(subject: Subject) -> None:
@@ -273,6 +285,7 @@ CONTRACT: dict[str, Callable[[Subject], None]] = {
     "gradients": check_gradients,
     "dtypes": check_dtypes,
     "serializes": check_serializes,
+    "resets": check_resets,
     "compiles": check_compiles,
     "exports": check_exports,
 }

@@ -31,7 +31,9 @@ def assert_dtypes(
     f_64 is the same model with the same rounded weights on the same rounded input, computed in float64. The
     gradients must be finite and of the dtype of what they belong to. In float16 a signal 1,000 times as loud as 1
     is tried too, wherever float16 holds the result: what squares it on the way overflows. Under autocast to
-    bfloat16 a float32 example must give float32 or bfloat16 (a `dsptorch.Layer`: float32), to bfloat16's tolerance.
+    bfloat16 a float32 example must give float32 or bfloat16 (a `dsptorch.Layer`: float32), to bfloat16's tolerance. A
+    `dsptorch.Layer` in float32 must take bfloat16 too, and in chunks whose dtype changes, and give back the dtype that
+    it was given.
 
     Args:
         model: A module, or any function; modules are tested on copies.
@@ -58,6 +60,8 @@ def assert_dtypes(
             _check(model, x.to(dtype), dtype, factor, "")
             if loud and dtype == torch.float16:
                 _check(model, (x * _LOUD).to(dtype), dtype, factor, f", on a signal {_LOUD:g} times as loud,")
+        if isinstance(model, Layer):
+            _check_mixed(model, x)
     if autocast:
         with examined(model, x, gradients=True):
             _check_autocast(model, x.float(), factor)
@@ -105,6 +109,24 @@ def _check_autocast(model: Model, x: Tensor, factor: float) -> None:
     if y.requires_grad:
         y.float().sum().backward()
         _check_gradients(low, leaf, "under autocast to bfloat16")
+
+
+def _check_mixed(layer: Layer, x: Tensor) -> None:
+    twin = _cast(layer, torch.float32)
+    half = x.to(torch.bfloat16)
+    given: list[tuple[Tensor, Tensor | None, str]] = [(half, None, "bfloat16, to a layer in float32,")]
+    if layer.lookahead == 0 and layer.streams:
+        for first, then in ((torch.float32, torch.bfloat16), (torch.bfloat16, torch.float32)):
+            given.append((x.to(then), x.to(first), f"a chunk in {then} after one in {first}"))
+    for chunk, before, what in given:
+        try:
+            y = twin(chunk) if before is None else twin.step(chunk, twin.step(before)[1])[0]
+        except Exception as error:
+            raise AssertionError(f"{what} fails: {type(error).__name__}: {error}") from error
+        if y.dtype != chunk.dtype:
+            raise AssertionError(f"{what} gives {y.dtype}; give back the input's dtype: y.to(x.dtype)")
+        if before is None:
+            _compare(y, output_of(_cast(twin, torch.float64), half.double()), torch.bfloat16, 1.0, what)
 
 
 def _compare(y: Tensor, expected: Tensor, dtype: torch.dtype, factor: float, how: str) -> None:

@@ -20,7 +20,7 @@ def check_layer(
     """Check all that a layer promises, and say all that it does not keep.
 
     metadata, shapes, lookahead, receptive_field, period, length, streaming, segments, state, mutation, gradients,
-    dtypes, serializes, compiles, exports: what each means is in `dsptorch.testing.contract`. They read what the layer
+    dtypes, serializes, resets, compiles, exports: what each means is in `dsptorch.testing.contract`. They read what the layer
     says of itself (`d_model`, `lookahead`, `period`, `receptive_field`), and run on a copy in float64 with jittered
     parameters, so that a gain that starts at 0 hides nothing. The layer itself is not changed.
 
@@ -48,7 +48,7 @@ def check_layer(
         ...     receptive_field = 3
         >>> check_layer(Shorter(4), skip=["compiles", "exports", "serializes"])
         Traceback (most recent call last):
-        AssertionError: Shorter breaks 1 of 15 promises:
+        AssertionError: Shorter breaks 1 of 16 promises:
         - receptive_field: the output at time ... depends on inputs before time ...
     """
     left_out = _check_names(skip)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
@@ -47,6 +48,18 @@ def assert_no_mutation(function: Callable[..., Any], *args: Any, views: bool = T
             raise AssertionError(
                 f"an output shares memory with {label}; give back memory of its own: y.clone()"
             )
+
+
+def check_changeable(function: Callable[[Tensor], Tensor], example: Tensor) -> None:
+    """Raise unless the output may be changed in place in training, as that of nn.Linear may."""
+    with examined(function, example, gradients=True):
+        y = function(example.clone().requires_grad_())
+        try:
+            y += 1
+        except RuntimeError as error:
+            raise AssertionError(
+                f"the output cannot be changed in place: {error} A torch.autograd.Function must not return a view"
+            ) from error
 
 
 def _shares(a: Tensor, b: Tensor) -> bool:

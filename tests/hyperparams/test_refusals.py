@@ -29,10 +29,31 @@ from dsptorch.hyperparams import check_hyperparam
         ((2, 1, 100_000), {"integer": True}, "at most 10000 in size, got low=1, high=100000"),
         ((9, 1, 8), {"integer": True}, r"\[1\.0, 8\.0\], got 9"),
         ((3, 3, 3), {"integer": True}, "low < high"),
+        ((0.5, 1e-38, 3e38), {"log": True}, r"greatest gradient, must fit in torch\.float32, got low=1e-38"),
+        ((0.5, 1e-40, 1.0), {"log": True}, r"low must be at least 1\.18e-38"),
+        ((0.5, -3e38, 3e38), {}, "their distance must fit in torch.float32"),
+        ((torch.full((3,), 0.5), 0.0, 1.0), {"shape": (2,)}, r"fit shape=\(2,\), got a tensor of shape \(3,\); give"),
+        ((torch.full((2, 3), 0.5), 0.0, 1.0), {"shape": (3,)}, r"fit shape=\(3,\), got a tensor of shape \(2, 3\)"),
     ],
 )
 def test_an_interval(args, kwargs, message):
     with pytest.raises(ValueError, match=message):
+        BoundedHyperparam(*args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "message"),
+    [
+        (("0.5", 0.0, 1.0), {}, "init must be a number or a tensor, got '0.5' of type str"),
+        ((True, 0.0, 1.0), {}, "init must be a number"),
+        ((0.5, "0", 1.0), {}, "low must be a number, got '0'"),
+        ((0.5, 0.0, None), {}, "high must be a number, got None"),
+        ((0.5, 0.0, 1.0), {"log": "no"}, "log must be True or False, got 'no' of type str"),
+        ((1, 0.0, 2.0), {"integer": 1}, "integer must be True or False, got 1 of type int"),
+    ],
+)
+def test_a_type(args, kwargs, message):
+    with pytest.raises(TypeError, match=message):
         BoundedHyperparam(*args, **kwargs)
 
 

@@ -124,12 +124,12 @@ def test_torch_func(name):
 # Copies
 
 
-def test_a_state_dict_holds_the_parameters_and_fixed_taps_alone():
+def test_a_state_dict_holds_parameters_intervals_and_fixed_taps_alone():
     for name in EVERY:
         layer = build(name)
         fixed = {n for n, _ in layer.named_buffers()}
         assert set(layer.state_dict()) == {n for n, _ in layer.named_parameters()} | fixed, name
-        assert not fixed or any(isinstance(part, dsptorch.ResamplePoly) for part in layer.modules()), name
+        assert {n.rpartition(".")[2] for n in fixed} <= {"interval", "filter"}, name
 
 
 def test_a_copy_that_shares_its_weights_is_caught():
@@ -143,68 +143,7 @@ def test_a_copy_that_shares_its_weights_is_caught():
         assert_serializes(Shares(WIDTH).double(), signal())
 
 
-# Construction
-
-
-@each_with_parameters
-def test_device_and_dtype(name):
-    layer = EVERY[name](dtype=torch.float64, device="cpu")
-    kept = {id(p) for p in sensitive(layer)}
-    assert {p.dtype for p in layer.parameters() if id(p) not in kept} == {torch.float64}
-    assert {p.dtype for p in layer.parameters() if id(p) in kept} <= {torch.float32}
-
-
-@each_with_parameters
-def test_built_on_the_meta_device(name):
-    layer = EVERY[name](device="meta")
-    assert all(p.is_meta for p in layer.parameters())
-    assert layer(signal(dtype=torch.float32).to("meta")).shape == (2, ceil(19 * layer.rate), WIDTH)
-    assert type(layer).__name__ in repr(layer)
-    real = layer.to_empty(device="cpu")
-    real.load_state_dict(EVERY[name]().state_dict())
-    assert real(signal(dtype=torch.float32)).isfinite().all()
-
-
-@each_with_parameters
-def test_materialised_from_the_meta_device(name):
-    """As FSDP does it: every module with parameters of its own can set them to their first values."""
-    layer = EVERY[name](device="meta").to_empty(device="cpu")
-    for parameter in layer.parameters():
-        parameter.data.fill_(torch.nan)
-    for module in layer.modules():
-        if next(module.parameters(recurse=False), None) is not None:
-            module.reset_parameters()
-    assert all(parameter.isfinite().all() for parameter in layer.parameters())
-
-
-@each
-def test_reset_parameters(name):
-    """After it the layer is as new: a weight that a first value determines has it again."""
-    layer = build(name, torch.float32)
-    if not hasattr(layer, "reset_parameters"):
-        assert isinstance(
-            layer,
-            dsptorch.Delay
-            | dsptorch.Pointwise
-            | dsptorch.Blend
-            | dsptorch.ResamplePoly
-            | dsptorch.layers.combinators.Combined,
-        )
-        return
-    hyperparams = {n: h.value for n, h in dsptorch.named_hyperparams(layer)}
-    torch.manual_seed(3)
-    layer.reset_parameters()
-    torch.manual_seed(3)
-    fresh = EVERY[name]()
-    for n, h in dsptorch.named_hyperparams(layer):
-        assert_same(h.value, hyperparams[n])
-    torch.manual_seed(3)
-    fresh.reset_parameters()
-    own = not isinstance(layer, dsptorch.Blend)  # the layer in it has a reset of its own
-    mine, its = dict(layer.named_parameters(recurse=own)), dict(fresh.named_parameters())
-    for n, p in mine.items():
-        if not n.endswith(".raw"):
-            assert_same(p, its[n])
+# Construction: see test_first_values.py
 
 
 @each

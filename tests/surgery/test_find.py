@@ -20,6 +20,8 @@ from tests.surgery.models import Sublayer, model
         ("blocks.*.mlp", ["blocks.0.mlp", "blocks.1.mlp", "blocks.2.mlp"]),
         ("**.mlp", ["blocks.0.mlp", "blocks.1.mlp", "blocks.2.mlp"]),
         ("blocks.[02].attn", ["blocks.0.attn", "blocks.2.attn"]),
+        ("blocks.[!0].attn", ["blocks.1.attn", "blocks.2.attn"]),
+        ("blocks.[!0-1].attn", ["blocks.2.attn"]),
         ("h*d", ["head"]),
         ("recurrent.**", ["recurrent.gru"]),
     ],
@@ -39,7 +41,7 @@ def test_types_and_predicates():
     assert "" not in find(m, lambda name, module: True)
 
 
-PARTS = st.lists(st.sampled_from(["a", "b", ".", "*", "**", "?", "[ab]"]), min_size=1, max_size=5).map(
+PARTS = st.lists(st.sampled_from(["a", "b", ".", "*", "**", "?", "[ab]", "[!a]"]), min_size=1, max_size=5).map(
     "".join
 )
 
@@ -55,6 +57,8 @@ def naive_match(glob, name):
         return any(naive_match(glob[1:], name[i:]) for i in range(length + 1))
     if glob.startswith("[ab]"):
         return name[:1] in ("a", "b") and name[:1] != "" and naive_match(glob[4:], name[1:])
+    if glob.startswith("[!a]"):
+        return name[:1] not in ("", ".", "a") and naive_match(glob[4:], name[1:])
     if glob[0] == "?":
         return name[:1] not in ("", ".") and naive_match(glob[1:], name[1:])
     return name[:1] == glob[0] and naive_match(glob[1:], name[1:])

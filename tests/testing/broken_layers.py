@@ -201,6 +201,17 @@ class Registered(nn.Module):
         return x * self.noise
 
 
+class Registers(FIR):
+    """A tensor that `first_values` does not know."""
+
+    def __init__(self, buffer=False):
+        super().__init__(WIDTH)
+        if buffer:
+            self.register_buffer("later", torch.ones(1), persistent=False)
+        else:
+            self.later = nn.Parameter(torch.ones(1))
+
+
 class GraphBreak(FIR):
     def process(self, x, memory, timeline):
         torch._dynamo.graph_break()

@@ -15,6 +15,7 @@ from dsptorch.testing import (
     assert_no_mutation,
     assert_packs,
     assert_receptive_field,
+    assert_resets,
     assert_serializes,
     assert_shift_covariant,
     assert_streaming_equals_batch,
@@ -42,6 +43,7 @@ from tests.testing.broken_layers import (
     ReadsItsPosition,
     RefusesEmptyChunks,
     Registered,
+    Registers,
     RMSNorm,
     SharesItsWeight,
     UnusedParameter,
@@ -58,6 +60,10 @@ from tests.testing.broken_layers import (
 )
 from tests.testing.bug import Bug, example, on
 from tests.testing.gallery_numbers import NUMBERS
+
+
+def resets(module):
+    assert_resets(module)
 from tests.testing.gallery_rates import RATES
 
 BUGS: dict[str, Bug] = {
@@ -243,6 +249,12 @@ BUGS: dict[str, Bug] = {
     ),
     "an output in another dtype": Bug(
         on(assert_dtypes), Upcasts, lowpass, "in torch.bfloat16 the output is torch.float32"
+    ),
+    "a parameter without a first value": Bug(
+        resets, Registers, lowpass, "reset_parameters leaves later as it was"
+    ),
+    "a buffer without a first value": Bug(
+        resets, lambda: Registers(buffer=True), lowpass, "reset_parameters leaves later as it was"
     ),
     "a position in bfloat16": Bug(
         lambda model: assert_dtypes(model, torch.ones(1, 400, 1)),

@@ -54,8 +54,47 @@ class IgnoresSegments(FIR):
 
 
 class GivesBackItsInput(Delay):
+    def forward(self, x, segment_ids=None):
+        return x
+
+
+class GivesAView(FIR):
     def process(self, x, memory, timeline):
-        return x, super().process(x, memory, timeline)[1]
+        y, memory = super().process(x, memory, timeline)
+        return _View.apply(y), memory
+
+
+class _View(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return torch.cat([x, x], 1)[:, : x.shape[1]]
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient
+
+
+class KeepsTheDtypeOfItsState(FIR):
+    def process(self, x, memory, timeline):
+        y, kept = super().process(x, memory, timeline)
+        return (y, kept) if memory is None else (y.to(memory.dtype), kept.to(memory.dtype))
+
+
+class RefusesOtherDtypes(FIR):
+    def process(self, x, memory, timeline):
+        return torch.nn.functional.linear(x, self.weight.new_ones(WIDTH, WIDTH)), super().process(
+            x, memory, timeline
+        )[1]
+
+
+class Scaled(FIR):
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.gain = torch.nn.Parameter(torch.ones(1))
+
+    def process(self, x, memory, timeline):
+        y, memory = super().process(x, memory, timeline)
+        return y * self.gain.to(y.dtype), memory
 
 
 class WrongDtype(FIR):
@@ -110,6 +149,7 @@ BROKEN = {
     "gradients": lambda: WrongBackward(WIDTH),
     "dtypes": lambda: WrongDtype(WIDTH),
     "serializes": lambda: KeepsALambda(WIDTH),
+    "resets": lambda: Scaled(WIDTH),
     "compiles": lambda: GraphBreak(WIDTH),
     "exports": lambda: BranchesOnData(WIDTH),
 }
@@ -117,7 +157,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("name", CONTRACT)
 def test_each_part_of_the_contract_is_checked(name):
-    with pytest.raises(AssertionError, match=rf"breaks \d+ of 15 promises:(\n|.)*- {name}: "):
+    with pytest.raises(AssertionError, match=rf"breaks \d+ of 16 promises:(\n|.)*- {name}: "):
         check_layer(BROKEN[name](), skip=CONTRACT.keys() - {name})
 
 
@@ -131,13 +171,27 @@ def test_each_part_of_the_contract_is_checked(name):
     ],
 )
 def test_bugs_of_streaming(layer):
-    with pytest.raises(AssertionError, match=r"breaks \d of 15 promises:\n- streaming: "):
+    with pytest.raises(AssertionError, match=r"breaks \d of 16 promises:\n- streaming: "):
         check_layer(layer(), skip=SLOW | {"mutation"})
+
+
+@pytest.mark.parametrize(
+    ("layer", "name", "message"),
+    [
+        (GivesAView, "mutation", "the output cannot be changed in place: .*view"),
+        (KeepsTheDtypeOfItsState, "dtypes", r"a chunk in torch.bfloat16 after one in torch.float32 gives torch.float32"),
+        (RefusesOtherDtypes, "dtypes", r"bfloat16, to a layer in float32, fails: RuntimeError"),
+        (Scaled, "resets", "reset_parameters leaves gain as it was; give its first value in first_values"),
+    ],
+)
+def test_bugs_that_the_rest_of_a_check_does_not_see(layer, name, message):
+    with pytest.raises(AssertionError, match=rf"- {name}: {message}"):
+        check_layer(layer(WIDTH), skip=CONTRACT.keys() - {name})
 
 
 def test_all_that_is_broken_is_said():
     with pytest.raises(
-        AssertionError, match=r"breaks 2 of 15 promises:\n- gradients: no grad.*\n- serializes: "
+        AssertionError, match=r"breaks 3 of 16 promises:\n- gradients: no grad.*\n- serializes: (\n|.)*\n- resets: "
     ):
         check_layer(type("Both", (UnusedParameter, KeepsALambda), {})(WIDTH), skip=SLOW)
 
