@@ -9,7 +9,7 @@ from torch import Tensor
 from dsptorch.isolation import random_state_kept
 from dsptorch.testing._engine.perturb import Perturber, repeated
 from dsptorch.testing._engine.rates import Rate, input_of, outputs_before, rate_of
-from dsptorch.testing._engine.run import Model, evaluating
+from dsptorch.testing._engine.run import Model, cuda_devices, evaluating, output_of, seed_all
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -67,9 +67,10 @@ def influence_matrix(
             everything = torch.ones(time, outputs_before(time, rate_of(model, rate)), dtype=torch.bool)
             where = torch.eye(time, dtype=torch.bool)
             baseline = perturber.baseline(example)
-            mixed = baseline.mixing > 1e-6 * baseline.size  # rows one by one, then
+            mixed = baseline.mixing > 1e-6  # rows one by one, then
             row = example if mixed else example[:1]
-            return perturber.perturb(row, where, everything, baseline, 0.0, together=mixed)[0].mT.contiguous()
+            changes = perturber.perturb(row, where, everything, baseline, None, together=mixed)
+            return changes.absolute.mT.contiguous()
 
 
 def plot_influence(matrix: Tensor, *, ax: Any = None, decades: float = 8.0, rate: Rate = None) -> "Figure":
@@ -125,10 +126,11 @@ def plot_influence(matrix: Tensor, *, ax: Any = None, decades: float = 8.0, rate
 
 def _by_gradient(model: Model, row: Tensor, seed: int, rate: Fraction) -> Tensor:
     """Row t of a batch of copies looks at the output at time t: one backward for all of them."""
-    perturber, time = Perturber(model, None, seed, rate), outputs_before(row.shape[1], rate)
+    time = outputs_before(row.shape[1], rate)
     x = repeated(row.detach(), time).requires_grad_()
     with torch.enable_grad():
-        y = perturber.run(x).flatten(2)
+        seed_all(seed, cuda_devices(model, x))
+        y = output_of(model, x, rate).flatten(2)
         generator = torch.Generator().manual_seed(seed)
         signs = 2.0 * torch.randint(0, 2, y.shape[-1:], generator=generator) - 1
         at = torch.arange(time, device=y.device)

@@ -5,17 +5,21 @@ passes of one shape differ, at a row that does not see the change, by nothing at
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from dsptorch.testing._engine.rates import Rate
-from dsptorch.testing._engine.run import Model, cuda_devices, output_of, seed_all
+from dsptorch.isolation import preserved
+from dsptorch.testing._engine.change import Place, moved, place_of, relatively_moved, sizes_of
+from dsptorch.testing._engine.outputs import Outputs, followers, taken
+from dsptorch.testing._engine.rates import Rate, outputs_before, rate_of
+from dsptorch.testing._engine.run import Model, called, cuda_devices, seed_all
 
 _ROWS = 64  # of a pass, at most
 _NUMBERS = 1 << 24  # of a pass's output, about, at most
 _MIXED = 4  # rows of the pass that looks for mixing
+_NEAR = 1e-4  # how near, relatively, a row alone is to the same row among others, if it is the same function
 
 
 @dataclass
@@ -25,24 +29,22 @@ class Baseline:
     Attributes:
         rows: The number of rows of a pass.
         fixed: Whether the model takes no other number of rows.
-        mixing: How much a row changed when another row was replaced.
-        noise: How much a row changed when nothing was replaced.
-        size: The greatest finite output.
-        outputs: The outputs that this was measured on.
+        mixing: How much, relatively, a row changed when the others were replaced.
+        noise: How much, relatively, any row changed when nothing was replaced.
+        outputs: The outputs that this was measured on: of clean rows, and of the rows when others were replaced.
     """
 
     rows: int
     fixed: bool
     mixing: float
     noise: float
-    size: float
-    outputs: Tensor
+    outputs: tuple[Outputs, Outputs]
 
 
 class WorstChange(NamedTuple):
-    """The greatest change: its size, the replacement, the output's time, the replaced row or rows, the scale."""
+    """The greatest change: where, by which replacement, at which output time, the replaced row or rows, their scale."""
 
-    change: float
+    place: Place
     which: int
     time: int
     row: Tensor
@@ -58,6 +60,14 @@ class WorstChange(NamedTuple):
         )
 
 
+class Changes(NamedTuple):
+    """The changes of outputs, (replacement, output time), and the worst of them."""
+
+    absolute: Tensor
+    relative: Tensor
+    worst: WorstChange
+
+
 @dataclass
 class Perturber:
     """Replaces inputs of a model and measures how its outputs change.
@@ -67,55 +77,81 @@ class Perturber:
         vocab_size: For token ids: replacements are drawn below it. None is the greatest id of the example plus 1.
         seed: The seed of the replacements, and of the model's random numbers, the same in every pass.
         rate: Output samples per input sample; None: as `rate_of` says.
+        gradients: Whether the passes record them.
+        names: The outputs that are compared; filled by the first pass.
     """
 
     model: Model
     vocab_size: int | None
     seed: int
     rate: Rate = None
+    gradients: bool = False
+    names: tuple[str, ...] = ()
 
-    def run(self, x: Tensor) -> Tensor:
-        """(batch, time, ...), in float32 at least."""
+    def run(self, x: Tensor) -> Outputs:
+        """Run a pass, from the state that the model came with: what it keeps from call to call is put back."""
+        output, rate = self._call(x), rate_of(self.model, self.rate)
+        if not self.names:
+            self.names = followers(output, x, self._call, rate)
+        return taken(output, self.names, x, rate)
+
+    def _call(self, x: Tensor) -> Any:
         seed_all(self.seed, cuda_devices(self.model, x))
-        y = output_of(self.model, x, self.rate)
-        return y if y.dtype == torch.float64 else y.abs().float() if y.is_complex() else y.float()
+        with preserved(self.model, modes=False, attributes=True), torch.set_grad_enabled(self.gradients):
+            return called(self.model, x)
 
     def baseline(self, example: Tensor) -> Baseline:
-        """Run four rows, replace every other one, and see whether the rest change."""
-        row = example[:1]
-        fixed = False
-        clean = repeated(row, _MIXED)
+        """Run four rows, replace all but one of them, and see whether that one changes."""
+        clean, fixed = repeated(example[:1], _MIXED), False
         try:
             before = self.run(clean)
         except Exception as error:
-            fixed = True  # a model that takes its own number of rows, it may be
-            clean = repeated(row, len(example))
             if len(example) == _MIXED:
                 raise
+            clean, fixed = repeated(example[:1], len(example)), True  # it may take its own number of rows
             try:
                 before = self.run(clean)
             except Exception:
                 raise error from None
-        if before.isnan().any():
-            raise ValueError(
-                "the model's output is NaN already for the example itself; give one that it can take"
-            )
-        other = torch.arange(len(clean)) % 2 == 0
-        everywhere = other.unsqueeze(1).expand(-1, row.shape[1])
-        generator = torch.Generator().manual_seed(self.seed)
-        scale = _scales(example)[0]
-        after = self.run(replaced(clean, everywhere, scale, self.vocab_size, generator))
-        finite = before[before.isfinite()]
-        mixing = distance(after, before)[~other].max().item() if len(clean) > 1 else 0.0
-        width = before[0].numel()
-        return Baseline(
-            rows=len(clean) if fixed else max(2, min(_ROWS, _NUMBERS // max(1, width))),
-            fixed=fixed,
-            mixing=mixing,
-            noise=distance(self.run(clean), before).max().item() if mixing else 0.0,
-            size=finite.abs().max().item() if len(finite) else 0.0,
-            outputs=torch.cat((before, after)),
-        )
+        check_numbers(before)
+        kept = len(clean) // 2
+        other = (torch.arange(len(clean)) != kept).unsqueeze(1).expand(-1, clean.shape[1])
+        changed = self._replaced(clean, other, _scales(clean)[0])
+        after = self._again(changed, clean)
+        mixing = noise = 0.0
+        if len(clean) > 1 and moved(after, before)[kept].max() > 0:
+            sizes = sizes_of(before)
+            mixing = relatively_moved(after, before, sizes)[kept].max().item()
+            noise = relatively_moved(self.run(clean), before, sizes).max().item()
+        width = sum(y[0].numel() for y in before.values())
+        rows = len(clean) if fixed else max(2, min(_ROWS, _NUMBERS // max(1, width)))
+        return Baseline(rows, fixed, mixing, noise, (before, after))
+
+    def baseline_alone(self, example: Tensor, many: Baseline, rtol: float) -> Baseline | None:
+        """Run one row alone: is that another function than the same row among others is?
+
+        Args:
+            example: Its first row is run.
+            many: The measurements on some rows.
+            rtol: The change that counts as none.
+
+        Returns:
+            The measurements on one row; None if that gives the same, sees no future at one cut, or cannot be run.
+        """
+        row, time = example[:1], example.shape[1]
+        cut = time // 2
+        changed = self._replaced(row, torch.arange(time).unsqueeze(0) >= cut, _scales(row)[1 % len(_scales(row))])
+        try:
+            before, after = self.run(row), self.run(changed)
+            check_numbers(before)
+        except Exception:
+            return None  # no leak where nothing runs
+        sizes = sizes_of(before)
+        among = {name: y[:1] for name, y in many.outputs[0].items()}
+        past = slice(0, outputs_before(cut, rate_of(self.model, self.rate)))
+        same = relatively_moved(among, before, sizes).max() <= _NEAR
+        causal = relatively_moved(after, before, sizes)[:, past].amax() <= rtol
+        return None if same and causal else Baseline(1, True, 0.0, 0.0, (before, after))
 
     def perturb(
         self,
@@ -123,70 +159,112 @@ class Perturber:
         where: Tensor,
         watched: Tensor,
         baseline: Baseline,
-        limit: float,
+        rtol: float | None,
         together: bool = False,
-    ) -> tuple[Tensor, WorstChange]:
+    ) -> Changes:
         """Replace inputs, and measure the change of outputs.
 
         Args:
             clean: One row, (1, time, ...); or, `together`, all rows of a batch.
             where: (n, time): the input times that the n-th replacement replaces.
             watched: (n, output time): the output times that count.
-            baseline: How the model takes rows, and how loud it is.
-            limit: The change that counts as none.
+            baseline: How the model takes rows.
+            rtol: The relative change that counts as none; None: relative changes are not measured.
             together: One replacement a pass, the same times in all rows: for models that mix rows.
 
         Returns:
-            The greatest change of each watched output, (n, output time), over channels and scales; and the worst over
-            its scale.
+            The greatest change of each watched output over channels, outputs and scales; and the worst over its scale.
         """
         generator = torch.Generator().manual_seed(self.seed)
         rows = 1 if together else baseline.rows if baseline.fixed else min(baseline.rows, max(2, len(where)))
         batch = clean if together else repeated(clean, rows)
         before = self.run(batch)
-        changes = torch.zeros(watched.shape, dtype=torch.float64)
-        worst = WorstChange(0.0, 0, 0, clean, 1.0)
+        check_numbers(before)
+        sizes: Outputs | None = None
+        found = Changes(
+            torch.zeros(watched.shape, dtype=torch.float64),
+            torch.zeros(watched.shape, dtype=torch.float64),
+            WorstChange(Place("", 0.0, 0.0), 0, 0, clean, 1.0),
+        )
+        worst, most = found.worst, 0.0
         for start in range(0, len(where), rows):
             index = torch.arange(start, start + rows).clamp(max=len(where) - 1)
             for scale in _scales(clean):
-                x = replaced(batch, where[index], scale, self.vocab_size, generator)
-                change = distance(self.run(x), before).cpu().double()
-                change = change.amax(0, keepdim=True) if together else change
-                change = change.where(watched[index], 0)
-                changes[index] = torch.maximum(changes[index], change)
-                most = change.max().item()
-                if most > limit and most / max(1, scale) > worst.change / max(1, worst.scale):
+                x = self._replaced(batch, where[index], scale, generator)
+                after = self.run(x)
+                change = _merged(moved(after, before), together).where(watched[index], 0)
+                found.absolute[index] = torch.maximum(found.absolute[index], change)
+                if rtol is None or not change.any():
+                    continue
+                sizes = sizes or sizes_of(before if together else {name: y[:1] for name, y in before.items()})
+                each = relatively_moved(after, before, sizes)
+                change = _merged(each, together).where(watched[index], 0)
+                found.relative[index] = torch.maximum(found.relative[index], change)
+                ratio = change.max().item() / max(1, scale)
+                if change.max() > rtol and ratio > most:
+                    most = ratio
                     row, time = divmod(int(change.argmax()), change.shape[1])
+                    of = int(each[:, time].argmax()) if together else row
+                    place = place_of(after, before, sizes, of, time)
                     source = x if together else x[row : row + 1]
-                    worst = WorstChange(most, int(index[row]), time, source, scale)
-        return changes, worst
+                    worst = WorstChange(place, int(index[row]), time, source, scale)
+        return found._replace(worst=worst)
+
+    def _call(self, x: Tensor) -> Any:
+        seed_all(self.seed, cuda_devices(self.model, x))
+        with preserved(self.model, modes=False, attributes=True), torch.set_grad_enabled(self.gradients):
+            return called(self.model, x)
+
+    def _again(self, x: Tensor, first: Tensor) -> Outputs:
+        """Run another pass after a first one."""
+        try:
+            return self.run(x)
+        except Exception as error:
+            try:
+                self.run(first)
+            except Exception:
+                raise ValueError(
+                    f"expected a model that repeats itself, got {type(error).__name__}: {error} when it was called "
+                    "again: it keeps a cache or a hidden state from call to call; reset that in its forward"
+                ) from error
+            raise
+
+    def _replaced(
+        self, clean: Tensor, where: Tensor, scale: float, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Put noise, or other token ids, into the rows of a batch: at the times `where`, (batch or 1, time)."""
+        if generator is None:
+            generator = torch.Generator().manual_seed(self.seed)
+        if clean.is_floating_point() or clean.is_complex():
+            kind = torch.complex64 if clean.is_complex() else torch.float32
+            noise = torch.randn(clean.shape, dtype=kind, generator=generator).to(clean)
+            rms = clean.abs().cpu().double().square().mean().sqrt().clamp(min=1e-3).item()
+            other = noise * (scale * rms)
+        else:
+            size = self.vocab_size if self.vocab_size is not None else int(clean.max()) + 1
+            size = 2 if clean.dtype == torch.bool else max(size, 2)
+            shift = torch.randint(1, size, clean.shape, generator=generator).to(clean.device)
+            other = ((clean + shift) % size).to(clean.dtype)  # always another id
+        return torch.where(where.to(clean.device)[(...,) + (None,) * (clean.dim() - 2)], other, clean)
 
 
-def replaced(
-    clean: Tensor, where: Tensor, scale: float, vocab_size: int | None, generator: torch.Generator
-) -> Tensor:
-    """Put noise, or other token ids, into the rows of a batch: at the times `where`, (batch or 1, time)."""
-    if clean.is_floating_point() or clean.is_complex():
-        kind = torch.complex64 if clean.is_complex() else torch.float32
-        noise = torch.randn(clean.shape, dtype=kind, generator=generator).to(clean)
-        rms = clean.abs().cpu().double().square().mean().sqrt().clamp(min=1e-3).item()
-        other = noise * (scale * rms)
-    else:
-        size = vocab_size if vocab_size is not None else int(clean.max()) + 1
-        shift = torch.randint(1, max(size, 2), clean.shape, generator=generator).to(clean.device)
-        other = ((clean + shift) % max(size, 2)).to(clean.dtype)  # always another id
-    return torch.where(where.to(clean.device)[(...,) + (None,) * (clean.dim() - 2)], other, clean)
-
-
-def distance(after: Tensor, before: Tensor) -> Tensor:
-    """The greatest change over the channels, (batch, time): infinite where one of them is NaN."""
-    change = torch.where(after == before, 0.0, (after - before).abs())  # inf is equal to inf
-    return change.flatten(2).nan_to_num(nan=torch.inf, posinf=torch.inf).amax(-1)
+def check_numbers(outputs: Outputs) -> None:
+    """Raise if an output is not a number: nothing can be seen behind that."""
+    for name, y in outputs.items():
+        if y.isnan().any():
+            what = f"output {name!r}" if name else "output"
+            raise ValueError(
+                f"the model's {what} is NaN already for the example itself; give one that it can take"
+            )
 
 
 def repeated(row: Tensor, rows: int) -> Tensor:
     """(rows, time, ...) of one row."""
     return row.repeat(rows, *(1,) * (row.dim() - 1))
+
+
+def _merged(change: Tensor, together: bool) -> Tensor:
+    return change.amax(0, keepdim=True) if together else change
 
 
 def _scales(x: Tensor) -> tuple[float, ...]:

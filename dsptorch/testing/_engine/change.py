@@ -1,0 +1,99 @@
+"""How far outputs have moved: absolutely, and relative to their usual size."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from dsptorch.testing._engine.outputs import Outputs
+
+_LOW = 0.1  # the share of small values by which outliers are told
+_ABOVE = 30.0  # what is greater than this times them is an outlier; of normal noise nothing is
+_NUMBERS = 1 << 22  # that sizes are measured on, about, at most
+
+
+class Place(NamedTuple):
+    """A changed output: its name, how much it changed, and how large it usually is."""
+
+    name: str
+    change: float
+    size: float
+
+
+def moved(after: Outputs, before: Outputs) -> Tensor:
+    """The greatest change over outputs and channels, (batch, time), on the CPU; infinite where one becomes NaN."""
+    parts = [_difference(after[name], y).amax(-1).cpu().double() for name, y in before.items()]
+    return torch.stack(parts).amax(0)
+
+
+def relatively_moved(after: Outputs, before: Outputs, sizes: Outputs) -> Tensor:
+    """The same, each change relative to the size of its output: that of `sizes_of`."""
+    ratios = [_ratio(_difference(after[name], y), sizes[name]) for name, y in before.items()]
+    return torch.stack([ratio.amax(-1).cpu().double() for ratio in ratios]).amax(0)
+
+
+def place_of(after: Outputs, before: Outputs, sizes: Outputs, row: int, time: int) -> Place:
+    """The output that has moved the most, relatively, in a row at a time."""
+    best, greatest = Place("", 0.0, 0.0), -1.0
+    for name, y in before.items():
+        change = _difference(after[name][row, time], y[row, time])
+        size = sizes[name][min(row, len(sizes[name]) - 1), time]
+        ratio = _ratio(change, size)
+        at = int(ratio.argmax())
+        if ratio[at] > greatest:
+            greatest, best = ratio[at].item(), Place(name, change[at].item(), size[at].item())
+    return best
+
+
+def sizes_of(outputs: Outputs) -> Outputs:
+    """How large each value of some outputs is, or usually is, whichever is more: what rounding is relative to.
+
+        size[t, c] = max(|y[t, c]|, u[c]),   u[c] = min(max_t |y[t, c]|, 30 * the 10 % quantile of |y[t, c]| over t)
+
+    The greatest value of a channel, then, unless that is an outlier: a masked logit of -1e9, or one huge time step,
+    must not hide what the others do. Zeros, infinities and other rows do not enter. A channel without a value takes
+    the u of the row. The size of whole numbers is 1: any change of them counts.
+
+    Example:
+        >>> logits = torch.tensor([[[1.0, -1e9], [-2.0, -1e9], [0.0, -1e9]]])
+        >>> sizes_of({"logits": logits})["logits"][0, 2]
+        tensor([2.0000e+00, 1.0000e+09])
+    """
+    return {name: _sizes(y) for name, y in outputs.items()}
+
+
+def _sizes(y: Tensor) -> Tensor:
+    if not (y.is_floating_point() or y.is_complex()):
+        return torch.ones(y.shape, device=y.device)
+    size = y.abs()
+    size = size.where(size.isfinite(), 0)
+    some = size[:, :: -(-size.numel() // _NUMBERS)]
+    usual = _usual(some)
+    whole = _usual(some.flatten(1).unsqueeze(-1))
+    return torch.maximum(size, usual.where(usual > 0, whole))
+
+
+def _usual(size: Tensor) -> Tensor:
+    """(rows, 1, channels), of (rows, time, channels)."""
+    ordered = size.where(size > 0, torch.inf).sort(1).values
+    count = ordered.isfinite().sum(1, keepdim=True)
+    low = ordered.gather(1, (_LOW * (count - 1)).clamp(min=0).long())
+    return torch.minimum(size.amax(1, keepdim=True), _ABOVE * low.where(count > 0, 0))
+
+
+def _difference(after: Tensor, before: Tensor) -> Tensor:
+    if after.shape != before.shape:
+        raise ValueError(
+            f"expected outputs of one shape for inputs of one shape, got {tuple(before.shape)} and "
+            f"{tuple(after.shape)}; wrap the model in a module that returns outputs whose shape does not depend on the data"
+        )
+    same = after == before  # infinity is equal to infinity, and whole numbers are compared as such
+    if before.is_floating_point() or before.is_complex():
+        change = (after - before).abs()
+    else:
+        change = (after.double() - before.double()).abs().clamp(min=1)
+    return change.where(~same, 0).nan_to_num(nan=torch.inf, posinf=torch.inf)
+
+
+def _ratio(change: Tensor, size: Tensor) -> Tensor:
+    return (change / size).where(change > 0, 0)

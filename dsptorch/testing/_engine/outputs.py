@@ -1,0 +1,110 @@
+"""Which tensors of a model's output are compared: all that follow the time of the input."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dsptorch.testing._engine.run import expected_lead, named_tensors, no_output
+
+Outputs = dict[str, Tensor]
+"""The compared tensors by their places in the output, each (batch, time, channels)."""
+
+
+def followers(
+    output: Any, x: Tensor, call: Callable[[Tensor], Any], rate: Fraction
+) -> tuple[str, ...]:
+    """Name the tensors of an output that follow the time.
+
+    They start with (batch, time). A pooled vector of as many channels, or a cache of as many heads, as the example has
+    time steps does so too by chance: unless the output has a single candidate of three dimensions, the model runs on a
+    shorter input, and what is not shorter then does not count. Of a model that takes no other length, the first
+    candidate counts.
+
+    Args:
+        output: That of `call(x)`.
+        x: Token ids, (batch, time), or a signal, (batch, time, channels).
+        call: Runs the model.
+        rate: Output samples per input sample.
+
+    Raises:
+        AssertionError, ValueError: If there is none.
+
+    Example:
+        >>> def model(x):
+        ...     return {"y": x, "pooled": x.mean(1), "states": (x.sum(2), x[:, :1])}
+        >>> x = torch.ones(2, 5, 5)
+        >>> followers(model(x), x, model, Fraction(1))
+        ('y', 'states[0]')
+    """
+    found = _candidates(output, x, rate)
+    if not found:
+        raise no_output(output, x, rate)
+    wide = [name for name, tensor in found.items() if tensor.dim() > 2]
+    if len(found) == len(wide) == 1:
+        return (wide[0],)
+    first = (wide or list(found))[:1]
+    shorter = x[:, : -rate.denominator]
+    if not shorter.numel():
+        return tuple(first)
+    try:
+        also = _candidates(call(shorter), shorter, rate)
+    except Exception:
+        return tuple(first)
+    names = [name for name in found if name in also]
+    if not (names or wide):
+        raise ValueError(
+            f"the model's output must follow the time, got {tuple(found[first[0]].shape)} for {x.shape[1]} time steps, "
+            f"and no (batch, time) for {shorter.shape[1]}; wrap the model in a module that returns a tensor with the "
+            "time in dimension 1"
+        )
+    return tuple(names or first)
+
+
+def taken(output: Any, names: tuple[str, ...], x: Tensor, rate: Fraction) -> Outputs:
+    """Take tensors out of an output, each as (batch, time, channels) without a graph, in float32 at least.
+
+    A batch of one row may have been squeezed out of a tensor.
+    """
+    tensors = dict(named_tensors(output))
+    lead = expected_lead(x, rate)
+    found = {}
+    for name in names:
+        if name not in tensors:
+            raise ValueError(
+                f"expected a model whose output has the same parts for every input, got none named {name!r} this time; "
+                "wrap the model in a module that returns what must be causal"
+            )
+        tensor = _dense(tensors[name])
+        if lead[0] == 1 and tensor.shape[:2] != lead and tensor.shape[:1] == lead[1:]:
+            tensor = tensor.unsqueeze(0)
+        if tensor.dim() < 2 or tensor.shape[:2] != lead:
+            raise no_output(tensor, x, rate)
+        found[name] = wide(tensor.unsqueeze(-1).flatten(2))
+    return found
+
+
+def _candidates(output: Any, x: Tensor, rate: Fraction) -> Outputs:
+    """The tensors of an output that start with (batch, time)."""
+    lead = expected_lead(x, rate)
+    dense = ((name, _dense(tensor)) for name, tensor in named_tensors(output))
+    return {name: t for name, t in dense if t.dim() >= 2 and t.shape[:2] == lead and t.numel()}
+
+
+def _dense(tensor: Tensor) -> Tensor:
+    """A strided tensor of one that is nested, sparse, or quantized."""
+    tensor = tensor.detach()
+    if tensor.is_nested:
+        return torch.nested.to_padded_tensor(tensor, 0.0)
+    if tensor.is_quantized:
+        return tensor.dequantize()
+    return tensor if tensor.layout == torch.strided else tensor.to_dense()
+
+
+def wide(tensor: Tensor) -> Tensor:
+    """Half precision in single precision; others as they are."""
+    if tensor.dtype == torch.complex32:
+        return tensor.to(torch.complex64)
+    return tensor.float() if tensor.is_floating_point() and tensor.dtype.itemsize < 4 else tensor
