@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dsptorch.testing._engine.arguments import check_cuttable, check_rtol, check_seed, check_vocab_size
 from dsptorch.testing._engine.blame import origin_of, phase_of
-from dsptorch.testing._engine.change import relatively_moved, sizes_of
+from dsptorch.testing._engine.change import Place, relatively_moved, sizes_of
 from dsptorch.testing._engine.perturb import Perturber, WorstChange, repeated
 from dsptorch.testing._engine.rates import Rate, brief_rate, input_of, outputs_before, rate_of
 from dsptorch.testing._engine.run import Model
@@ -84,8 +84,8 @@ def assert_causal(
     with closing(trials(perturber, example.detach(), rtol, train_mode, jitter)) as all_trials:
         for trial in all_trials:
             few = bool(trial.mode) and not thorough
-            if not trial.mode and trial.mixes:
-                raise AssertionError(_mixing(trial.baseline.mixing))
+            if trial.mixes and not trial.training:
+                raise AssertionError(_mixing(trial, trial.baseline.mixed))
             for rows in trial.batches(example.detach()[:1] if few and not trial.mixes else example.detach()):
                 found = _leaks(trial, rows, few)
                 if found is not None:
@@ -177,7 +177,7 @@ def _message(trial: Trial, found: _Leaks) -> str:
     trial.check_repeats(relatively_moved(again, before, sizes).max().item())
     past = slice(0, outputs_before(cut, found.rate))
     if not relatively_moved(after, before, sizes)[:, past].max() > trial.rtol:
-        return _mixing(worst.place.change)
+        return _mixing(trial, worst.place)
     notes = [phase_of(found.leaks.any(0)), origin_of(perturber, clean, changed, cut, trial.rtol)]
     if len(perturber.names) > 1:
         notes.insert(0, f"of its outputs {', '.join(perturber.names)} it is {worst.place.name}")
@@ -210,8 +210,10 @@ def _some_cuts(time: int) -> Tensor:
     return torch.tensor(sorted(cut for cut in cuts if 1 <= cut < time))
 
 
-def _mixing(change: float) -> str:
+def _mixing(trial: Trial, place: Place) -> str:
+    which = f"It is the output {place.name}. " if len(trial.perturber.names) > 1 else ""
     return (
-        f"the rows of the batch are mixed: a row changed by {change:.3g} when another one was replaced. Look for "
-        "statistics over the batch, or a reshape that lays rows one after another"
+        f"the rows of the batch are mixed{trial.mode}: a row changed by {place.change:.3g} (its usual size is {place.size:.3g}) "
+        f"when another one was replaced. {which}Look for statistics over the batch, or a reshape that lays rows one "
+        "after another"
     )

@@ -8,7 +8,7 @@ from torch import Tensor
 from dsptorch.testing._engine.outputs import Outputs
 
 _LOW = 0.1  # the share of small values by which outliers are told
-_ABOVE = 30.0  # what is greater than this times them is an outlier; of normal noise nothing is
+_ABOVE = 1e3  # what is greater than this times them is an outlier
 _NUMBERS = 1 << 22  # that sizes are measured on, about, at most
 
 
@@ -18,6 +18,9 @@ class Place(NamedTuple):
     name: str
     change: float
     size: float
+
+
+NOWHERE = Place("", 0.0, 0.0)
 
 
 def moved(after: Outputs, before: Outputs) -> Tensor:
@@ -34,21 +37,22 @@ def relatively_moved(after: Outputs, before: Outputs, sizes: Outputs) -> Tensor:
 
 def place_of(after: Outputs, before: Outputs, sizes: Outputs, row: int, time: int) -> Place:
     """The output that has moved the most, relatively, in a row at a time."""
-    best, greatest = Place("", 0.0, 0.0), -1.0
+    best, greatest = NOWHERE, -1.0
     for name, y in before.items():
         change = _difference(after[name][row, time], y[row, time])
         size = sizes[name][min(row, len(sizes[name]) - 1), time]
         ratio = _ratio(change, size)
         at = int(ratio.argmax())
         if ratio[at] > greatest:
-            greatest, best = ratio[at].item(), Place(name, change[at].item(), size[at].item())
+            shown = size[at] if _counts_relatively(y) else y[row, time, at].double().abs()
+            greatest, best = ratio[at].item(), Place(name, change[at].item(), float(shown))
     return best
 
 
 def sizes_of(outputs: Outputs) -> Outputs:
     """How large each value of some outputs is, or usually is, whichever is more: what rounding is relative to.
 
-        size[t, c] = max(|y[t, c]|, u[c]),   u[c] = min(max_t |y[t, c]|, 30 * the 10 % quantile of |y[t, c]| over t)
+        size[t, c] = max(|y[t, c]|, u[c]),   u[c] = min(max_t |y[t, c]|, 1000 * the 10 % quantile of |y[t, c]| over t)
 
     The greatest value of a channel, then, unless that is an outlier: a masked logit of -1e9, or one huge time step,
     must not hide what the others do. Zeros, infinities and other rows do not enter. A channel without a value takes
@@ -63,7 +67,7 @@ def sizes_of(outputs: Outputs) -> Outputs:
 
 
 def _sizes(y: Tensor) -> Tensor:
-    if not (y.is_floating_point() or y.is_complex()):
+    if not _counts_relatively(y):
         return torch.ones(y.shape, device=y.device)
     size = y.abs()
     size = size.where(size.isfinite(), 0)
@@ -88,11 +92,16 @@ def _difference(after: Tensor, before: Tensor) -> Tensor:
             f"{tuple(after.shape)}; wrap the model in a module that returns outputs whose shape does not depend on the data"
         )
     same = after == before  # infinity is equal to infinity, and whole numbers are compared as such
-    if before.is_floating_point() or before.is_complex():
+    if _counts_relatively(before):
         change = (after - before).abs()
     else:
         change = (after.double() - before.double()).abs().clamp(min=1)
     return change.where(~same, 0).nan_to_num(nan=torch.inf, posinf=torch.inf)
+
+
+def _counts_relatively(y: Tensor) -> bool:
+    """Whether an output is of numbers that are rounded."""
+    return y.is_floating_point() or y.is_complex()
 
 
 def _ratio(change: Tensor, size: Tensor) -> Tensor:

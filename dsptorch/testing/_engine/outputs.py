@@ -7,41 +7,74 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dsptorch.testing._engine.run import expected_lead, named_tensors, no_output
+from dsptorch.testing._engine.run import NoOutputError, expected_lead, named_tensors, no_output
 
 Outputs = dict[str, Tensor]
-"""The compared tensors by their places in the output, each (batch, time, channels)."""
+"""Tensors by their places in the output of a model."""
 
 
-def followers(
-    output: Any, x: Tensor, call: Callable[[Tensor], Any], rate: Fraction
-) -> tuple[str, ...]:
-    """Name the tensors of an output that follow the time.
-
-    They start with (batch, time). A pooled vector of as many channels, or a cache of as many heads, as the example has
-    time steps does so too by chance: unless the output has a single candidate of three dimensions, the model runs on a
-    shorter input, and what is not shorter then does not count. Of a model that takes no other length, the first
-    candidate counts.
+def candidates(output: Any, x: Tensor, rate: Fraction) -> Outputs:
+    """Copy the tensors of an output that start with (batch, time).
 
     Args:
-        output: That of `call(x)`.
+        output: That of a model for `x`.
         x: Token ids, (batch, time), or a signal, (batch, time, channels).
-        call: Runs the model.
         rate: Output samples per input sample.
 
     Raises:
         AssertionError, ValueError: If there is none.
-
-    Example:
-        >>> def model(x):
-        ...     return {"y": x, "pooled": x.mean(1), "states": (x.sum(2), x[:, :1])}
-        >>> x = torch.ones(2, 5, 5)
-        >>> followers(model(x), x, model, Fraction(1))
-        ('y', 'states[0]')
     """
-    found = _candidates(output, x, rate)
+    lead = expected_lead(x, rate)
+    dense = ((name, _dense(tensor)) for name, tensor in named_tensors(output))
+    found = {name: t.clone() for name, t in dense if t.dim() >= 2 and t.shape[:2] == lead and t.numel()}
     if not found:
         raise no_output(output, x, rate)
+    return found
+
+
+def named(output: Any, names: tuple[str, ...], x: Tensor, rate: Fraction) -> Outputs:
+    """Copy tensors out of an output by their places; a batch of one row may have been squeezed out of them."""
+    tensors, lead, found = dict(named_tensors(output)), expected_lead(x, rate), {}
+    for name in names:
+        if name not in tensors:
+            raise ValueError(
+                f"expected a model whose output has the same parts for every input, got none named {name!r} this time; "
+                "wrap the model in a module that returns what must be causal"
+            )
+        tensor = _dense(tensors[name])
+        if lead[0] == 1 and tensor.shape[:2] != lead and tensor.shape[:1] == lead[1:]:
+            tensor = tensor.unsqueeze(0)
+        if tensor.dim() < 2 or tensor.shape[:2] != lead:
+            raise no_output(tensor, x, rate)
+        found[name] = tensor.clone()
+    return found
+
+
+def followers(
+    found: Outputs, x: Tensor, call: Callable[[Tensor], Outputs], rate: Fraction
+) -> tuple[str, ...]:
+    """Name the candidates that follow the time.
+
+    A pooled vector of as many channels, or a cache of as many heads, as the example has time steps starts with
+    (batch, time) by chance: unless there is a single candidate of three dimensions, the model runs on a shorter input,
+    and what is not shorter then does not count. Of a model that takes no other length, the first candidate counts.
+
+    Args:
+        found: The candidates for `x`.
+        x: Token ids, (batch, time), or a signal, (batch, time, channels).
+        call: Runs the model, and gives its candidates.
+        rate: Output samples per input sample.
+
+    Raises:
+        ValueError: If none follows the time, and none has channels.
+
+    Example:
+        >>> def call(x):
+        ...     return candidates({"y": x, "pooled": x.mean(1), "states": (x.sum(2), x[:, :1])}, x, Fraction(1))
+        >>> x = torch.ones(2, 5, 5)
+        >>> list(call(x)), followers(call(x), x, call, Fraction(1))
+        (['y', 'pooled', 'states[0]'], ('y', 'states[0]'))
+    """
     wide = [name for name, tensor in found.items() if tensor.dim() > 2]
     if len(found) == len(wide) == 1:
         return (wide[0],)
@@ -50,7 +83,9 @@ def followers(
     if not shorter.numel():
         return tuple(first)
     try:
-        also = _candidates(call(shorter), shorter, rate)
+        also = call(shorter)
+    except NoOutputError:
+        also = {}
     except Exception:
         return tuple(first)
     names = [name for name in found if name in also]
@@ -63,34 +98,9 @@ def followers(
     return tuple(names or first)
 
 
-def taken(output: Any, names: tuple[str, ...], x: Tensor, rate: Fraction) -> Outputs:
-    """Take tensors out of an output, each as (batch, time, channels) without a graph, in float32 at least.
-
-    A batch of one row may have been squeezed out of a tensor.
-    """
-    tensors = dict(named_tensors(output))
-    lead = expected_lead(x, rate)
-    found = {}
-    for name in names:
-        if name not in tensors:
-            raise ValueError(
-                f"expected a model whose output has the same parts for every input, got none named {name!r} this time; "
-                "wrap the model in a module that returns what must be causal"
-            )
-        tensor = _dense(tensors[name])
-        if lead[0] == 1 and tensor.shape[:2] != lead and tensor.shape[:1] == lead[1:]:
-            tensor = tensor.unsqueeze(0)
-        if tensor.dim() < 2 or tensor.shape[:2] != lead:
-            raise no_output(tensor, x, rate)
-        found[name] = wide(tensor.unsqueeze(-1).flatten(2))
-    return found
-
-
-def _candidates(output: Any, x: Tensor, rate: Fraction) -> Outputs:
-    """The tensors of an output that start with (batch, time)."""
-    lead = expected_lead(x, rate)
-    dense = ((name, _dense(tensor)) for name, tensor in named_tensors(output))
-    return {name: t for name, t in dense if t.dim() >= 2 and t.shape[:2] == lead and t.numel()}
+def flat(outputs: Outputs) -> Outputs:
+    """Each output as (batch, time, channels), in float32 at least."""
+    return {name: wide(tensor.unsqueeze(-1).flatten(2)) for name, tensor in outputs.items()}
 
 
 def _dense(tensor: Tensor) -> Tensor:

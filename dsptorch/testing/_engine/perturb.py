@@ -5,14 +5,14 @@ passes of one shape differ, at a row that does not see the change, by nothing at
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from dsptorch.isolation import preserved
-from dsptorch.testing._engine.change import Place, moved, place_of, relatively_moved, sizes_of
-from dsptorch.testing._engine.outputs import Outputs, followers, taken
+from dsptorch.testing._engine.change import NOWHERE, Place, moved, place_of, relatively_moved, sizes_of
+from dsptorch.testing._engine.outputs import Outputs, candidates, flat, followers, named
 from dsptorch.testing._engine.rates import Rate, outputs_before, rate_of
 from dsptorch.testing._engine.run import Model, called, cuda_devices, seed_all
 
@@ -30,6 +30,7 @@ class Baseline:
         rows: The number of rows of a pass.
         fixed: Whether the model takes no other number of rows.
         mixing: How much, relatively, a row changed when the others were replaced.
+        mixed: The output that changed the most then.
         noise: How much, relatively, any row changed when nothing was replaced.
         outputs: The outputs that this was measured on: of clean rows, and of the rows when others were replaced.
     """
@@ -37,6 +38,7 @@ class Baseline:
     rows: int
     fixed: bool
     mixing: float
+    mixed: Place
     noise: float
     outputs: tuple[Outputs, Outputs]
 
@@ -90,15 +92,10 @@ class Perturber:
 
     def run(self, x: Tensor) -> Outputs:
         """Run a pass, from the state that the model came with: what it keeps from call to call is put back."""
-        output, rate = self._call(x), rate_of(self.model, self.rate)
+        found = self._call(x)
         if not self.names:
-            self.names = followers(output, x, self._call, rate)
-        return taken(output, self.names, x, rate)
-
-    def _call(self, x: Tensor) -> Any:
-        seed_all(self.seed, cuda_devices(self.model, x))
-        with preserved(self.model, modes=False, attributes=True), torch.set_grad_enabled(self.gradients):
-            return called(self.model, x)
+            self.names = followers(found, x, self._call, rate_of(self.model, self.rate))
+        return flat({name: found[name] for name in self.names})
 
     def baseline(self, example: Tensor) -> Baseline:
         """Run four rows, replace all but one of them, and see whether that one changes."""
@@ -118,14 +115,16 @@ class Perturber:
         other = (torch.arange(len(clean)) != kept).unsqueeze(1).expand(-1, clean.shape[1])
         changed = self._replaced(clean, other, _scales(clean)[0])
         after = self._again(changed, clean)
-        mixing = noise = 0.0
+        mixing, mixed, noise = 0.0, NOWHERE, 0.0
         if len(clean) > 1 and moved(after, before)[kept].max() > 0:
             sizes = sizes_of(before)
-            mixing = relatively_moved(after, before, sizes)[kept].max().item()
+            change = relatively_moved(after, before, sizes)[kept]
+            mixing = change.max().item()
+            mixed = place_of(after, before, sizes, kept, int(change.argmax()))
             noise = relatively_moved(self.run(clean), before, sizes).max().item()
         width = sum(y[0].numel() for y in before.values())
         rows = len(clean) if fixed else max(2, min(_ROWS, _NUMBERS // max(1, width)))
-        return Baseline(rows, fixed, mixing, noise, (before, after))
+        return Baseline(rows, fixed, mixing, mixed, noise, (before, after))
 
     def baseline_alone(self, example: Tensor, many: Baseline, rtol: float) -> Baseline | None:
         """Run one row alone: is that another function than the same row among others is?
@@ -149,9 +148,10 @@ class Perturber:
         sizes = sizes_of(before)
         among = {name: y[:1] for name, y in many.outputs[0].items()}
         past = slice(0, outputs_before(cut, rate_of(self.model, self.rate)))
-        same = relatively_moved(among, before, sizes).max() <= _NEAR
-        causal = relatively_moved(after, before, sizes)[:, past].amax() <= rtol
-        return None if same and causal else Baseline(1, True, 0.0, 0.0, (before, after))
+        rounding = relatively_moved(among, before, sizes).max().item()
+        change = relatively_moved(after, before, sizes)[:, past].max().item()
+        same = rounding <= _NEAR and change <= max(rtol, 10 * rounding)
+        return None if same else Baseline(1, True, 0.0, NOWHERE, 0.0, (before, after))
 
     def perturb(
         self,
@@ -184,7 +184,7 @@ class Perturber:
         found = Changes(
             torch.zeros(watched.shape, dtype=torch.float64),
             torch.zeros(watched.shape, dtype=torch.float64),
-            WorstChange(Place("", 0.0, 0.0), 0, 0, clean, 1.0),
+            WorstChange(NOWHERE, 0, 0, clean, 1.0),
         )
         worst, most = found.worst, 0.0
         for start in range(0, len(where), rows):
@@ -210,10 +210,13 @@ class Perturber:
                     worst = WorstChange(place, int(index[row]), time, source, scale)
         return found._replace(worst=worst)
 
-    def _call(self, x: Tensor) -> Any:
+    def _call(self, x: Tensor) -> Outputs:
+        """Copies of the outputs, before the model's buffers are put back: they may share its memory, or that of x."""
         seed_all(self.seed, cuda_devices(self.model, x))
+        rate = rate_of(self.model, self.rate)
         with preserved(self.model, modes=False, attributes=True), torch.set_grad_enabled(self.gradients):
-            return called(self.model, x)
+            output = called(self.model, x.clone())
+            return named(output, self.names, x, rate) if self.names else candidates(output, x, rate)
 
     def _again(self, x: Tensor, first: Tensor) -> Outputs:
         """Run another pass after a first one."""

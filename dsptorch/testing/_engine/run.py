@@ -90,7 +90,11 @@ def output_of(model: Model, x: Tensor, rate: Rate = None) -> Tensor:
     raise no_output(output, x, rate)
 
 
-def no_output(output: Any, x: Tensor, rate: Fraction) -> AssertionError | ValueError:
+class NoOutputError(ValueError):
+    """No tensor of an output has the batch and the time in front."""
+
+
+def no_output(output: Any, x: Tensor, rate: Fraction) -> AssertionError | NoOutputError:
     """The error for an output without a tensor that has the batch and the time in front."""
     got = " and ".join(str(tuple(t.shape)) for t in list(tensors_of(output))[:4]) or "no tensor at all"
     if rate != 1:
@@ -99,7 +103,7 @@ def no_output(output: Any, x: Tensor, rate: Fraction) -> AssertionError | ValueE
             f"after {x.shape[1]} inputs ceil({x.shape[1]} * {rate}) = {due} outputs must be out, in "
             f"{x.shape[0]} rows, got {got}; the rate is another one, or outputs are dropped or come too soon"
         )
-    return ValueError(
+    return NoOutputError(
         f"the model's output must start with (batch, time) = {tuple(x.shape[:2])}, got {got}; wrap the model "
         "in a module that returns such a tensor"
     )

@@ -1,6 +1,5 @@
 """The modes in which a model is tested: each is tried where it may be another function."""
 
-import copy
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,17 +10,11 @@ from torch import Tensor, nn
 
 from dsptorch.isolation import random_state_kept
 from dsptorch.testing._engine.jitter import jittered
+from dsptorch.testing._engine.lazy import initialized
 from dsptorch.testing._engine.outputs import Outputs
 from dsptorch.testing._engine.perturb import Baseline, Perturber, check_numbers
-from dsptorch.testing._engine.rates import rate_of
-from dsptorch.testing._engine.run import (
-    called,
-    cuda_devices,
-    evaluating,
-    modules_of,
-    seed_all,
-    training_without_dropout,
-)
+from dsptorch.testing._engine.rates import Rate, rate_of
+from dsptorch.testing._engine.run import Model, evaluating, training_without_dropout
 
 _JITTERED = " once training has moved the parameters (a copy of the model, with these jittered)"
 _TRAINING = " in train mode (dropout at 0, statistics of the batch)"
@@ -54,6 +47,11 @@ class Trial:
         self.check_repeats(self.baseline.noise)
         return self.baseline.mixing > self.rtol
 
+    @property
+    def training(self) -> bool:
+        """Whether the model is in train mode, where statistics of the batch are its own affair."""
+        return bool(getattr(self.perturber.model, "training", False))
+
     def batches(self, example: Tensor) -> list[Tensor]:
         """The rows one by one; or together, if they are mixed."""
         return [example] if self.mixes else list(example.split(1))
@@ -74,7 +72,7 @@ def trials(
 ) -> Generator[Trial, None, None]:
     """The model in eval mode and in train mode, and then a copy with other parameters."""
     with torch.no_grad(), random_state_kept(everywhere=True):
-        perturber = replace(perturber, model=_initialized(perturber, example))
+        perturber = replace(perturber, model=initialized(perturber.model, example, perturber.seed))
         yield from _modes("", perturber, example, rtol, train_mode)
         model = perturber.model
         if jitter and isinstance(model, nn.Module):
@@ -87,22 +85,36 @@ def trials(
                 yield from _modes(_JITTERED, replace(perturber, model=other), example, rtol, train_mode)
 
 
+def compared_outputs(model: Model, example: Tensor, rate: Rate = None) -> tuple[str, ...]:
+    """The names of the outputs that are compared; that of a bare tensor is empty."""
+    with torch.no_grad(), random_state_kept(everywhere=True):
+        perturber = Perturber(initialized(model, example, 0), None, 0, rate)
+        with evaluating(perturber.model):
+            perturber.baseline(example)
+    return perturber.names
+
+
 def _modes(
     name: str, perturber: Perturber, example: Tensor, rtol: float, train_mode: bool
 ) -> Iterator[Trial]:
     with evaluating(perturber.model):
-        baseline = perturber.baseline(example)
+        recording = replace(perturber, gradients=True)
+        recorded = _recorded(recording, example)
+        try:
+            baseline = perturber.baseline(example)
+        except Exception:
+            if recorded is None:
+                raise
+            perturber, baseline = recording, recorded  # the model takes derivatives inside
         yield Trial(name, perturber, baseline, rtol)
         yield from _alone(name, perturber, example, rtol, baseline)
-        recording = replace(perturber, gradients=True)
-        recorded = _same_or_none(recording, example)
         if recorded is not None and not _equal(recorded, baseline):
             yield Trial(f" while gradients are recorded{name}", recording, recorded, rtol)
     if not (train_mode and isinstance(perturber.model, nn.Module)):
         return
     with training_without_dropout(perturber.model):
         training = replace(perturber, gradients=True, names=())
-        trained = _same_or_none(training, example)
+        trained = _recorded(training, example)
         if trained is None:
             training = replace(training, gradients=False)
             try:
@@ -127,7 +139,7 @@ def _alone(
             yield Trial(f" for a batch of one row{name}", perturber, baseline, rtol)
 
 
-def _same_or_none(perturber: Perturber, example: Tensor) -> Baseline | None:
+def _recorded(perturber: Perturber, example: Tensor) -> Baseline | None:
     """A baseline with gradients recorded; None where the model does not run with them, and so cannot be trained."""
     try:
         return perturber.baseline(example)
@@ -141,23 +153,6 @@ def _equal(one: Baseline, other: Baseline) -> bool:
 
 def _equal_outputs(one: Outputs, other: Outputs) -> bool:
     return one.keys() == other.keys() and all(torch.equal(y, other[name]) for name, y in one.items())
-
-
-def _initialized(perturber: Perturber, example: Tensor) -> object:
-    """The model; or a copy that has run once, of one that makes its parameters when it first runs."""
-    lazy = nn.modules.lazy.LazyModuleMixin
-    if not any(isinstance(part, lazy) and part.has_uninitialized_params() for part in modules_of(perturber.model)):
-        return perturber.model
-    try:
-        other = copy.deepcopy(perturber.model)
-    except Exception as error:
-        raise ValueError(
-            f"expected a lazy module that copy.deepcopy can copy, got {error}; run it once before it is tested"
-        ) from error
-    seed_all(perturber.seed, cuda_devices(other, example))
-    with evaluating(other):
-        called(other, example)
-    return other
 
 
 def _answers(perturber: Perturber, example: Tensor) -> bool:
