@@ -162,7 +162,8 @@ def _leaks(trial: Trial, clean: Tensor, few: bool) -> _Leaks | None:
     cuts = _some_cuts(time) if few else torch.arange(1, time)
     future = torch.arange(time) >= cuts.unsqueeze(1)
     past = torch.arange(outputs_before(time, rate)) < outputs_before(cuts, rate).unsqueeze(1)
-    changes = trial.perturber.perturb(clean, future, past, trial.baseline, trial.rtol, trial.mixes)
+    rows = None if trial.mixes else trial.baseline.rows_for(len(cuts))
+    changes = trial.perturber.perturb(clean, future, past, rows, trial.rtol)
     leaks = changes.relative > trial.rtol
     return _Leaks(leaks, cuts, changes.worst, clean, rate) if leaks.any() else None
 
@@ -213,7 +214,7 @@ def _some_cuts(time: int) -> Tensor:
 def _mixing(trial: Trial, place: Place) -> str:
     which = f"It is the output {place.name}. " if len(trial.perturber.names) > 1 else ""
     return (
-        f"the rows of the batch are mixed{trial.mode}: a row changed by {place.change:.3g} (its usual size is {place.size:.3g}) "
-        f"when another one was replaced. {which}Look for statistics over the batch, or a reshape that lays rows one "
-        "after another"
+        f"the rows of the batch are mixed{trial.mode}: a row changed by {place.change:.3g} (its usual size is "
+        f"{place.size:.3g}) when another one was replaced. {which}Look for statistics over the batch, or a reshape "
+        "that lays rows one after another"
     )

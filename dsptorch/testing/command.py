@@ -165,7 +165,9 @@ def _run(function: Callable[[], Any], expected: str, cure: str) -> Any:
         return function()
     except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
-        theirs = [frame for frame in frames if "importlib" not in frame.filename and frame.filename != __file__]
+        theirs = [
+            frame for frame in frames if "importlib" not in frame.filename and frame.filename != __file__
+        ]
         where = f" in {Path(theirs[-1].filename).name}, line {theirs[-1].lineno}" if theirs else ""
         raise _RefusalError(f"{expected} {_brief(error)}{where}{cure}") from error
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from dsptorch.isolation import random_state_kept
 from dsptorch.testing._engine.arguments import check_seed, check_vocab_size
+from dsptorch.testing._engine.baseline import baseline_of
 from dsptorch.testing._engine.lazy import initialized
 from dsptorch.testing._engine.perturb import Perturber, repeated
 from dsptorch.testing._engine.rates import Rate, input_of, outputs_before, rate_of
@@ -132,10 +133,10 @@ def _by_replacing(perturber: Perturber, example: Tensor) -> Tensor:
         time, outputs_before(time, rate_of(perturber.model, perturber.rate)), dtype=torch.bool
     )
     where = torch.eye(time, dtype=torch.bool)
-    baseline = perturber.baseline(example)
-    mixed = baseline.mixing > _MIXED  # rows one by one, then
-    row = example if mixed else example[:1]
-    return perturber.perturb(row, where, everything, baseline, None, mixed).absolute.mT.contiguous()
+    baseline = baseline_of(perturber, example)
+    mixed = baseline.mixing > _MIXED
+    row, rows = (example, None) if mixed else (example[:1], baseline.rows_for(time))
+    return perturber.perturb(row, where, everything, rows, None).absolute.mT.contiguous()
 
 
 def _by_gradient(model: Model, row: Tensor, seed: int, rate: Fraction) -> Tensor:

@@ -20,7 +20,7 @@ def check_rtol(rtol: Any) -> None:
     """
     if isinstance(rtol, bool) or not isinstance(rtol, Real):
         raise TypeError(f"rtol must be a number from 0 to less than 1, got {rtol!r}")
-    if not 0 <= rtol < 1:
+    if not 0 <= float(rtol) < 1:
         raise ValueError(f"rtol must be a number from 0 to less than 1, got {rtol}")
 
 
@@ -28,7 +28,7 @@ def check_seed(seed: Any) -> None:
     """Raise unless a seed is one that torch, numpy and Python all take."""
     if isinstance(seed, bool) or not isinstance(seed, Integral):
         raise TypeError(f"seed must be an int from 0 to 2**63 - 1, got {seed!r}")
-    if not 0 <= seed < _SEEDS:
+    if not 0 <= int(seed) < _SEEDS:
         raise ValueError(f"seed must be an int from 0 to 2**63 - 1, got {seed}")
 
 
@@ -36,7 +36,7 @@ def check_positive(name: str, value: Any) -> None:
     """Raise unless a number is finite and above 0: a tolerance times infinity, or below 0, lets everything pass."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a finite number above 0, got {value!r}")
-    if not (0 < value and math.isfinite(value)):
+    if not 0 < float(value) < math.inf:
         raise ValueError(f"{name} must be a finite number above 0, got {value}")
 
 
@@ -52,7 +52,7 @@ def check_vocab_size(vocab_size: Any, example: Tensor) -> None:
         return
     if isinstance(vocab_size, bool) or not isinstance(vocab_size, Integral):
         raise TypeError(f"vocab_size must be an int of at least 2, got {vocab_size!r}")
-    if vocab_size < 2:
+    if int(vocab_size) < 2:
         raise ValueError(
             f"vocab_size must be at least 2, got {vocab_size}: with a single id no input can be replaced by another"
         )

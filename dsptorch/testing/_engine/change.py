@@ -49,6 +49,24 @@ def place_of(after: Outputs, before: Outputs, sizes: Outputs, row: int, time: in
     return best
 
 
+def without_overflow(after: Outputs, before: Outputs, watched: Tensor) -> Outputs:
+    """Take back what became infinite or NaN in rows that overflow at times that are not watched, too.
+
+    Loud inputs may be more than a model can hold at their own time; 0 times infinity is then NaN behind every mask.
+
+    Args:
+        after: The changed outputs.
+        before: The clean ones.
+        watched: (rows or 1, time).
+    """
+    lost = {name: ~after[name].isfinite() & y.isfinite() for name, y in before.items()}
+    rows = torch.stack([(gone.any(-1).cpu() & ~watched).any(1) for gone in lost.values()]).any(0)
+    return {
+        name: torch.where(gone & rows.to(gone.device)[:, None, None], before[name], after[name])
+        for name, gone in lost.items()
+    }
+
+
 def sizes_of(outputs: Outputs) -> Outputs:
     """How large each value of some outputs is, or usually is, whichever is more: what rounding is relative to.
 
@@ -89,7 +107,7 @@ def _difference(after: Tensor, before: Tensor) -> Tensor:
     if after.shape != before.shape:
         raise ValueError(
             f"expected outputs of one shape for inputs of one shape, got {tuple(before.shape)} and "
-            f"{tuple(after.shape)}; wrap the model in a module that returns outputs whose shape does not depend on the data"
+            f"{tuple(after.shape)}; wrap the model in a module whose outputs keep theirs"
         )
     same = after == before  # infinity is equal to infinity, and whole numbers are compared as such
     if _counts_relatively(before):

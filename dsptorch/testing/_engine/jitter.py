@@ -76,7 +76,9 @@ def _moved(parameter: Tensor, generator: torch.Generator, spread: float, sign: i
     signs = 2.0 * torch.randint(0, 2, parameter.shape, generator=generator) - 1
     fresh = (size * (0.5 + 0.5 * torch.rand(parameter.shape, generator=generator))).to(parameter)
     factor = 1 + spread * torch.randn(parameter.shape, generator=generator)
-    own = parameter.sgn().where(parameter != 0, (signs if sign == 0 else torch.full_like(signs, sign)).to(parameter))
+    own = parameter.sgn().where(
+        parameter != 0, (signs if sign == 0 else torch.full_like(signs, sign)).to(parameter)
+    )
     return torch.where(parameter.abs() < _CLOSED * size, fresh * own, parameter * factor.to(parameter))
 
 

@@ -107,7 +107,8 @@ def _dense(tensor: Tensor) -> Tensor:
     """A strided tensor of one that is nested, sparse, or quantized."""
     tensor = tensor.detach()
     if tensor.is_nested:
-        return torch.nested.to_padded_tensor(tensor, 0.0)
+        padded: Tensor = torch.nested.to_padded_tensor(tensor, 0.0)
+        return padded
     if tensor.is_quantized:
         return tensor.dequantize()
     return tensor if tensor.layout == torch.strided else tensor.to_dense()

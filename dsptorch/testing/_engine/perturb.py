@@ -11,36 +11,18 @@ import torch
 from torch import Tensor
 
 from dsptorch.isolation import preserved
-from dsptorch.testing._engine.change import NOWHERE, Place, moved, place_of, relatively_moved, sizes_of
+from dsptorch.testing._engine.change import (
+    NOWHERE,
+    Place,
+    moved,
+    place_of,
+    relatively_moved,
+    sizes_of,
+    without_overflow,
+)
 from dsptorch.testing._engine.outputs import Outputs, candidates, flat, followers, named
-from dsptorch.testing._engine.rates import Rate, outputs_before, rate_of
+from dsptorch.testing._engine.rates import Rate, rate_of
 from dsptorch.testing._engine.run import Model, called, cuda_devices, seed_all
-
-_ROWS = 64  # of a pass, at most
-_NUMBERS = 1 << 24  # of a pass's output, about, at most
-_MIXED = 4  # rows of the pass that looks for mixing
-_NEAR = 1e-4  # how near, relatively, a row alone is to the same row among others, if it is the same function
-
-
-@dataclass
-class Baseline:
-    """Measurements of a model on clean passes, to which changed passes are compared.
-
-    Attributes:
-        rows: The number of rows of a pass.
-        fixed: Whether the model takes no other number of rows.
-        mixing: How much, relatively, a row changed when the others were replaced.
-        mixed: The output that changed the most then.
-        noise: How much, relatively, any row changed when nothing was replaced.
-        outputs: The outputs that this was measured on: of clean rows, and of the rows when others were replaced.
-    """
-
-    rows: int
-    fixed: bool
-    mixing: float
-    mixed: Place
-    noise: float
-    outputs: tuple[Outputs, Outputs]
 
 
 class WorstChange(NamedTuple):
@@ -97,119 +79,6 @@ class Perturber:
             self.names = followers(found, x, self._call, rate_of(self.model, self.rate))
         return flat({name: found[name] for name in self.names})
 
-    def baseline(self, example: Tensor) -> Baseline:
-        """Run four rows, replace all but one of them, and see whether that one changes."""
-        clean, fixed = repeated(example[:1], _MIXED), False
-        try:
-            before = self.run(clean)
-        except Exception as error:
-            if len(example) == _MIXED:
-                raise
-            clean, fixed = repeated(example[:1], len(example)), True  # it may take its own number of rows
-            try:
-                before = self.run(clean)
-            except Exception:
-                raise error from None
-        check_numbers(before)
-        kept = len(clean) // 2
-        other = (torch.arange(len(clean)) != kept).unsqueeze(1).expand(-1, clean.shape[1])
-        changed = self._replaced(clean, other, _scales(clean)[0])
-        after = self._again(changed, clean)
-        mixing, mixed, noise = 0.0, NOWHERE, 0.0
-        if len(clean) > 1 and moved(after, before)[kept].max() > 0:
-            sizes = sizes_of(before)
-            change = relatively_moved(after, before, sizes)[kept]
-            mixing = change.max().item()
-            mixed = place_of(after, before, sizes, kept, int(change.argmax()))
-            noise = relatively_moved(self.run(clean), before, sizes).max().item()
-        width = sum(y[0].numel() for y in before.values())
-        rows = len(clean) if fixed else max(2, min(_ROWS, _NUMBERS // max(1, width)))
-        return Baseline(rows, fixed, mixing, mixed, noise, (before, after))
-
-    def baseline_alone(self, example: Tensor, many: Baseline, rtol: float) -> Baseline | None:
-        """Run one row alone: is that another function than the same row among others is?
-
-        Args:
-            example: Its first row is run.
-            many: The measurements on some rows.
-            rtol: The change that counts as none.
-
-        Returns:
-            The measurements on one row; None if that gives the same, sees no future at one cut, or cannot be run.
-        """
-        row, time = example[:1], example.shape[1]
-        cut = time // 2
-        changed = self._replaced(row, torch.arange(time).unsqueeze(0) >= cut, _scales(row)[1 % len(_scales(row))])
-        try:
-            before, after = self.run(row), self.run(changed)
-            check_numbers(before)
-        except Exception:
-            return None  # no leak where nothing runs
-        sizes = sizes_of(before)
-        among = {name: y[:1] for name, y in many.outputs[0].items()}
-        past = slice(0, outputs_before(cut, rate_of(self.model, self.rate)))
-        rounding = relatively_moved(among, before, sizes).max().item()
-        change = relatively_moved(after, before, sizes)[:, past].max().item()
-        same = rounding <= _NEAR and change <= max(rtol, 10 * rounding)
-        return None if same else Baseline(1, True, 0.0, NOWHERE, 0.0, (before, after))
-
-    def perturb(
-        self,
-        clean: Tensor,
-        where: Tensor,
-        watched: Tensor,
-        baseline: Baseline,
-        rtol: float | None,
-        together: bool = False,
-    ) -> Changes:
-        """Replace inputs, and measure the change of outputs.
-
-        Args:
-            clean: One row, (1, time, ...); or, `together`, all rows of a batch.
-            where: (n, time): the input times that the n-th replacement replaces.
-            watched: (n, output time): the output times that count.
-            baseline: How the model takes rows.
-            rtol: The relative change that counts as none; None: relative changes are not measured.
-            together: One replacement a pass, the same times in all rows: for models that mix rows.
-
-        Returns:
-            The greatest change of each watched output over channels, outputs and scales; and the worst over its scale.
-        """
-        generator = torch.Generator().manual_seed(self.seed)
-        rows = 1 if together else baseline.rows if baseline.fixed else min(baseline.rows, max(2, len(where)))
-        batch = clean if together else repeated(clean, rows)
-        before = self.run(batch)
-        check_numbers(before)
-        sizes: Outputs | None = None
-        found = Changes(
-            torch.zeros(watched.shape, dtype=torch.float64),
-            torch.zeros(watched.shape, dtype=torch.float64),
-            WorstChange(NOWHERE, 0, 0, clean, 1.0),
-        )
-        worst, most = found.worst, 0.0
-        for start in range(0, len(where), rows):
-            index = torch.arange(start, start + rows).clamp(max=len(where) - 1)
-            for scale in _scales(clean):
-                x = self._replaced(batch, where[index], scale, generator)
-                after = self.run(x)
-                change = _merged(moved(after, before), together).where(watched[index], 0)
-                found.absolute[index] = torch.maximum(found.absolute[index], change)
-                if rtol is None or not change.any():
-                    continue
-                sizes = sizes or sizes_of(before if together else {name: y[:1] for name, y in before.items()})
-                each = relatively_moved(after, before, sizes)
-                change = _merged(each, together).where(watched[index], 0)
-                found.relative[index] = torch.maximum(found.relative[index], change)
-                ratio = change.max().item() / max(1, scale)
-                if change.max() > rtol and ratio > most:
-                    most = ratio
-                    row, time = divmod(int(change.argmax()), change.shape[1])
-                    of = int(each[:, time].argmax()) if together else row
-                    place = place_of(after, before, sizes, of, time)
-                    source = x if together else x[row : row + 1]
-                    worst = WorstChange(place, int(index[row]), time, source, scale)
-        return found._replace(worst=worst)
-
     def _call(self, x: Tensor) -> Outputs:
         """Copies of the outputs, before the model's buffers are put back: they may share its memory, or that of x."""
         seed_all(self.seed, cuda_devices(self.model, x))
@@ -218,21 +87,64 @@ class Perturber:
             output = called(self.model, x.clone())
             return named(output, self.names, x, rate) if self.names else candidates(output, x, rate)
 
-    def _again(self, x: Tensor, first: Tensor) -> Outputs:
-        """Run another pass after a first one."""
-        try:
-            return self.run(x)
-        except Exception as error:
-            try:
-                self.run(first)
-            except Exception:
-                raise ValueError(
-                    f"expected a model that repeats itself, got {type(error).__name__}: {error} when it was called "
-                    "again: it keeps a cache or a hidden state from call to call; reset that in its forward"
-                ) from error
-            raise
+    def perturb(
+        self,
+        clean: Tensor,
+        where: Tensor,
+        watched: Tensor,
+        rows: int | None,
+        rtol: float | None,
+    ) -> Changes:
+        """Replace inputs, and measure the change of outputs.
 
-    def _replaced(
+        Args:
+            clean: One row, (1, time, ...); or all rows of a batch, if they are replaced together.
+            where: (n, time): the input times that the n-th replacement replaces.
+            watched: (n, output time): the output times that count.
+            rows: The number of rows of a pass, each with a replacement of its own; None: one replacement a pass, the
+                same times in all rows of `clean`, for models that mix rows.
+            rtol: The relative change that counts as none; None: relative changes are not measured.
+
+        Returns:
+            The greatest change of each watched output over channels, outputs and scales; and the worst over its scale.
+        """
+        generator = torch.Generator().manual_seed(self.seed)
+        batch = clean if rows is None else repeated(clean, rows)
+        before = self.run(batch)
+        check_numbers(before)
+        sizes: Outputs | None = None
+        zeros = torch.zeros(watched.shape, dtype=torch.float64)
+        found = Changes(zeros, zeros.clone(), WorstChange(NOWHERE, 0, 0, clean, 1.0))
+        most = 0.0
+        for start in range(0, len(where), rows or 1):
+            index = torch.arange(start, start + (rows or 1)).clamp(max=len(where) - 1)
+            new = slice(start, start + (rows or 1))
+            for scale in scales_of(clean):
+                x = self.replaced(batch, where[index], scale, generator)
+                after = self.run(x)
+                change = moved(after, before).where(watched[index], 0)
+                _raise_to(found.absolute[new], change, rows is None)
+                if rtol is None or not change.any():
+                    continue
+                if scale > 1 and change.isinf().any():
+                    after = without_overflow(after, before, watched[index])
+                sizes = sizes or sizes_of(
+                    before if rows is None else {name: y[:1] for name, y in before.items()}
+                )
+                change = relatively_moved(after, before, sizes).where(watched[index], 0)
+                _raise_to(found.relative[new], change, rows is None)
+                ratio = change.max().item() / max(1, scale)
+                if change.max() > rtol and ratio > most:
+                    most, (row, time) = ratio, divmod(int(change.argmax()), change.shape[1])
+                    place, source = (
+                        place_of(after, before, sizes, row, time),
+                        x if rows is None else x[row : row + 1],
+                    )
+                    which = int(index[0 if rows is None else row])
+                    found = found._replace(worst=WorstChange(place, which, time, source, scale))
+        return found
+
+    def replaced(
         self, clean: Tensor, where: Tensor, scale: float, generator: torch.Generator | None = None
     ) -> Tensor:
         """Put noise, or other token ids, into the rows of a batch: at the times `where`, (batch or 1, time)."""
@@ -266,12 +178,13 @@ def repeated(row: Tensor, rows: int) -> Tensor:
     return row.repeat(rows, *(1,) * (row.dim() - 1))
 
 
-def _merged(change: Tensor, together: bool) -> Tensor:
-    return change.amax(0, keepdim=True) if together else change
-
-
-def _scales(x: Tensor) -> tuple[float, ...]:
+def scales_of(x: Tensor) -> tuple[float, ...]:
     """The loudness of the replacements, relative to the example; 0 is silence."""
     if not (x.is_floating_point() or x.is_complex()):
         return (1.0,)
     return (1.0, 30.0 if x.dtype == torch.float16 else 1e3, 0.0)
+
+
+def _raise_to(found: Tensor, change: Tensor, together: bool) -> None:
+    """Enter changes, (row, output time), of as many replacements as there are, or of one for all rows."""
+    torch.maximum(found, change.amax(0, keepdim=True) if together else change[: len(found)], out=found)

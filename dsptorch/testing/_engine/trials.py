@@ -1,7 +1,6 @@
 """The modes in which a model is tested: each is tried where it may be another function."""
 
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -9,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from dsptorch.isolation import random_state_kept
+from dsptorch.testing._engine.baseline import Baseline, baseline_alone, baseline_of
 from dsptorch.testing._engine.jitter import jittered
 from dsptorch.testing._engine.lazy import initialized
 from dsptorch.testing._engine.outputs import Outputs
-from dsptorch.testing._engine.perturb import Baseline, Perturber, check_numbers
+from dsptorch.testing._engine.perturb import Perturber, check_numbers
 from dsptorch.testing._engine.rates import Rate, rate_of
 from dsptorch.testing._engine.run import Model, evaluating, training_without_dropout
 
@@ -61,9 +61,9 @@ class Trial:
         if noise > self.rtol:
             raise ValueError(
                 f"expected a model that repeats itself, got outputs that differ by {noise:.3g} of their size for the "
-                f"same input {self.mode.strip() or 'in eval mode'}. Where it keeps a cache or a hidden state from call "
-                "to call, reset that in its forward; where it draws from a generator of its own, seed that there; where "
-                "it is rounding, run it in float64 or with a greater rtol"
+                f"same input {self.mode.strip() or 'in eval mode'}. If it keeps a cache or a hidden state from call to "
+                "call, reset that in its forward; if it draws from a generator of its own, seed that there; if it is "
+                "rounding, run it in float64 or with a greater rtol"
             )
 
 
@@ -90,7 +90,7 @@ def compared_outputs(model: Model, example: Tensor, rate: Rate = None) -> tuple[
     with torch.no_grad(), random_state_kept(everywhere=True):
         perturber = Perturber(initialized(model, example, 0), None, 0, rate)
         with evaluating(perturber.model):
-            perturber.baseline(example)
+            baseline_of(perturber, example)
     return perturber.names
 
 
@@ -101,7 +101,7 @@ def _modes(
         recording = replace(perturber, gradients=True)
         recorded = _recorded(recording, example)
         try:
-            baseline = perturber.baseline(example)
+            baseline = baseline_of(perturber, example)
         except Exception:
             if recorded is None:
                 raise
@@ -118,7 +118,7 @@ def _modes(
         if trained is None:
             training = replace(training, gradients=False)
             try:
-                trained = training.baseline(example)
+                trained = baseline_of(training, example)
             except Exception as error:
                 raise ValueError(
                     "expected a model that also runs in train mode, where statistics of the batch leak; got "
@@ -129,12 +129,10 @@ def _modes(
         yield from _alone(f"{_TRAINING}{name}", training, example, rtol, trained)
 
 
-def _alone(
-    name: str, perturber: Perturber, example: Tensor, rtol: float, many: Baseline
-) -> Iterator[Trial]:
+def _alone(name: str, perturber: Perturber, example: Tensor, rtol: float, many: Baseline) -> Iterator[Trial]:
     """One row alone: a model may tell it from others by its shape."""
     if not many.fixed:
-        baseline = perturber.baseline_alone(example, many, rtol)
+        baseline = baseline_alone(perturber, example, many, rtol)
         if baseline is not None:
             yield Trial(f" for a batch of one row{name}", perturber, baseline, rtol)
 
@@ -142,7 +140,7 @@ def _alone(
 def _recorded(perturber: Perturber, example: Tensor) -> Baseline | None:
     """A baseline with gradients recorded; None where the model does not run with them, and so cannot be trained."""
     try:
-        return perturber.baseline(example)
+        return baseline_of(perturber, example)
     except Exception:
         return None
 
