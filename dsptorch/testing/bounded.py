@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from dsptorch.testing._engine.arguments import check_positive
 from dsptorch.testing._engine.examples import check_example, examined
 from dsptorch.testing._engine.run import Model, output_of
 from dsptorch.testing.tolerances import difference
@@ -26,7 +27,7 @@ def assert_bounded(
         model: A linear module or function; each row by itself.
         example: Its first row's shape, dtype and device count: (batch, time, channels), some times as long as the
             model remembers.
-        bound: The greatest gain allowed, above 0. None: any, but it must not grow with the length as that of
+        bound: The greatest gain allowed, finite and above 0. None: any, but it must not grow with the length as that of
             an accumulator or of an unstable filter does.
         receptive_field: If the model remembers no longer than this, its gain cannot grow; it is then only
             measured. By default the model's own attribute, if it has one.
@@ -47,8 +48,8 @@ def assert_bounded(
         AssertionError: not bounded: the greatest gain over 4 samples is 4, over 8 it is 8...
     """
     x = check_example(example)[:1]
-    if bound is not None and not bound > 0:
-        raise ValueError(f"bound must be above 0, got {bound}")
+    if bound is not None:
+        check_positive("bound", bound)
     known = receptive_field if receptive_field is not None else getattr(model, "receptive_field", None)
     with examined(model, x):
         response = _responses(model, x)  # (output time, output channel, input time, input channel)

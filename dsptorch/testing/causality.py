@@ -1,20 +1,19 @@
 """Does a model see the future?"""
 
-from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from dsptorch.isolation import random_state_kept
+from dsptorch.testing._engine.arguments import check_cuttable, check_rtol, check_seed, check_vocab_size
 from dsptorch.testing._engine.blame import origin_of, phase_of
-from dsptorch.testing._engine.jitter import jittered
-from dsptorch.testing._engine.perturb import Baseline, Perturber, WorstChange, distance, repeated
+from dsptorch.testing._engine.change import Place, relatively_moved, sizes_of
+from dsptorch.testing._engine.perturb import Perturber, WorstChange, repeated
 from dsptorch.testing._engine.rates import Rate, brief_rate, input_of, outputs_before, rate_of
-from dsptorch.testing._engine.run import Model, evaluating, training_without_dropout
+from dsptorch.testing._engine.run import Model
+from dsptorch.testing._engine.trials import Trial, trials
 
 _FEW = 20  # consecutive cuts where not every one is made: all phases of periods up to this
 
@@ -81,16 +80,17 @@ def assert_causal(
         Traceback (most recent call last):
         AssertionError: not causal: the output at time ... sees at least 4 samples ahead ...
     """
-    with closing(_trials(model, example, vocab_size, seed, train_mode, jitter, rate)) as trials:
-        for trial in trials:
+    perturber = _perturber(model, example, vocab_size, rtol, seed, rate)
+    with closing(trials(perturber, example.detach(), rtol, train_mode, jitter)) as all_trials:
+        for trial in all_trials:
             few = bool(trial.mode) and not thorough
-            if not trial.mode and trial.mixes(rtol):
-                raise AssertionError(_mixing(trial.baseline.mixing))
-            for rows in trial.batches(example[:1] if few and not trial.mixes(rtol) else example, rtol):
-                found = trial.leaks(rows, rtol, few)
+            if trial.mixes and not trial.training:
+                raise AssertionError(_mixing(trial, trial.baseline.mixed))
+            for rows in trial.batches(example.detach()[:1] if few and not trial.mixes else example.detach()):
+                found = _leaks(trial, rows, few)
                 if found is not None:
-                    full = trial.leaks(rows, rtol, False) or found  # few cuts found it: all describe it
-                    raise AssertionError(trial.message(full, rtol))
+                    full = _leaks(trial, rows, False) or found  # few cuts found it: all describe it
+                    raise AssertionError(_message(trial, full))
 
 
 def max_lookahead(
@@ -131,11 +131,11 @@ def max_lookahead(
         >>> max_lookahead(Multirate(8, causal=False), torch.randn(1, 20, 8))
         6
     """
-    found = [0]
-    with closing(_trials(model, example, vocab_size, seed, train_mode, jitter, rate)) as trials:
-        for trial in trials:
-            for rows in trial.batches(example, rtol):
-                leaks = trial.leaks(rows, rtol, False)
+    perturber, found = _perturber(model, example, vocab_size, rtol, seed, rate), [0]
+    with closing(trials(perturber, example.detach(), rtol, train_mode, jitter)) as all_trials:
+        for trial in all_trials:
+            for rows in trial.batches(example.detach()):
+                leaks = _leaks(trial, rows, False)
                 found.append(leaks.reach if leaks else 0)
     return max(found)
 
@@ -157,104 +157,51 @@ class _Leaks:
         return int(ahead[self.leaks].max())
 
 
-@dataclass
-class _Trial:
-    """A model in a mode."""
-
-    mode: str
-    perturber: Perturber
-    baseline: Baseline
-
-    @property
-    def rate(self) -> Fraction:
-        return rate_of(self.perturber.model, self.perturber.rate)
-
-    def batches(self, example: Tensor, rtol: float) -> list[Tensor]:
-        """The rows one by one; or together, if they are mixed."""
-        return [example] if self.mixes(rtol) else list(example.split(1))
-
-    def check_repeats(self, noise: float, rtol: float) -> None:
-        if noise > rtol * self.baseline.size:
-            raise ValueError(
-                f"expected a model that repeats itself, got outputs that differ by {noise:.3g} for the same input "
-                f"{self.mode.strip() or 'in eval mode'}; seed what it draws from in its forward, or run it in "
-                "float64 or with a greater rtol if it is rounding"
-            )
-
-    def mixes(self, rtol: float) -> bool:
-        self.check_repeats(self.baseline.noise, rtol)
-        return self.baseline.mixing > rtol * self.baseline.size
-
-    def leaks(self, clean: Tensor, rtol: float, few: bool) -> _Leaks | None:
-        time, rate = clean.shape[1], self.rate
-        cuts = _some_cuts(time) if few else torch.arange(1, time)
-        future = torch.arange(time) >= cuts.unsqueeze(1)
-        past = torch.arange(outputs_before(time, rate)) < outputs_before(cuts, rate).unsqueeze(1)
-        together, limit = self.mixes(rtol), rtol * self.baseline.size
-        changes, worst = self.perturber.perturb(clean, future, past, self.baseline, limit, together)
-        leaks = changes > limit
-        return _Leaks(leaks, cuts, worst, clean, rate) if leaks.any() else None
-
-    def message(self, found: _Leaks, rtol: float) -> str:
-        worst, clean, changed = found.worst, found.clean, found.worst.row
-        time, cut, size = clean.shape[1], int(found.cuts[worst.which]), self.baseline.size
-        if not self.mixes(rtol):
-            clean, changed = repeated(clean, self.baseline.rows), repeated(changed, self.baseline.rows)
-        before, again, after = (self.perturber.run(x) for x in (clean, clean, changed))
-        self.check_repeats(distance(again, before).max().item(), rtol)
-        if not distance(after, before)[:, : outputs_before(cut, self.rate)].max() > rtol * size:
-            return _mixing(worst.change)
-        notes = [phase_of(found.leaks.any(0)), origin_of(self.perturber, clean, changed, cut, rtol)]
-        where = "".join(f"{note[0].upper()}{note[1:]}. " for note in notes if note)
-        at = brief_rate(worst.time, self.rate)
-        return (
-            f"not causal{self.mode}: the output at time {at} changed by {worst.change:.3g} (the greatest is "
-            f"{size:.3g}) when the input from time {cut} on was replaced by {worst.what}; some output sees at "
-            f"least {found.reach} samples ahead of {time}. {where}A training loss of this model means nothing. Look "
-            "for symmetric padding, statistics or pooling over time, interpolation, or a missing attention mask"
-        )
+def _leaks(trial: Trial, clean: Tensor, few: bool) -> _Leaks | None:
+    time, rate = clean.shape[1], trial.rate
+    cuts = _some_cuts(time) if few else torch.arange(1, time)
+    future = torch.arange(time) >= cuts.unsqueeze(1)
+    past = torch.arange(outputs_before(time, rate)) < outputs_before(cuts, rate).unsqueeze(1)
+    rows = None if trial.mixes else trial.baseline.rows_for(len(cuts))
+    changes = trial.perturber.perturb(clean, future, past, rows, trial.rtol)
+    leaks = changes.relative > trial.rtol
+    return _Leaks(leaks, cuts, changes.worst, clean, rate) if leaks.any() else None
 
 
-def _trials(
-    model: Model,
-    example: Tensor,
-    vocab_size: int | None,
-    seed: int,
-    train_mode: bool,
-    jitter: bool,
-    rate: Rate,
-) -> Generator[_Trial, None, None]:
-    """The model in eval mode and in train mode, and then a copy of it."""
-    _check_example(example)
-    with torch.no_grad(), random_state_kept(everywhere=True):
-        yield from _modes("", Perturber(model, vocab_size, seed, rate), example, train_mode)
-        if jitter and isinstance(model, nn.Module):
-            other = jittered(model, seed)
-            if other is not None:
-                name = " once training has moved the parameters (a copy of the model, with these jittered)"
-                yield from _modes(name, Perturber(other, vocab_size, seed, rate), example, train_mode)
+def _message(trial: Trial, found: _Leaks) -> str:
+    worst, clean, changed, perturber = found.worst, found.clean, found.worst.row, trial.perturber
+    time, cut = clean.shape[1], int(found.cuts[worst.which])
+    if not trial.mixes:
+        clean, changed = (repeated(x, trial.baseline.rows) for x in (clean, changed))
+    before, again, after = (perturber.run(x) for x in (clean, clean, changed))
+    sizes = sizes_of(before)
+    trial.check_repeats(relatively_moved(again, before, sizes).max().item())
+    past = slice(0, outputs_before(cut, found.rate))
+    if not relatively_moved(after, before, sizes)[:, past].max() > trial.rtol:
+        return _mixing(trial, worst.place)
+    notes = [phase_of(found.leaks.any(0)), origin_of(perturber, clean, changed, cut, trial.rtol)]
+    if len(perturber.names) > 1:
+        notes.insert(0, f"of its outputs {', '.join(perturber.names)} it is {worst.place.name}")
+    where = "".join(f"{note[0].upper()}{note[1:]}. " for note in notes if note)
+    at = brief_rate(worst.time, found.rate)
+    return (
+        f"not causal{trial.mode}: the output at time {at} changed by {worst.place.change:.3g} (its usual size is "
+        f"{worst.place.size:.3g}) when the input from time {cut} on was replaced by {worst.what}; some output sees at "
+        f"least {found.reach} samples ahead of {time}. {where}A training loss of this model means nothing. Look "
+        "for symmetric padding, statistics or pooling over time, interpolation, or a missing attention mask"
+    )
 
 
-def _modes(
-    name: str, perturber: Perturber, example: Tensor, train_mode: bool
-) -> Generator[_Trial, None, None]:
-    model = perturber.model
-    with evaluating(model):
-        baseline = perturber.baseline(example)
-        yield _Trial(name, perturber, baseline)
-    if not (train_mode and isinstance(model, nn.Module)):
-        return
-    with training_without_dropout(model):
-        try:
-            other = perturber.baseline(example)
-        except Exception as error:
-            raise ValueError(
-                "expected a model that also runs in train mode, where statistics of the batch leak; got "
-                f"{type(error).__name__}: {error}. Make it run, or pass train_mode=False"
-            ) from error
-        same = other.outputs.shape == baseline.outputs.shape and torch.equal(other.outputs, baseline.outputs)
-        if not same:
-            yield _Trial(f" in train mode (dropout at 0, statistics of the batch){name}", perturber, other)
+def _perturber(
+    model: Model, example: Tensor, vocab_size: int | None, rtol: float, seed: int, rate: Rate
+) -> Perturber:
+    """Check the arguments that both functions share."""
+    check_cuttable(example)
+    check_rtol(rtol)
+    check_seed(seed)
+    check_vocab_size(vocab_size, example)
+    rate_of(model, rate)
+    return Perturber(model, vocab_size, seed, rate)
 
 
 def _some_cuts(time: int) -> Tensor:
@@ -264,18 +211,10 @@ def _some_cuts(time: int) -> Tensor:
     return torch.tensor(sorted(cut for cut in cuts if 1 <= cut < time))
 
 
-def _mixing(change: float) -> str:
+def _mixing(trial: Trial, place: Place) -> str:
+    which = f"It is the output {place.name}. " if len(trial.perturber.names) > 1 else ""
     return (
-        f"the rows of the batch are mixed: a row changed by {change:.3g} when another one was replaced. Look for "
-        "statistics over the batch, or a reshape that lays rows one after another"
+        f"the rows of the batch are mixed{trial.mode}: a row changed by {place.change:.3g} (its usual size is "
+        f"{place.size:.3g}) when another one was replaced. {which}Look for statistics over the batch, or a reshape "
+        "that lays rows one after another"
     )
-
-
-def _check_example(example: Any) -> None:
-    if not isinstance(example, Tensor):
-        raise TypeError(f"example must be a tensor, got {type(example).__name__}")
-    if example.dim() < 2 or example.shape[0] < 1 or example.shape[1] < 2:
-        raise ValueError(
-            "example must be (batch, time) token ids or a (batch, time, channels) signal, of at least 1 row and "
-            f"2 time steps; got shape {tuple(example.shape)}"
-        )

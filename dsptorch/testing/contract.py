@@ -94,14 +94,16 @@ def check_shapes(subject: Subject) -> None:
         assert_close(
             subject.jittered(columns), y, what="the output for the same input in another memory layout"
         )
+        with torch.enable_grad():
+            assert_close(subject.jittered(subject.x), y, what="the output while gradients are recorded")
 
 
 def check_lookahead(subject: Subject) -> None:
     """The layer looks no further ahead than `lookahead`."""
     if subject.layer.lookahead == 0:
-        assert_causal(subject.jittered, subject.x[:1])
+        assert_causal(subject.jittered, subject.x[:1], jitter=False)
         return
-    seen = max_lookahead(subject.jittered, subject.x[:1])
+    seen = max_lookahead(subject.jittered, subject.x[:1], jitter=False)
     if seen > subject.layer.lookahead:
         raise AssertionError(
             f"it says that it looks ahead by {subject.layer.lookahead} samples, but some output by {seen}"

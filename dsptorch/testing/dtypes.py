@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dsptorch.layers import Layer
+from dsptorch.testing._engine.arguments import check_positive
 from dsptorch.testing._engine.examples import check_example, examined, greatest
 from dsptorch.testing._engine.run import Model, output_of
 from dsptorch.testing.tolerances import difference
@@ -41,10 +42,11 @@ def assert_dtypes(
         dtypes: Which.
         autocast: Whether autocast is tried.
         loud: Whether the loud signal is.
-        factor: What the tolerances are multiplied by: for models of many layers.
+        factor: What the tolerances are multiplied by, finite and above 0: for models of many layers.
 
     Raises:
         AssertionError: If a dtype does not work: it says which, and how.
+        ValueError: If the factor is not a finite number above 0.
 
     Example:
         >>> from dsptorch import FIR
@@ -53,6 +55,7 @@ def assert_dtypes(
         Traceback (most recent call last):
         AssertionError: in torch.float16, on a signal 1000 times as loud, the output is not finite at ...
     """
+    check_positive("factor", factor)
     x = check_example(example)
     x = x / max(greatest(x), 1.0)
     with examined(model, x):

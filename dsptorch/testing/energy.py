@@ -39,6 +39,8 @@ def assert_energy_preserving(
     x = check_example(example)
     known = getattr(model, "receptive_field", None)
     tail = tail if tail is not None else known if isinstance(known, int) else x.shape[1]
+    if tail < 0:
+        raise ValueError(f"tail must be at least 0 samples, got {tail}")
     padded = F.pad(x, (0, 0, tail, tail))
     with examined(model, x):
         bands = list(tensors_of(model(padded)))

@@ -30,8 +30,8 @@ def assert_identity(model: Model, example: Tensor, *, delay: int = 0, exact: boo
         AssertionError: not the identity late by 1: it differs at row ... It is the input late by 2, times 1
     """
     x = check_example(example)
-    if delay < 0:
-        raise ValueError(f"delay must be at least 0 samples, got {delay}")
+    if not 0 <= delay < x.shape[1]:
+        raise ValueError(f"delay must leave some of {x.shape[1]} samples, got {delay}; give a longer example")
     with examined(model, x):
         y = output_of(model, x)
     check_late(y, x, delay, 0, exact, "not the identity" + (f" late by {delay}" if delay else ""))

@@ -7,9 +7,14 @@ import torch
 from torch import Tensor
 
 from dsptorch.isolation import random_state_kept
+from dsptorch.testing._engine.arguments import check_seed, check_vocab_size
+from dsptorch.testing._engine.baseline import baseline_of
+from dsptorch.testing._engine.lazy import initialized
 from dsptorch.testing._engine.perturb import Perturber, repeated
 from dsptorch.testing._engine.rates import Rate, input_of, outputs_before, rate_of
-from dsptorch.testing._engine.run import Model, evaluating
+from dsptorch.testing._engine.run import Model, cuda_devices, evaluating, output_of, seed_all
+
+_MIXED = 1e-6  # the relative change of a row that counts as none when others are replaced
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,7 +36,8 @@ def influence_matrix(
 
     A causal model has zeros where s > t, above the diagonal. `replace` takes token ids too, sees through what
     has no gradient, and its verdict is `assert_causal`'s; `gradient` is local, and exact where it is smooth.
-    A module is run in eval mode, and left as it was. Cost: T rows for each scale, and the clean ones; with
+    All outputs count with `replace` that count for `assert_causal`, and the first of them with `gradient`. A module is
+    run in eval mode, and left as it was. Cost: T rows for each scale, and the clean ones; with
     `gradient` the forward and the backward of T rows at once.
 
     Args:
@@ -59,17 +65,14 @@ def influence_matrix(
         raise ValueError(f'method: expected "replace" or "gradient", got {method!r}; choose one of them')
     if method == "gradient" and not example.is_floating_point():
         raise ValueError(f'method="gradient" takes real signals, got {example.dtype}; use method="replace"')
-    with random_state_kept(everywhere=True), evaluating(model):
-        if method == "gradient":
-            return _by_gradient(model, example[:1], seed, rate_of(model, rate))
-        with torch.no_grad():
-            perturber, time = Perturber(model, vocab_size, seed, rate), example.shape[1]
-            everything = torch.ones(time, outputs_before(time, rate_of(model, rate)), dtype=torch.bool)
-            where = torch.eye(time, dtype=torch.bool)
-            baseline = perturber.baseline(example)
-            mixed = baseline.mixing > 1e-6 * baseline.size  # rows one by one, then
-            row = example if mixed else example[:1]
-            return perturber.perturb(row, where, everything, baseline, 0.0, together=mixed)[0].mT.contiguous()
+    check_seed(seed)
+    check_vocab_size(vocab_size, example)
+    with random_state_kept(everywhere=True):
+        model = initialized(model, example, seed)
+        with evaluating(model):
+            if method == "gradient":
+                return _by_gradient(model, example[:1], seed, rate_of(model, rate))
+            return _by_replacing(Perturber(model, vocab_size, seed, rate), example.detach())
 
 
 def plot_influence(matrix: Tensor, *, ax: Any = None, decades: float = 8.0, rate: Rate = None) -> "Figure":
@@ -123,12 +126,26 @@ def plot_influence(matrix: Tensor, *, ax: Any = None, decades: float = 8.0, rate
     return figure
 
 
+@torch.no_grad()
+def _by_replacing(perturber: Perturber, example: Tensor) -> Tensor:
+    time = example.shape[1]
+    everything = torch.ones(
+        time, outputs_before(time, rate_of(perturber.model, perturber.rate)), dtype=torch.bool
+    )
+    where = torch.eye(time, dtype=torch.bool)
+    baseline = baseline_of(perturber, example)
+    mixed = baseline.mixing > _MIXED
+    row, rows = (example, None) if mixed else (example[:1], baseline.rows_for(time))
+    return perturber.perturb(row, where, everything, rows, None).absolute.mT.contiguous()
+
+
 def _by_gradient(model: Model, row: Tensor, seed: int, rate: Fraction) -> Tensor:
     """Row t of a batch of copies looks at the output at time t: one backward for all of them."""
-    perturber, time = Perturber(model, None, seed, rate), outputs_before(row.shape[1], rate)
+    time = outputs_before(row.shape[1], rate)
     x = repeated(row.detach(), time).requires_grad_()
     with torch.enable_grad():
-        y = perturber.run(x).flatten(2)
+        seed_all(seed, cuda_devices(model, x))
+        y = output_of(model, x, rate).flatten(2)
         generator = torch.Generator().manual_seed(seed)
         signs = 2.0 * torch.randint(0, 2, y.shape[-1:], generator=generator) - 1
         at = torch.arange(time, device=y.device)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from dsptorch.testing._engine.arguments import check_seed
 from dsptorch.testing._engine.examples import check_example, examined, greatest, noise
 from dsptorch.testing._engine.run import Model, output_of
 from dsptorch.testing.tolerances import difference, site
@@ -31,6 +32,7 @@ def assert_linear(model: Model, example: Tensor, *, seed: int = 0) -> None:
         Traceback (most recent call last):
         AssertionError: not linear: f(a x + b u) is not a f(x) + b f(u) for a = ...
     """
+    check_seed(seed)
     x = check_example(example)
     u = noise(x, seed)
     loud = 30.0 if x.dtype == torch.float16 else 1e3

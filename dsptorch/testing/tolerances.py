@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from dsptorch.testing._engine.arguments import check_positive
+
 RTOL = {torch.float64: 1e-9, torch.float32: 2e-5, torch.bfloat16: 2e-2, torch.float16: 4e-3}
 """Of each value."""
 
@@ -50,7 +52,7 @@ def difference(
         actual: What was computed.
         expected: What it should be.
         dtype: Whose tolerance counts; None: that of the coarser of the two.
-        scale: The size of what was summed up on the way, if it is not about 1.
+        scale: The size of what was summed up on the way, if it is not about 1; finite and above 0.
 
     Returns:
         The place, or None where all is equal to rounding. NaN equals NaN, infinity equals infinity.
@@ -59,6 +61,7 @@ def difference(
         >>> print(difference(torch.tensor([1.0, 2.5]), torch.tensor([1.0, 2.0])))
         index 1: 2.5 instead of 2, off by 0.5 where 6e-05 is allowed
     """
+    check_positive("scale", scale)
     coarse = dtype or max(_real(actual), _real(expected), key=RTOL.__getitem__)
     wide = torch.complex128 if actual.is_complex() or expected.is_complex() else torch.float64
     actual, expected = actual.detach().to(wide), expected.detach().to(actual.device, wide)

@@ -3,7 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from dsptorch.testing._engine.perturb import Perturber, distance
+from dsptorch.testing._engine.change import relatively_moved, sizes_of
+from dsptorch.testing._engine.outputs import wide
+from dsptorch.testing._engine.perturb import Perturber
 from dsptorch.testing._engine.run import tensors_of
 
 
@@ -47,8 +49,10 @@ def origin_of(perturber: Perturber, clean: Tensor, changed: Tensor, cut: int, li
     if [name for name, _ in before] != [name for name, _ in after]:
         return ""
     for (name, old), (_, new) in zip(before, after, strict=True):
-        if old.shape == new.shape and distance(new, old)[:, :cut].max() > limit * old.abs().max():
-            return f"the first of its modules to show it is {name}"
+        if old.shape == new.shape and old.numel() and not old.isnan().any():
+            was, now = {name: old.flatten(2)}, {name: new.flatten(2)}
+            if relatively_moved(now, was, sizes_of(was))[:, :cut].max() > limit:
+                return f"the first of its modules to show it is {name}"
     return ""
 
 
@@ -60,7 +64,7 @@ def _watch(perturber: Perturber, x: Tensor, shape: torch.Size) -> list[tuple[str
         for tensor in tensors_of(output):
             at = [d for d in range(1, tensor.dim()) if tensor.shape[d] == shape[1]]
             if tensor.shape[:1] == shape[:1] and len(at) == 1:
-                moved = tensor.detach().movedim(at[0], 1).float()
+                moved = wide(tensor.detach()).movedim(at[0], 1)
                 seen.append((name, moved.unsqueeze(-1) if moved.dim() == 2 else moved))
                 return
 

@@ -25,7 +25,7 @@ def examined(model: Model, *examples: Tensor, gradients: bool = False) -> Iterat
 
 
 def check_example(example: Any, least: int = 1) -> Tensor:
-    """Return the example without a graph, or raise unless it is a floating-point (batch, time, channels) signal."""
+    """Return the example without a graph, or raise unless it is a finite, real (batch, time, channels) signal."""
     if not isinstance(example, Tensor):
         raise TypeError(f"example must be a tensor, got {type(example).__name__}")
     if not example.is_floating_point():
@@ -37,6 +37,8 @@ def check_example(example: Any, least: int = 1) -> Tensor:
             f"example must be (batch, time, channels) with at least 1 row, {least} samples and 1 channel, got shape "
             f"{tuple(example.shape)}"
         )
+    if not example.isfinite().all():
+        raise ValueError("example must be finite: of what is NaN or infinite nothing can be said")
     return example.detach()
 
 

@@ -3,6 +3,7 @@
 import copy
 import math
 import warnings
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -10,22 +11,28 @@ from torch import Tensor, nn
 _RELATIVE = 0.1  # the spread of what a parameter that is not 0 is multiplied by
 _GAIN = 0.1  # the size of a vector's or number's entries that were closed
 _CLOSED = 1e-2  # what is smaller than this, relative to the usual size, is closed
+_TRIES = ((_RELATIVE, 0), (_RELATIVE, 1), (_RELATIVE, -1), (1e-3, 1), (1e-3, -1))
+"""The spread, and the sign that entries of 0 get, 0 for a random one: the square root of one takes no other."""
 
 
-def jittered(model: nn.Module, seed: int = 0) -> nn.Module | None:
+def jittered(
+    model: nn.Module, seed: int = 0, accepts: Callable[[nn.Module], bool] = lambda model: True
+) -> nn.Module | None:
     """Copy a module, and move the parameters of the copy that training would move.
 
     Entries that are 0 (a closed gain, a LoRA's B), or under a hundredth of the size of a usual first value (a
-    LayerScale of 1e-5), get that size and a random sign: 1 / sqrt(fan_in) in a matrix, 0.1 in a vector. Others
-    are multiplied by 1 + 0.1 * noise. Parameters without `requires_grad` stay, buffers too: a mask may be kept
-    there.
+    LayerScale of 1e-5), get that size, and keep their sign, or get a random one: 1 / sqrt(fan_in) in a matrix, 0.1 in
+    a vector. Others are multiplied by 1 + 0.1 * noise. What training cannot move stays: parameters without
+    `requires_grad`, entries whose gradient a hook of the parameter turns into 0, and buffers: a mask may be kept there.
 
     Args:
         model: The module; it is not changed.
         seed: The seed of the noise.
+        accepts: Says whether a copy works. If not, as where a negative parameter has no square root, other signs and
+            smaller moves are tried.
 
     Returns:
-        The copy; None, after a warning, if the module cannot be copied.
+        The copy; None, after a warning, if the module cannot be copied, or no copy works.
 
     Example:
         >>> closed = nn.Linear(4, 4)
@@ -42,20 +49,45 @@ def jittered(model: nn.Module, seed: int = 0) -> nn.Module | None:
             stacklevel=2,
         )
         return None
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in other.parameters():
-            if parameter.requires_grad and (parameter.is_floating_point() or parameter.is_complex()):
-                parameter.copy_(_moved(parameter, generator))
-    return other
+    moving = [
+        (parameter, other_parameter)
+        for parameter, other_parameter in zip(model.parameters(), other.parameters(), strict=True)
+        if parameter.requires_grad and (parameter.is_floating_point() or parameter.is_complex())
+    ]
+    for spread, sign in _TRIES:
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for parameter, other_parameter in moving:
+                moved = _moved(parameter, generator, spread, sign)
+                other_parameter.copy_(torch.where(_trained(parameter), moved, parameter))
+        if accepts(other):
+            return other
+    warnings.warn(
+        f"expected a module that takes other parameters, got {type(model).__name__}, whose output is then NaN or an "
+        "error; what its parameters hide while they are 0 is not tested. Pass jitter=False if they never move",
+        stacklevel=2,
+    )
+    return None
 
 
-def _moved(parameter: Tensor, generator: torch.Generator) -> Tensor:
+def _moved(parameter: Tensor, generator: torch.Generator, spread: float, sign: int) -> Tensor:
     fan_in = parameter[0].numel() if parameter.dim() > 1 and len(parameter) else 0
     size = 1 / math.sqrt(fan_in) if fan_in else _GAIN
-    sign = 2.0 * torch.randint(0, 2, parameter.shape, generator=generator) - 1
-    fresh = size * sign * (0.5 + 0.5 * torch.rand(parameter.shape, generator=generator))
-    factor = 1 + _RELATIVE * torch.randn(parameter.shape, generator=generator)
-    return torch.where(
-        parameter.abs() < _CLOSED * size, fresh.to(parameter), parameter * factor.to(parameter)
+    signs = 2.0 * torch.randint(0, 2, parameter.shape, generator=generator) - 1
+    fresh = (size * (0.5 + 0.5 * torch.rand(parameter.shape, generator=generator))).to(parameter)
+    factor = 1 + spread * torch.randn(parameter.shape, generator=generator)
+    own = parameter.sgn().where(
+        parameter != 0, (signs if sign == 0 else torch.full_like(signs, sign)).to(parameter)
     )
+    return torch.where(parameter.abs() < _CLOSED * size, fresh * own, parameter * factor.to(parameter))
+
+
+def _trained(parameter: Tensor) -> Tensor:
+    """The entries that get a gradient, as far as the hooks of a parameter let one through."""
+    everything = torch.ones_like(parameter, dtype=torch.bool)
+    if not parameter._backward_hooks:
+        return everything
+    gradient = torch.full_like(parameter, 0.5)
+    with torch.enable_grad():
+        (passed,) = torch.autograd.grad((parameter * gradient).sum(), parameter)
+    return passed != 0

@@ -10,39 +10,25 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dsptorch.testing._engine.rates import Rate
-from dsptorch.testing._engine.run import Model, cuda_devices, output_of, seed_all
-
-_ROWS = 64  # of a pass, at most
-_NUMBERS = 1 << 24  # of a pass's output, about, at most
-_MIXED = 4  # rows of the pass that looks for mixing
-
-
-@dataclass
-class Baseline:
-    """Measurements of a model on clean passes, to which changed passes are compared.
-
-    Attributes:
-        rows: The number of rows of a pass.
-        fixed: Whether the model takes no other number of rows.
-        mixing: How much a row changed when another row was replaced.
-        noise: How much a row changed when nothing was replaced.
-        size: The greatest finite output.
-        outputs: The outputs that this was measured on.
-    """
-
-    rows: int
-    fixed: bool
-    mixing: float
-    noise: float
-    size: float
-    outputs: Tensor
+from dsptorch.isolation import preserved
+from dsptorch.testing._engine.change import (
+    NOWHERE,
+    Place,
+    moved,
+    place_of,
+    relatively_moved,
+    sizes_of,
+    without_overflow,
+)
+from dsptorch.testing._engine.outputs import Outputs, candidates, flat, followers, named
+from dsptorch.testing._engine.rates import Rate, rate_of
+from dsptorch.testing._engine.run import Model, called, cuda_devices, seed_all
 
 
 class WorstChange(NamedTuple):
-    """The greatest change: its size, the replacement, the output's time, the replaced row or rows, the scale."""
+    """The greatest change: where, by which replacement, at which output time, the replaced row or rows, their scale."""
 
-    change: float
+    place: Place
     which: int
     time: int
     row: Tensor
@@ -58,6 +44,14 @@ class WorstChange(NamedTuple):
         )
 
 
+class Changes(NamedTuple):
+    """The changes of outputs, (replacement, output time), and the worst of them."""
+
+    absolute: Tensor
+    relative: Tensor
+    worst: WorstChange
+
+
 @dataclass
 class Perturber:
     """Replaces inputs of a model and measures how its outputs change.
@@ -67,121 +61,116 @@ class Perturber:
         vocab_size: For token ids: replacements are drawn below it. None is the greatest id of the example plus 1.
         seed: The seed of the replacements, and of the model's random numbers, the same in every pass.
         rate: Output samples per input sample; None: as `rate_of` says.
+        gradients: Whether the passes record them.
+        names: The outputs that are compared; filled by the first pass.
     """
 
     model: Model
     vocab_size: int | None
     seed: int
     rate: Rate = None
+    gradients: bool = False
+    names: tuple[str, ...] = ()
 
-    def run(self, x: Tensor) -> Tensor:
-        """(batch, time, ...), in float32 at least."""
+    def run(self, x: Tensor) -> Outputs:
+        """Run a pass, from the state that the model came with: what it keeps from call to call is put back."""
+        found = self._call(x)
+        if not self.names:
+            self.names = followers(found, x, self._call, rate_of(self.model, self.rate))
+        return flat({name: found[name] for name in self.names})
+
+    def _call(self, x: Tensor) -> Outputs:
+        """Copies of the outputs, before the model's buffers are put back: they may share its memory, or that of x."""
         seed_all(self.seed, cuda_devices(self.model, x))
-        y = output_of(self.model, x, self.rate)
-        return y if y.dtype == torch.float64 else y.abs().float() if y.is_complex() else y.float()
-
-    def baseline(self, example: Tensor) -> Baseline:
-        """Run four rows, replace every other one, and see whether the rest change."""
-        row = example[:1]
-        fixed = False
-        clean = repeated(row, _MIXED)
-        try:
-            before = self.run(clean)
-        except Exception as error:
-            fixed = True  # a model that takes its own number of rows, it may be
-            clean = repeated(row, len(example))
-            if len(example) == _MIXED:
-                raise
-            try:
-                before = self.run(clean)
-            except Exception:
-                raise error from None
-        if before.isnan().any():
-            raise ValueError(
-                "the model's output is NaN already for the example itself; give one that it can take"
-            )
-        other = torch.arange(len(clean)) % 2 == 0
-        everywhere = other.unsqueeze(1).expand(-1, row.shape[1])
-        generator = torch.Generator().manual_seed(self.seed)
-        scale = _scales(example)[0]
-        after = self.run(replaced(clean, everywhere, scale, self.vocab_size, generator))
-        finite = before[before.isfinite()]
-        mixing = distance(after, before)[~other].max().item() if len(clean) > 1 else 0.0
-        width = before[0].numel()
-        return Baseline(
-            rows=len(clean) if fixed else max(2, min(_ROWS, _NUMBERS // max(1, width))),
-            fixed=fixed,
-            mixing=mixing,
-            noise=distance(self.run(clean), before).max().item() if mixing else 0.0,
-            size=finite.abs().max().item() if len(finite) else 0.0,
-            outputs=torch.cat((before, after)),
-        )
+        rate = rate_of(self.model, self.rate)
+        with preserved(self.model, modes=False, attributes=True), torch.set_grad_enabled(self.gradients):
+            output = called(self.model, x.clone())
+            return named(output, self.names, x, rate) if self.names else candidates(output, x, rate)
 
     def perturb(
         self,
         clean: Tensor,
         where: Tensor,
         watched: Tensor,
-        baseline: Baseline,
-        limit: float,
-        together: bool = False,
-    ) -> tuple[Tensor, WorstChange]:
+        rows: int | None,
+        rtol: float | None,
+    ) -> Changes:
         """Replace inputs, and measure the change of outputs.
 
         Args:
-            clean: One row, (1, time, ...); or, `together`, all rows of a batch.
+            clean: One row, (1, time, ...); or all rows of a batch, if they are replaced together.
             where: (n, time): the input times that the n-th replacement replaces.
             watched: (n, output time): the output times that count.
-            baseline: How the model takes rows, and how loud it is.
-            limit: The change that counts as none.
-            together: One replacement a pass, the same times in all rows: for models that mix rows.
+            rows: The number of rows of a pass, each with a replacement of its own; None: one replacement a pass, the
+                same times in all rows of `clean`, for models that mix rows.
+            rtol: The relative change that counts as none; None: relative changes are not measured.
 
         Returns:
-            The greatest change of each watched output, (n, output time), over channels and scales; and the worst over
-            its scale.
+            The greatest change of each watched output over channels, outputs and scales; and the worst over its scale.
         """
         generator = torch.Generator().manual_seed(self.seed)
-        rows = 1 if together else baseline.rows if baseline.fixed else min(baseline.rows, max(2, len(where)))
-        batch = clean if together else repeated(clean, rows)
+        batch = clean if rows is None else repeated(clean, rows)
         before = self.run(batch)
-        changes = torch.zeros(watched.shape, dtype=torch.float64)
-        worst = WorstChange(0.0, 0, 0, clean, 1.0)
-        for start in range(0, len(where), rows):
-            index = torch.arange(start, start + rows).clamp(max=len(where) - 1)
-            for scale in _scales(clean):
-                x = replaced(batch, where[index], scale, self.vocab_size, generator)
-                change = distance(self.run(x), before).cpu().double()
-                change = change.amax(0, keepdim=True) if together else change
-                change = change.where(watched[index], 0)
-                changes[index] = torch.maximum(changes[index], change)
-                most = change.max().item()
-                if most > limit and most / max(1, scale) > worst.change / max(1, worst.scale):
-                    row, time = divmod(int(change.argmax()), change.shape[1])
-                    source = x if together else x[row : row + 1]
-                    worst = WorstChange(most, int(index[row]), time, source, scale)
-        return changes, worst
+        check_numbers(before)
+        sizes: Outputs | None = None
+        zeros = torch.zeros(watched.shape, dtype=torch.float64)
+        found = Changes(zeros, zeros.clone(), WorstChange(NOWHERE, 0, 0, clean, 1.0))
+        most = 0.0
+        for start in range(0, len(where), rows or 1):
+            index = torch.arange(start, start + (rows or 1)).clamp(max=len(where) - 1)
+            new = slice(start, start + (rows or 1))
+            for scale in scales_of(clean):
+                x = self.replaced(batch, where[index], scale, generator)
+                after = self.run(x)
+                change = moved(after, before).where(watched[index], 0)
+                _raise_to(found.absolute[new], change, rows is None)
+                if rtol is None or not change.any():
+                    continue
+                if scale > 1 and change.isinf().any():
+                    after = without_overflow(after, before, watched[index])
+                sizes = sizes or sizes_of(
+                    before if rows is None else {name: y[:1] for name, y in before.items()}
+                )
+                change = relatively_moved(after, before, sizes).where(watched[index], 0)
+                _raise_to(found.relative[new], change, rows is None)
+                ratio = change.max().item() / max(1, scale)
+                if change.max() > rtol and ratio > most:
+                    most, (row, time) = ratio, divmod(int(change.argmax()), change.shape[1])
+                    place, source = (
+                        place_of(after, before, sizes, row, time),
+                        x if rows is None else x[row : row + 1],
+                    )
+                    which = int(index[0 if rows is None else row])
+                    found = found._replace(worst=WorstChange(place, which, time, source, scale))
+        return found
+
+    def replaced(
+        self, clean: Tensor, where: Tensor, scale: float, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Put noise, or other token ids, into the rows of a batch: at the times `where`, (batch or 1, time)."""
+        if generator is None:
+            generator = torch.Generator().manual_seed(self.seed)
+        if clean.is_floating_point() or clean.is_complex():
+            kind = torch.complex64 if clean.is_complex() else torch.float32
+            noise = torch.randn(clean.shape, dtype=kind, generator=generator).to(clean)
+            rms = clean.abs().cpu().double().square().mean().sqrt().clamp(min=1e-3).item()
+            other = noise * (scale * rms)
+        else:
+            size = self.vocab_size if self.vocab_size is not None else int(clean.max()) + 1
+            size = 2 if clean.dtype == torch.bool else max(size, 2)
+            shift = torch.randint(1, size, clean.shape, generator=generator).to(clean.device)
+            other = ((clean + shift) % size).to(clean.dtype)  # always another id
+        return torch.where(where.to(clean.device)[(...,) + (None,) * (clean.dim() - 2)], other, clean)
 
 
-def replaced(
-    clean: Tensor, where: Tensor, scale: float, vocab_size: int | None, generator: torch.Generator
-) -> Tensor:
-    """Put noise, or other token ids, into the rows of a batch: at the times `where`, (batch or 1, time)."""
-    if clean.is_floating_point() or clean.is_complex():
-        kind = torch.complex64 if clean.is_complex() else torch.float32
-        noise = torch.randn(clean.shape, dtype=kind, generator=generator).to(clean)
-        rms = clean.abs().cpu().double().square().mean().sqrt().clamp(min=1e-3).item()
-        other = noise * (scale * rms)
-    else:
-        size = vocab_size if vocab_size is not None else int(clean.max()) + 1
-        shift = torch.randint(1, max(size, 2), clean.shape, generator=generator).to(clean.device)
-        other = ((clean + shift) % max(size, 2)).to(clean.dtype)  # always another id
-    return torch.where(where.to(clean.device)[(...,) + (None,) * (clean.dim() - 2)], other, clean)
-
-
-def distance(after: Tensor, before: Tensor) -> Tensor:
-    """The greatest change over the channels, (batch, time): infinite where one of them is NaN."""
-    change = torch.where(after == before, 0.0, (after - before).abs())  # inf is equal to inf
-    return change.flatten(2).nan_to_num(nan=torch.inf, posinf=torch.inf).amax(-1)
+def check_numbers(outputs: Outputs) -> None:
+    """Raise if an output is not a number: nothing can be seen behind that."""
+    for name, y in outputs.items():
+        if y.isnan().any():
+            what = f"output {name!r}" if name else "output"
+            raise ValueError(
+                f"the model's {what} is NaN already for the example itself; give one that it can take"
+            )
 
 
 def repeated(row: Tensor, rows: int) -> Tensor:
@@ -189,8 +178,13 @@ def repeated(row: Tensor, rows: int) -> Tensor:
     return row.repeat(rows, *(1,) * (row.dim() - 1))
 
 
-def _scales(x: Tensor) -> tuple[float, ...]:
+def scales_of(x: Tensor) -> tuple[float, ...]:
     """The loudness of the replacements, relative to the example; 0 is silence."""
     if not (x.is_floating_point() or x.is_complex()):
         return (1.0,)
     return (1.0, 30.0 if x.dtype == torch.float16 else 1e3, 0.0)
+
+
+def _raise_to(found: Tensor, change: Tensor, together: bool) -> None:
+    """Enter changes, (row, output time), of as many replacements as there are, or of one for all rows."""
+    torch.maximum(found, change.amax(0, keepdim=True) if together else change[: len(found)], out=found)

@@ -4,6 +4,7 @@ import dataclasses
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -16,18 +17,50 @@ from dsptorch.testing._engine.rates import Rate, outputs_before, rate_of
 Model = Callable[..., Any]
 
 
-def tensors_of(output: Any) -> Iterator[Tensor]:
-    """Every tensor of an output, in order: of a tensor, tuple, list, mapping, dataclass, or these in each other."""
+def named_tensors(output: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Every tensor of an output with its place: of a tensor, tuple, list, mapping, dataclass, or these in each other.
+
+    Example:
+        >>> [name for name, _ in named_tensors({"y": torch.ones(1), "states": (None, [torch.ones(1)])})]
+        ['y', 'states[1][0]']
+    """
+    parts: Iterable[tuple[str, Any]] = ()
     if isinstance(output, Tensor):
-        yield output
+        yield name, output
     elif isinstance(output, Mapping):  # a HuggingFace ModelOutput is one too
-        yield from (tensor for value in output.values() for tensor in tensors_of(value))
+        parts = ((f"{name}.{key}" if name else str(key), value) for key, value in output.items())
     elif dataclasses.is_dataclass(output) and not isinstance(output, type):
-        yield from (
-            t for field in dataclasses.fields(output) for t in tensors_of(getattr(output, field.name))
-        )
+        fields = [(field.name, getattr(output, field.name)) for field in dataclasses.fields(output)]
+        parts = ((f"{name}.{key}" if name else key, value) for key, value in fields)
     elif isinstance(output, list | tuple):
-        yield from (tensor for value in output for tensor in tensors_of(value))
+        parts = ((f"{name}[{i}]", value) for i, value in enumerate(output))
+    for place, value in parts:
+        yield from named_tensors(value, place)
+
+
+def tensors_of(output: Any) -> Iterator[Tensor]:
+    """Every tensor of an output, in the order of `named_tensors`."""
+    return (tensor for _, tensor in named_tensors(output))
+
+
+def called(model: Model, x: Tensor) -> Any:
+    """Run a model.
+
+    Raises:
+        ValueError: If the model raises an AssertionError of its own, which would pass for a verdict.
+    """
+    try:
+        return model(x)
+    except AssertionError as error:
+        raise ValueError(
+            f"expected a model that runs on an input of shape {tuple(x.shape)}, got its own AssertionError: "
+            f"{error}; give an example that it takes"
+        ) from error
+
+
+def expected_lead(x: Tensor, rate: Fraction) -> tuple[int, int]:
+    """The batch and the time that an output for an input must have in front."""
+    return x.shape[0], outputs_before(x.shape[1], rate)
 
 
 def output_of(model: Model, x: Tensor, rate: Rate = None) -> Tensor:
@@ -43,36 +76,36 @@ def output_of(model: Model, x: Tensor, rate: Rate = None) -> Tensor:
 
     Raises:
         AssertionError: If the rate is not 1, and another number of samples came out.
-        ValueError: If there is no such tensor in the output, or the model raises an AssertionError of its own,
-            which would pass for a verdict.
+        ValueError: If there is no such tensor in the output, or the model raises an AssertionError of its own.
 
     Example:
         >>> output_of(lambda x: {"loss": None, "y": (2 * x, x.sum())}, torch.ones(2, 5, 3)).shape
         torch.Size([2, 5, 3])
     """
-    try:
-        output = model(x)
-    except AssertionError as error:
-        raise ValueError(
-            f"expected a model that runs on an input of shape {tuple(x.shape)}, got its own AssertionError: "
-            f"{error}; give an example that it takes"
-        ) from error
-    rate = rate_of(model, rate)
-    expected = (x.shape[0], outputs_before(x.shape[1], rate))
-    shapes = []
+    output, rate = called(model, x), rate_of(model, rate)
+    expected = expected_lead(x, rate)
     for tensor in tensors_of(output):
         if tensor.dim() >= 2 and tensor.shape[:2] == expected:
             return tensor.unsqueeze(-1) if tensor.dim() == 2 else tensor
-        shapes.append(tuple(tensor.shape))
-    got = " and ".join(map(str, shapes[:4])) or "no tensor at all"
+    raise no_output(output, x, rate)
+
+
+class NoOutputError(ValueError):
+    """No tensor of an output has the batch and the time in front."""
+
+
+def no_output(output: Any, x: Tensor, rate: Fraction) -> AssertionError | NoOutputError:
+    """The error for an output without a tensor that has the batch and the time in front."""
+    got = " and ".join(str(tuple(t.shape)) for t in list(tensors_of(output))[:4]) or "no tensor at all"
     if rate != 1:
-        raise AssertionError(
-            f"after {x.shape[1]} inputs ceil({x.shape[1]} * {rate}) = {expected[1]} outputs must be out, in "
+        due = outputs_before(x.shape[1], rate)
+        return AssertionError(
+            f"after {x.shape[1]} inputs ceil({x.shape[1]} * {rate}) = {due} outputs must be out, in "
             f"{x.shape[0]} rows, got {got}; the rate is another one, or outputs are dropped or come too soon"
         )
-    raise ValueError(
+    return NoOutputError(
         f"the model's output must start with (batch, time) = {tuple(x.shape[:2])}, got {got}; wrap the model "
-        "in a function that returns such a tensor"
+        "in a module that returns such a tensor"
     )
 
 
