@@ -2,8 +2,8 @@
 
     python benchmarks/meta_step.py
 
-The setting is that of the knob study (recipes/configs/knobs_good.yaml on rope.yaml), in eager. A round of an arm is
-`every` training steps, the last of which ends with a meta-update.
+The setting is that of the study of hyperparameters (recipes/configs/hyperparams_good.yaml on rope.yaml), in eager. A
+round of an arm is `every` training steps, the last of which ends with a meta-update.
 """
 
 import argparse
@@ -22,11 +22,11 @@ from dsptorch import MetaController, param_groups
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "recipes"))
 
-from gpt.adaptive import AdaptiveDSP, find_knobs
+from gpt.adaptive import AdaptiveDSP, find_hyperparams
 from gpt.arms import build
 from gpt.config import CONFIGS, TrainConfig, load_config
 
-FIXED = "knobs fixed"
+FIXED = "hyperparameters fixed"
 TRAINING = "direct, on training gradients"
 VALIDATION = "direct, on a validation batch"
 
@@ -40,14 +40,14 @@ def steps_of(arm: str, config: TrainConfig, ids: Tensor, every: int) -> Callable
     """Return a call that makes `every` updates of a new model."""
     torch.manual_seed(config.seed)
     model = build(config.model, config.arm).to(ids.device)
-    knobs = find_knobs(model, AdaptiveDSP().learnable_params)
+    hyperparams = find_hyperparams(model, AdaptiveDSP().learnable_params)
     controller = None
     if arm == FIXED:
-        for knob in knobs.values():
-            knob.freeze()
+        for hyperparam in hyperparams.values():
+            hyperparam.freeze()
         groups = param_groups(model, weight_decay=config.weight_decay)
     else:
-        controller = MetaController(model, every=every, hyperparams=knobs)
+        controller = MetaController(model, every=every, hyperparams=hyperparams)
         groups = controller.inner_param_groups(weight_decay=config.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, config.beta2))
     weights = [p for group in groups for p in group["params"]]
@@ -85,7 +85,9 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     known = facts(options.device)
     print_facts(known)
-    config = load_config([CONFIGS / "rope.yaml", CONFIGS / "knobs_good.yaml"], ["--seed", str(options.seed)])
+    config = load_config(
+        [CONFIGS / "rope.yaml", CONFIGS / "hyperparams_good.yaml"], ["--seed", str(options.seed)]
+    )
     torch.manual_seed(options.seed)
     shape = (config.batch_size, config.model.context + 1)
     ids = torch.randint(config.model.vocab_size, shape, device=options.device)

@@ -12,36 +12,40 @@ What comes later wins: train --config recipes/configs/rope.yaml --lr 1e-3 --mode
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import openmp  # noqa: F401  # before torch, which reads what it sets
-from gpt.checkpoint import CheckpointError
+from gpt.command_line import add_commands, one_line_errors, parse
 from gpt.config import to_config, train_parser
-from gpt.corpora import DownloadError
 from gpt.data import prepare
 from gpt.generate import generate, load_model
-from gpt.leak_gate import LeakError
 from gpt.quickstart import quickstart
+from gpt.ranges import Count, NotNegative, Range, Seed, checked
 from gpt.study import study
 from gpt.train import train
 from jsonargparse import ArgumentParser
 
 DESCRIPTION = "A byte-level GPT, plain or with dsptorch's layers in it. Without a command: the quick start."
 
-# What a user can set right; anything else is a bug, and shows its traceback.
-EXPECTED = (CheckpointError, DownloadError, FileNotFoundError, FloatingPointError, LeakError, ValueError)
+AFTER_CTRL_C = {
+    "train": "the same command with --resume true goes on from the last checkpoint",
+    "study": "the same command goes on from the last checkpoint",
+}
 
 
+@checked
 def show_text(
     checkpoint: Path,
     *,
     prompt: str = "\n",
-    length: int = 500,
-    temperature: float = 0.8,
-    top_k: int = 40,
-    seed: int = 0,
+    length: Annotated[int, Range(0)] = 500,
+    temperature: NotNegative = 0.8,
+    top_k: Count = 40,
+    seed: Seed = 0,
 ) -> None:
     """Continue a prompt, a byte at a time, on the screen.
 
@@ -59,8 +63,9 @@ def show_text(
         sys.stdout.buffer.flush()
 
     model = load_model(checkpoint)
-    show(prompt.encode())
-    generate(model, prompt.encode(), length, temperature=temperature, top_k=top_k, seed=seed, emit=show)
+    start = os.fsencode(prompt)  # the bytes that the shell gave, whatever text they are
+    show(start)
+    generate(model, start, length, temperature=temperature, top_k=top_k, seed=seed, emit=show)
     show(b"\n")
 
 
@@ -72,26 +77,20 @@ def main(arguments: Sequence[str]) -> None:
         "generate": show_text,
         "study": study,
     }
-    parser = ArgumentParser(prog="gpt_enwik8.py", description=DESCRIPTION)
-    subcommands = parser.add_subcommands()
-    for name, function in commands.items():
-        summary = (function.__doc__ or "").splitlines()[0]
-        subparser = ArgumentParser(description=summary)
-        subparser.add_function_arguments(function, as_group=False, skip={"sources", "timeout"})
-        subcommands.add_subcommand(name, subparser, help=summary)
+    parser = ArgumentParser(prog="gpt_enwik8.py", description=DESCRIPTION, exit_on_error=False)
+    subcommands = add_commands(parser, commands)
     subcommands.add_subcommand("train", train_parser(), help="Train one arm.")
 
-    parsed = parser.parse_args(arguments or ["quickstart"])
-    options = parsed[parsed.subcommand]
-    try:
-        if parsed.subcommand == "train":
+    arguments = arguments or ["quickstart"]
+    with one_line_errors(AFTER_CTRL_C.get(arguments[0], "start it again")):
+        parsed = parse(parser, arguments)
+        command, options = parsed.subcommand, parsed[parsed.subcommand]
+        if command == "train":
             train(to_config(options))
-        elif parsed.subcommand == "study":
+        elif command == "study":
             print(study(**vars(options)))
         else:
-            commands[parsed.subcommand](**vars(options))
-    except EXPECTED as error:
-        raise SystemExit(f"error: {error}") from error
+            commands[command](**vars(options))
 
 
 if __name__ == "__main__":

@@ -13,37 +13,34 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import openmp  # noqa: F401  # before torch, which reads what it sets
 import torch
+from gpt.command_line import add_commands, one_line_errors, parse
+from gpt.ranges import Range, checked
 from jsonargparse import ArgumentParser
 from ppg.study import cost, report, study, tune
-from ppg.train import LeakError
 
 DESCRIPTION = "Forecast a pulse wave, with and without dsptorch's layers. Without a command: the full study."
 
-# What a user can set right; anything else is a bug, and shows its traceback.
-EXPECTED = (FileNotFoundError, FloatingPointError, LeakError, ValueError)
+
+@checked
+def set_threads(threads: Annotated[int, Range(1, 1024)]) -> None:
+    """Set the number of torch's threads."""
+    torch.set_num_threads(threads)
 
 
 def main(arguments: Sequence[str]) -> None:
     """Run one command; without arguments, the study."""
     commands: dict[str, Callable[..., str]] = {"study": study, "tune": tune, "cost": cost, "report": report}
-    parser = ArgumentParser(prog="ppg_forecast.py", description=DESCRIPTION)
+    parser = ArgumentParser(prog="ppg_forecast.py", description=DESCRIPTION, exit_on_error=False)
     parser.add_argument("--threads", type=int, default=1, help="threads of torch; the models are small")
-    subcommands = parser.add_subcommands()
-    for name, function in commands.items():
-        summary = (function.__doc__ or "").splitlines()[0]
-        subparser = ArgumentParser(description=summary)
-        subparser.add_function_arguments(function, as_group=False)
-        subcommands.add_subcommand(name, subparser, help=summary)
-
-    parsed = parser.parse_args(arguments or ["study"])
-    try:
-        torch.set_num_threads(parsed.threads)
+    add_commands(parser, commands)
+    with one_line_errors():
+        parsed = parse(parser, arguments or ["study"])
+        set_threads(parsed.threads)
         print(commands[parsed.subcommand](**vars(parsed[parsed.subcommand])))
-    except EXPECTED as error:
-        raise SystemExit(f"error: {error}") from error
 
 
 if __name__ == "__main__":

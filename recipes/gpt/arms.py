@@ -28,6 +28,7 @@ from torch import nn
 from dsptorch import FIR, BoundedHyperparam, ChannelBottleneck, LFORouting, Multirate, insert
 
 from .at_rate import slow_down
+from .errors import UsageError, blame
 from .model import GPT, GPTConfig
 
 BRANCHES = ("blocks.*.attn.norm", "blocks.*.mlp.norm")
@@ -37,7 +38,7 @@ BRANCHES = ("blocks.*.attn.norm", "blocks.*.mlp.norm")
 class Arm:
     """Which layers go into the plain model; null leaves one out, {} takes its defaults.
 
-    A hyperparameter may be a number (fixed) or a mapping (a knob), as in mix_ratio: {init: 0.9, low: 0, high: 1}.
+    A hyperparameter may be a number (fixed) or a mapping (learned), as in mix_ratio: {init: 0.9, low: 0, high: 1}.
 
     Args:
         multirate: keyword arguments of dsptorch.Multirate, before every block.
@@ -59,13 +60,11 @@ class Arm:
 def build(config: GPTConfig, arm: Arm) -> GPT:
     """Return the plain model of `config` with the layers of `arm` in it."""
     if arm.fir is not None and arm.token_shift:
-        raise ValueError("arm: expected fir or token_shift, got both, which have one place; leave one out")
+        raise UsageError("arm: expected fir or token_shift, got both, which have one place; leave one out")
     model = GPT(config)
     if arm.at_rate is not None:
-        try:
+        with blame(f"arm.at_rate: got {arm.at_rate}, which gpt/at_rate.py does not take"):
             slow_down(model, **arm.at_rate)
-        except TypeError as error:
-            raise ValueError(f"arm.at_rate: got {arm.at_rate}, but {error}; see gpt/at_rate.py") from error
     _insert(model, "multirate", arm.multirate, Multirate, "before", "blocks.*")
     _insert(model, "lfo_routing", arm.lfo_routing, LFORouting, "after", "blocks.*.attn")
     _insert(model, "bottleneck", arm.bottleneck, ChannelBottleneck, "after", "blocks.*.mlp")
@@ -95,13 +94,13 @@ def _insert(
     if options is None:
         return
     for where in places:
-        try:
-            insert(model, where, lambda _: layer(model.config.d_model, **_knobs(options)), position=position)
-        except TypeError as error:
-            raise ValueError(f"arm.{name}: got {options}, but {error}; see help(dsptorch)") from error
+        with blame(f"arm.{name}: got {options}, which dsptorch does not take"):
+            insert(
+                model, where, lambda _: layer(model.config.d_model, **_learned(options)), position=position
+            )
 
 
-def _knobs(options: dict[str, Any]) -> dict[str, Any]:
+def _learned(options: dict[str, Any]) -> dict[str, Any]:
     """Make a BoundedHyperparam of every mapping, a new one at each call."""
     return {
         name: BoundedHyperparam(**value) if isinstance(value, Mapping) else value

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from dsptorch import AtRate, Decimate, Layer, Residual, Upsample
 
+from .errors import UsageError
 from .model import GPT, Block, KVCache, rope_table
 
 State = tuple[Tensor, ...]
@@ -167,7 +168,7 @@ def slow_down(
         up: keyword arguments of dsptorch.Upsample.
 
     Raises:
-        ValueError: If these are not such blocks, the factor does not divide the context, or a filter is late.
+        UsageError: If these are not such blocks, the factor does not divide the context, or a filter is late.
     """
     shape, n = gpt.config, len(gpt.blocks)
     chosen = list(range(1, n - 1)) if blocks is None else list(blocks)
@@ -176,12 +177,12 @@ def slow_down(
         or chosen != list(range(chosen[0], chosen[0] + len(chosen)))
         or not 0 <= chosen[0] <= n - len(chosen)
     ):
-        raise ValueError(
+        raise UsageError(
             f"arm.at_rate.blocks: expected numbers of blocks of 0 to {n - 1} in a row, as in [1, 2], got {chosen}; "
             "change them"
         )
     if not isinstance(factor, int) or factor < 1 or shape.context % factor:
-        raise ValueError(
+        raise UsageError(
             f"arm.at_rate.factor: expected a divisor of model.context={shape.context}, got {factor}; change either"
         )
     first, end = chosen[0], chosen[-1] + 1
@@ -199,7 +200,7 @@ def slow_down(
         up=Upsample(shape.d_model, factor, **(up or {})),
     )
     if layer.delay:
-        raise ValueError(
+        raise UsageError(
             f"arm.at_rate: expected filters without a declared delay, got {layer.delay} tokens, by which the stream "
             "at the full rate would wait for the frames and be late; give down and up delay: 0"
         )

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+BYTES = 256
 IGNORED = -1  # the target of padding, which no loss counts
 
 

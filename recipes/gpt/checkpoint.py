@@ -1,30 +1,32 @@
-"""Checkpoints: written whole or not at all, read without running code, and refused when they do not fit.
+"""Checkpoints: written whole or not at all, with a checksum; read without running code; refused when they do not fit.
 
 They hold whole tensors by the names of the parameters, so that any number of processes can continue them.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 from torch.optim import Optimizer
 
-FORMAT = "dsptorch gpt_enwik8, 2"
+from .errors import CheckpointError
+
+FORMAT = "dsptorch gpt_enwik8, 3"
+PARTS = {"format": str, "config": dict, "step": int, "model": dict, "optimizer": dict}
 
 # A run may be continued in another folder, with checkpoints at other steps, or with its batch shared out in another
 # way: its numbers stay the same.
 FREE = frozenset({"out", "root", "resume", "checkpoint_every", "accumulate", "devices", "strategy"})
-
-
-class CheckpointError(RuntimeError):
-    """A checkpoint that cannot be read, or is of another run."""
 
 
 def save_checkpoint(
@@ -39,64 +41,121 @@ def save_checkpoint(
         optimizer: that of torch.
         state: tensors and plain values.
     """
-    temporary = path.with_suffix(".tmp")
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
     weights, moments = get_state_dict(model, optimizer, options=options)  # of all processes, to the first
     if fabric.is_global_zero:
-        torch.save({"format": FORMAT, "model": weights, "optimizer": moments, **state}, temporary)
-        replace_file(temporary, path)
+        file = io.BytesIO()
+        torch.save({"format": FORMAT, "model": weights, "optimizer": moments, **state}, file)
+        write_file(path, sealed(file.getvalue()))
     fabric.barrier()
 
 
 def load_states(model: nn.Module, optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
-    """Give a model and its optimizer what `read_checkpoint` read; of a sharded model, each process its shard."""
-    options = StateDictOptions(full_state_dict=True)
-    set_state_dict(
-        model,
-        optimizer,
-        model_state_dict=saved["model"],
-        optim_state_dict=saved["optimizer"],
-        options=options,
-    )
+    """Give a model and its optimizer what `read_checkpoint` read; of a sharded model, each process its shard.
+
+    Raises:
+        CheckpointError: They do not fit.
+    """
+    with fitting("expected the states of this model in the checkpoint"):
+        set_state_dict(
+            model,
+            optimizer,
+            model_state_dict=saved["model"],
+            optim_state_dict=saved["optimizer"],
+            options=StateDictOptions(full_state_dict=True),
+        )
+        for parameter, moments in optimizer.state.items():
+            for name, value in moments.items():
+                if value.shape not in (parameter.shape, ()):
+                    raise ValueError(
+                        f"{name} of {tuple(value.shape)} for weights of {tuple(parameter.shape)}"
+                    )
 
 
-def replace_file(temporary: Path, path: Path) -> None:
-    """Bring the bytes of `temporary` to the disk, then let them take the place of `path` in one step."""
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    folder = os.open(path.parent, os.O_RDONLY)
+@contextmanager
+def fitting(expected: str) -> Iterator[None]:
+    """Refuse what was saved where it cannot be loaded, which torch says in errors of every kind.
+
+    Raises:
+        CheckpointError: In place of any error.
+    """
     try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        yield
+    except Exception as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise CheckpointError(
+            f"{expected}, got others ({said}); use another checkpoint, or the version of dsptorch that wrote it"
+        ) from error
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Bring a file to the disk, then let it take the place of `path` in one step; a failure leaves the old one."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    if hasattr(os, "O_DIRECTORY"):  # Windows does not open folders
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text)
-    replace_file(temporary, path)
+    write_file(path, text.encode())
+
+
+def sealed(data: bytes) -> bytes:
+    """Give a zip file, which is what `torch.save` writes, its SHA-256 as the comment that may end such a file."""
+    comment = len(seal(b"")).to_bytes(2, "little")
+    data = data[: -len(comment)] + comment  # a zip file ends with the length of its comment
+    return data + seal(data)
+
+
+def seal(data: bytes) -> bytes:
+    """Return what `sealed` appends."""
+    return b"sha256:" + hashlib.sha256(data).hexdigest().encode()
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Return what `save_checkpoint` wrote, on the CPU; tensors and plain values only, no code is run.
 
     Raises:
-        CheckpointError: The file is missing, damaged, or something else.
+        CheckpointError: The file is missing, has changed by a byte, is something else, or holds no finite weights.
     """
-    expected = f"expected a checkpoint of this recipe in {path}"
+    expected = f"expected a checkpoint of this recipe ({FORMAT}) in {path}"
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
+        data = path.read_bytes()
+    except (FileNotFoundError, IsADirectoryError) as error:
         raise CheckpointError(f"{expected}, got no file; give the checkpoint.pt of a run") from error
-    except Exception as error:  # a damaged pickle can raise anything
+    end = len(data) - len(seal(b""))
+    if end < 0 or data[end:] != seal(data[:end]):
         raise CheckpointError(
-            f"{expected}, got {path.stat().st_size:,} bytes that are cut short, damaged or of another "
-            f"program ({type(error).__name__}); use another checkpoint, or train again"
-        ) from error
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise CheckpointError(f"{expected} ({FORMAT!r}), got another file; give the checkpoint.pt of a run")
+            f"{expected}, got {len(data):,} bytes without their checksum: damaged, cut short, of another program or of "
+            "an earlier format; use another checkpoint, or train again"
+        )
+    with fitting(expected):
+        state: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        for part, kind in PARTS.items():
+            if not isinstance(state[part], kind):
+                raise TypeError(f"{part} is a {type(state[part]).__name__}")
+        if state["format"] != FORMAT:
+            raise ValueError(f"format {state['format']!r}")
+    tensors = _flatten({part: state[part] for part in ("model", "optimizer")})
+    for name, value in tensors.items():
+        if isinstance(value, Tensor) and not value.isfinite().all():
+            raise CheckpointError(
+                f"{expected} with finite numbers, got NaN or infinity in {name}; use an earlier checkpoint, or train "
+                "again with a lower --lr"
+            )
     return state
 
 
@@ -126,5 +185,5 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, Mapping) and value:
             flat |= _flatten(value, f"{prefix}{key}.")
         else:
-            flat[prefix + key] = value
+            flat[f"{prefix}{key}"] = value
     return flat

@@ -14,13 +14,10 @@ from typing import IO, NamedTuple
 
 from tqdm import tqdm
 
+from .errors import DownloadError, UsageError
 from .open_compressed import open_compressed
 
 _CHUNK = 1 << 18
-
-
-class DownloadError(OSError):
-    """A corpus could not be fetched, or what came is not it."""
 
 
 class Source(NamedTuple):
@@ -94,13 +91,13 @@ def fetch(source: Source, root: str | Path, *, timeout: float = 30.0) -> Path:
 
     Raises:
         DownloadError: If the server cannot be reached, stops early, or sends something else.
-        ValueError: If a file is already there and is not the right one (it is left as it is).
+        UsageError: If a file is already there and is not the right one (it is left as it is).
     """
     target = Path(root) / source.name
     if target.exists():
         wrong = mismatch(target, source)
         if wrong:
-            raise ValueError(f"{target} is not {source.name}: {wrong}; move it away to download it again")
+            raise UsageError(f"{target} is not {source.name}: {wrong}; move it away to download it again")
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
@@ -156,7 +153,7 @@ def _unzip(packed: Path, unpacked: Path) -> Path:
         with open_compressed(packed) as source, unpacked.open("wb") as file:
             shutil.copyfileobj(source, file, _CHUNK)
             _flush(file)
-    except ValueError as error:
+    except UsageError as error:
         raise DownloadError(f"the download cannot be unpacked: {error}") from error
     return unpacked
 

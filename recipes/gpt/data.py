@@ -9,7 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .corpora import SOURCES, DownloadError, Source, fetch, mismatch
+from .corpora import SOURCES, Source, fetch, mismatch
+from .errors import DownloadError, UsageError
 from .open_compressed import open_compressed
 from .stdlib_corpus import stdlib_corpus
 
@@ -45,7 +46,7 @@ def load_splits(data: str | Path, root: str | Path = "data", *, sources: Sources
 
     Raises:
         FileNotFoundError: If the corpus is not prepared or the file does not exist.
-        ValueError: If a file is damaged, not what it should be, or too small to be split.
+        UsageError: If a file is damaged, not what it should be, or too small to be split.
 
     Example:
         >>> splits = load_splits("python-docs")
@@ -68,7 +69,7 @@ def load_splits(data: str | Path, root: str | Path = "data", *, sources: Sources
             raise FileNotFoundError(f"{path} is not there: prepare {name} first, or give a file of your own")
         wrong = mismatch(path, source)
         if wrong:
-            raise ValueError(f"{path} is not {source.name}: {wrong}; move it away and prepare {name} again")
+            raise UsageError(f"{path} is not {source.name}: {wrong}; move it away and prepare {name} again")
         parts.append(_read(path))
     if len(parts) == 1:
         return _split(name, parts[0])
@@ -133,7 +134,7 @@ def _read(path: Path) -> bytes:
 
 def _split(name: str, text: bytes) -> Splits:
     if len(text) < _SMALLEST:
-        raise ValueError(f"{name} has {len(text)} bytes, too few to be split: give at least {_SMALLEST}")
+        raise UsageError(f"{name} has {len(text)} bytes, too few to be split: give at least {_SMALLEST}")
     whole = _tensor(text)
     first, second = len(text) * 90 // 100, len(text) * 95 // 100
     return Splits(name, whole[:first], whole[first:second], whole[second:])

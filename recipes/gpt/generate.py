@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -16,16 +17,24 @@ from torch import Tensor
 from dsptorch import Layer, streaming
 
 from .arms import Arm, build
-from .checkpoint import read_checkpoint
+from .batches import BYTES
+from .checkpoint import fitting, read_checkpoint
+from .errors import UsageError
 from .evaluate import evaluating
 from .model import GPT, GPTConfig
+from .ranges import Count, NotNegative, Range, Seed, checked
 
 
 def load_model(checkpoint: Path) -> GPT:
-    """Return the trained model of a checkpoint, in eval mode."""
+    """Return the trained model of a checkpoint, in eval mode.
+
+    Raises:
+        CheckpointError: There is none, or it does not fit.
+    """
     state = read_checkpoint(checkpoint)
-    model = build(GPTConfig(**state["config"]["model"]), Arm(**state["config"]["arm"]))
-    model.load_state_dict(state["model"])
+    with fitting(f"expected a configuration and the weights of its model in {checkpoint}"):
+        model = build(GPTConfig(**state["config"]["model"]), Arm(**state["config"]["arm"]))
+        model.load_state_dict(state["model"])
     return model.eval()
 
 
@@ -35,14 +44,15 @@ def continuing(model: GPT) -> AbstractContextManager[object]:
     return streaming(model) if inserted else nullcontext()
 
 
+@checked
 def generate(
     model: GPT,
     prompt: bytes,
-    length: int,
+    length: Annotated[int, Range(0)],
     *,
-    temperature: float = 0.8,
-    top_k: int = 40,
-    seed: int = 0,
+    temperature: NotNegative = 0.8,
+    top_k: Count = 40,
+    seed: Seed = 0,
     emit: Callable[[bytes], None] = lambda _: None,
 ) -> bytes:
     """Return `length` new bytes.
@@ -57,13 +67,13 @@ def generate(
         emit: called with every new byte as it comes.
 
     Raises:
-        ValueError: An empty prompt, or more positions than a model with learned positions has.
+        UsageError: An argument out of its range, an empty prompt, or more positions than the model has learned.
     """
     if not prompt:
-        raise ValueError("expected a prompt of at least one byte, got none; give some text to continue")
+        raise UsageError("expected a prompt of at least one byte, got none; give some text to continue")
     total = len(prompt) + length - 1
     if model.position is not None and total > model.config.context:
-        raise ValueError(
+        raise UsageError(
             f"expected prompt and text within the {model.config.context} learned positions, got {total}; "
             "shorten either, or use a model with RoPE"
         )
@@ -85,12 +95,13 @@ def generate(
 
 
 def _draw(logits: Tensor, temperature: float, top_k: int, generator: torch.Generator) -> int:
-    """Draw a token from logits (V,)."""
+    """Draw a byte from logits (V,); a vocabulary may be wider than the bytes that it is trained on."""
+    logits = logits[:BYTES]
     if temperature == 0:
         return int(logits.argmax())
     best, tokens = logits.topk(min(top_k, len(logits)))
-    choice = torch.multinomial((best / temperature).softmax(0), 1, generator=generator)
-    return int(tokens[choice])
+    below = (best - best[0]).double() / temperature  # a temperature near 0 makes infinities of it, not NaN
+    return int(tokens[torch.multinomial(below.softmax(0), 1, generator=generator)])
 
 
 def streaming_error(model: GPT, ids: Tensor) -> float:

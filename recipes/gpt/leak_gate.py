@@ -8,9 +8,8 @@ from torch import Tensor, nn
 
 from dsptorch.testing import assert_causal
 
-
-class LeakError(RuntimeError):
-    """A model that looks ahead."""
+from .errors import LeakError
+from .evaluate import evaluating
 
 
 def leak_gate(fabric: Fabric, model: nn.Module, ids: Tensor, *, vocab_size: int, step: int) -> None:
@@ -22,11 +21,20 @@ def leak_gate(fabric: Fabric, model: nn.Module, ids: Tensor, *, vocab_size: int,
 
     Raises:
         LeakError: The model looks ahead.
+        FloatingPointError: Its logits are not finite.
     """
+    ids = ids.to(fabric.device)
+    with torch.compiler.set_stance("force_eager"), evaluating(model):
+        finite = model(ids).isfinite().all().item()
+    if not finite:
+        raise FloatingPointError(
+            f"expected finite logits, got NaN or infinity after step {step}; lower --lr, or raise --warmup, and start "
+            "again"
+        )
     try:
         with torch.compiler.set_stance("force_eager"):
             # jitter=False: it is the trained weights that are tested, again and again.
-            assert_causal(model, ids.to(fabric.device), vocab_size=vocab_size, jitter=False)
+            assert_causal(model, ids, vocab_size=vocab_size, jitter=False)
     except AssertionError as error:
         raise LeakError(
             f"expected a causal model, got one that looks ahead after step {step}: {error}. "

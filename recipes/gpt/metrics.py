@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from .checkpoint import write_text
+from .errors import CheckpointError
 
 LOG = "metrics.jsonl"
 
@@ -23,7 +24,7 @@ def bits(nats: float) -> float:
 
 
 def flat(record: Mapping[str, Any]) -> dict[str, float]:
-    """Return the record of a meta-update as numbers: meta_loss, and value/KNOB and hypergradient/KNOB of each."""
+    """Return the record of a meta-update as numbers: meta_loss, and value/NAME and hypergradient/NAME of each."""
     numbers = {"meta_loss": record["meta_loss"]}
     for kind in ("value", "hypergradient"):
         numbers |= {f"{kind}/{name}": number for name, number in record[kind].items()}
@@ -31,11 +32,39 @@ def flat(record: Mapping[str, Any]) -> dict[str, float]:
 
 
 def read_metrics(path: Path, *, until: float = math.inf) -> list[Record]:
-    """Return the records of a log up to a step; a last line that was cut off by a kill is left out."""
+    """Return the records of a log up to a step; an end that a kill or a power failure cut off is left out.
+
+    Raises:
+        CheckpointError: A line is damaged, and records that are asked for follow it.
+    """
     if not path.exists():
         return []
-    lines = path.read_text().split("\n")[:-1]  # what follows the last newline was not finished
-    return [record for record in map(json.loads, lines) if record["step"] <= until]
+    lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last newline was not finished
+    records: list[Record] = []
+    damaged = None
+    for number, line in enumerate(lines, 1):
+        record = _record(line)
+        if record is None:
+            damaged = damaged or number
+        elif record["step"] > until:
+            break
+        elif damaged:
+            raise CheckpointError(
+                f"expected a record in line {damaged} of {path}, got {lines[damaged - 1][:20]!r}; bring the file "
+                "back as it was, or start a new run in another --out"
+            )
+        else:
+            records.append(record)
+    return records
+
+
+def _record(line: bytes) -> Record | None:
+    """Return the record in a line of a log, if there is one."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and isinstance(record.get("step"), int) else None
 
 
 class Metrics:

@@ -13,11 +13,14 @@ or after any of them, and the model never knows::
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .errors import UsageError
+from .ranges import BelowOne, Count, Range, check
 
 
 @dataclass
@@ -34,25 +37,22 @@ class GPTConfig:
         dropout: probability, on the embedding, the attention weights and both branches.
     """
 
-    vocab_size: int = 256
-    n_layer: int = 4
-    n_head: int = 4
-    d_model: int = 128
-    context: int = 256
+    vocab_size: Count = 256
+    n_layer: Count = 4
+    n_head: Count = 4
+    d_model: Count = 128
+    context: Annotated[int, Range(2)] = 256
     positions: Literal["rope", "learned"] = "rope"
-    dropout: float = 0.0
+    dropout: BelowOne = 0.0
 
     def __post_init__(self) -> None:
         """Refuse a shape that no model has."""
-        if min(self.vocab_size, self.n_layer, self.n_head, self.d_model, self.context) < 1:
-            raise ValueError(f"model: expected sizes of at least 1, got {self}; raise the one below")
+        check(GPTConfig, vars(self), "model.")
         if self.d_model % (2 * self.n_head):
-            raise ValueError(
+            raise UsageError(
                 f"model: expected heads of an even width, got {self.d_model} over {self.n_head} heads; "
                 f"make d_model a multiple of {2 * self.n_head}"
             )
-        if self.positions not in ("rope", "learned"):
-            raise ValueError(f'model.positions: expected "rope" or "learned", got {self.positions!r}')
 
 
 class KVCache:

@@ -13,6 +13,8 @@ from io import BufferedIOBase
 from pathlib import Path
 from typing import IO
 
+from .errors import UsageError
+
 Readable = IO[bytes] | BufferedIOBase
 
 
@@ -21,17 +23,23 @@ def open_compressed(path: Path) -> Iterator[Readable]:
     """Open a file for reading, decompressing .gz, .bz2, .xz and .zip; anything else is read as it is.
 
     Raises:
-        ValueError: If the file is damaged or cut short, or a .zip does not hold exactly one plain file.
+        UsageError: If the file is damaged, cut short or packed in an unknown way, or a .zip does not hold exactly one
+            plain file.
     """
     with ExitStack() as stack:
         try:
             yield _open(path, stack)
         except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path} is damaged or cut short ({error}); get it again") from error
+            why = str(error) or type(error).__name__
+            raise UsageError(f"{path} is damaged or cut short ({why}); get it again") from error
+        except NotImplementedError as error:  # zipfile's, of what other programs can pack
+            raise UsageError(
+                f"{path} cannot be unpacked here ({error}); unpack it with what packed it"
+            ) from error
         except OSError as error:
             if error.errno is not None:  # the file system's; bz2 and gzip report damage without a number
                 raise
-            raise ValueError(f"{path} is damaged ({error}); get it again") from error
+            raise UsageError(f"{path} is damaged ({error}); get it again") from error
 
 
 def _open(path: Path, stack: ExitStack) -> Readable:
@@ -48,7 +56,7 @@ def _open(path: Path, stack: ExitStack) -> Readable:
     members = [member for member in archive.infolist() if not member.is_dir()]
     if len(members) != 1:
         names = [member.filename for member in members[:4]]
-        raise ValueError(f"{path} must hold exactly one file, got {len(members)} {names}; unpack it")
+        raise UsageError(f"{path} must hold exactly one file, got {len(members)} {names}; unpack it")
     if members[0].flag_bits & 1:
-        raise ValueError(f"{path} is encrypted; unpack it first")
+        raise UsageError(f"{path} is encrypted; unpack it first")
     return stack.enter_context(archive.open(members[0]))

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 from lightning.fabric import Fabric
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.fabric.strategies.model_parallel import ModelParallelStrategy
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch.distributed.fsdp import fully_shard
 
 from .config import TrainConfig
+from .errors import UsageError
 from .model import GPT
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ def launch(config: TrainConfig) -> Fabric:
     """Start the processes of a run, or join those that torchrun started.
 
     Raises:
-        ValueError: If the processes, times accumulate, do not divide the batch.
+        UsageError: If the processes, times accumulate, do not divide the batch, or there is no such accelerator.
     """
     devices, nodes = config.devices, 1
     if TorchElasticEnvironment.detect():
@@ -33,17 +35,20 @@ def launch(config: TrainConfig) -> Fabric:
         nodes = int(os.environ["WORLD_SIZE"]) // devices
     processes = devices * nodes
     if config.batch_size % (processes * config.accumulate):
-        raise ValueError(
+        raise UsageError(
             f"batch_size: expected a multiple of processes x accumulate = {processes} x {config.accumulate}, got "
             f"{config.batch_size}; it is the batch of all processes together: change it, or their number"
         )
-    fabric = Fabric(
-        accelerator=config.accelerator,
-        strategy=_fsdp(processes) if config.strategy == "fsdp" else config.strategy,
-        devices=devices,
-        num_nodes=nodes,
-        precision=config.precision,  # type: ignore[arg-type]  # Fabric itself checks the name
-    )
+    try:
+        fabric = Fabric(
+            accelerator=config.accelerator,
+            strategy=_fsdp(processes) if config.strategy == "fsdp" else config.strategy,
+            devices=devices,
+            num_nodes=nodes,
+            precision=config.precision,
+        )
+    except (MisconfigurationException, RuntimeError, ValueError) as error:
+        raise UsageError(f"accelerator, devices, strategy, precision: {error}") from error
     fabric.launch()
     return fabric
 
@@ -59,11 +64,11 @@ def shard(model: GPT, mesh: DeviceMesh) -> GPT:
     the same weights.
 
     Raises:
-        ValueError: If the parameters are of several dtypes.
+        UsageError: If the parameters are of several dtypes.
     """
     dtypes = {parameter.dtype for parameter in model.parameters()}
     if len(dtypes) > 1:
-        raise ValueError(
+        raise UsageError(
             f"precision: expected one dtype for all that fsdp shards, got {', '.join(sorted(map(str, dtypes)))}, since "
             "hyperparameters stay in float32; use 32-true or bf16-mixed, or the strategy ddp"
         )

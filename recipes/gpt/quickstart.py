@@ -11,6 +11,8 @@ from .config import CONFIGS, load_config
 from .data import quickstart_splits
 from .figure import plot_curves
 from .generate import generate, load_model
+from .lock import make_folder
+from .ranges import Count, Seed, checked
 from .result import Result
 from .table import markdown
 from .train import CHECKPOINT, train
@@ -20,7 +22,10 @@ LABELS = {"plain": "plain GPT, RoPE", "fir": "+ FIR delay bank", "seed_blocks": 
 VALIDATION = 65_536  # bytes: the whole 5 % of enwik8 would take longer than the training
 
 
-def quickstart(out: Path | None = None, root: Path = Path("data"), steps: int = 400, seed: int = 0) -> None:
+@checked
+def quickstart(
+    out: Path | None = None, root: Path = Path("data"), steps: Count = 400, seed: Seed = 0
+) -> None:
     """Train the plain GPT, then with two sets of DSP layers; show a table, a figure and a sample of text.
 
     Args:
@@ -30,6 +35,7 @@ def quickstart(out: Path | None = None, root: Path = Path("data"), steps: int = 
         seed: of weights, batches and sample.
     """
     out = out or Path("runs") / time.strftime("quickstart-%Y%m%d-%H%M%S")
+    make_folder(out)
     splits = quickstart_splits(root)
     splits = splits._replace(val=splits.val[:VALIDATION])
     print(

@@ -6,6 +6,7 @@ import json
 import statistics
 import zlib
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from lightning.fabric import Fabric
@@ -13,6 +14,7 @@ from lightning.fabric import Fabric
 from .checkpoint import write_text
 from .config import TrainConfig
 from .data import Splits
+from .errors import CheckpointError
 from .metrics import LOG, bits, read_metrics
 
 RESULT = "result.json"
@@ -31,8 +33,8 @@ class Result:
         test_loss: final loss over the whole test split, nats a byte; no choice is made by it.
         best_val_loss: the lowest of the run, nats a byte.
         best_step: the step of that.
-        step_ms: time of one update of the weights and, where it is due, of the knobs, in milliseconds: the mean between
-            two lines of the log, the median of these; validation and checkpoints left out.
+        step_ms: time of one update of the weights and, where it is due, of the hyperparameters, in milliseconds: the
+            mean between two lines of the log, the median of these; validation and checkpoints left out.
     """
 
     config: dict[str, Any]
@@ -51,6 +53,11 @@ def sum_up(fabric: Fabric, config: TrainConfig, data: str, parameters: int, *, t
     fabric.barrier()  # rank 0 has written all of it
     records = read_metrics(config.out / LOG)
     losses = {record["step"]: record["val_loss"] for record in records if "val_loss" in record}
+    if config.steps not in losses:
+        raise CheckpointError(
+            f"expected a validation loss of step {config.steps} in {config.out / LOG}, got none; bring the file back "
+            "as it was, or start a new run in another --out"
+        )
     best = min(losses, key=losses.__getitem__)
     result = Result(
         config=plain(config),
@@ -69,6 +76,21 @@ def sum_up(fabric: Fabric, config: TrainConfig, data: str, parameters: int, *, t
     return result
 
 
+def read_result(path: Path) -> Result:
+    """Return the result that a run left.
+
+    Raises:
+        CheckpointError: The file is damaged.
+    """
+    try:
+        return Result(**json.loads(path.read_bytes()))
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"expected the result of a run in {path}, got something else ({error}); delete the file, and the run's "
+            "checkpoint is summed up again"
+        ) from error
+
+
 def plain(config: TrainConfig) -> dict[str, Any]:
     """Return a configuration as JSON's values, which a checkpoint can hold."""
     values: dict[str, Any] = json.loads(json.dumps(asdict(config), default=str))
@@ -76,6 +98,11 @@ def plain(config: TrainConfig) -> dict[str, Any]:
 
 
 def fingerprint(splits: Splits) -> str:
-    """Return what tells two data sets apart."""
-    checksum = zlib.crc32(splits.train.numpy().data)
-    return f"{splits.name}, {len(splits.train):,} bytes to train, crc32 {checksum:08x}"
+    """Return what tells two data sets apart: name, sizes, and one checksum of all parts."""
+    checksum = 0
+    for part in (splits.train, splits.val, splits.test):
+        checksum = zlib.crc32(part.numpy().data, checksum)
+    sizes = (
+        f"{len(splits.train):,} bytes to train, {len(splits.val):,} to validate, {len(splits.test):,} to test"
+    )
+    return f"{splits.name}, {sizes}, crc32 {checksum:08x}"

@@ -11,23 +11,27 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
 from .checkpoint import check_same_run, write_text
 from .config import CONFIGS, TrainConfig, load_config
 from .data import load_splits
-from .result import RESULT, Result, fingerprint, plain
+from .errors import UsageError
+from .lock import locked, make_folder
+from .ranges import Distinct, Seeds, checked
+from .result import RESULT, Result, fingerprint, plain, read_result
 from .table import markdown
 from .train import train
 
 ARMS = ("learned", "rope", "learned+seed_blocks", "rope+seed_blocks", "rope+token_shift", "rope+fir")
 
 
+@checked
 def study(
-    arms: Sequence[str] = ARMS,
-    seeds: Sequence[int] = (0, 1, 2),
+    arms: Annotated[Sequence[str], Distinct()] = ARMS,
+    seeds: Seeds = (0, 1, 2),
     data: str = "enwik8",
     root: Path = Path("data"),
     out: Path = Path("runs/study"),
@@ -46,6 +50,10 @@ def study(
     """
     splits = load_splits(data, root)
     configs = {arm: replace(load_config(_files(arm)), data=data, root=root, resume=True) for arm in arms}
+    folders = {_label(arm): arm for arm in arms}
+    if len(folders) < len(arms):
+        raise UsageError(f"arms: expected files of different names, got {list(arms)}; rename one")
+    make_folder(out)
     runs: dict[str, list[Result]] = {arm: [] for arm in arms}
     for seed in seeds:  # seeds outermost, so that a slow hour of the machine meets every arm
         for arm, config in configs.items():
@@ -59,9 +67,10 @@ def study(
         "arms": rows,
         "runs": [asdict(result) for results in runs.values() for result in results],
     }
-    write_text(out / "results.json", json.dumps(summary, indent=1) + "\n")
     table = _table(rows)
-    write_text(out / "table.md", table + "\n")
+    with locked(out, wait=True):  # its runs can be made by several studies at a time
+        write_text(out / "results.json", json.dumps(summary, indent=1) + "\n")
+        write_text(out / "table.md", table + "\n")
     return table
 
 
@@ -88,7 +97,7 @@ def _finished(config: TrainConfig, data: str) -> Result | None:
     file = config.out / RESULT
     if not file.exists():
         return None
-    result = Result(**json.loads(file.read_text()))
+    result = read_result(file)
     check_same_run({**result.config, "data (read)": result.data}, {**plain(config), "data (read)": data})
     return result
 

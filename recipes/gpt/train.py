@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -18,20 +19,22 @@ from tqdm import tqdm
 from dsptorch import BoundedHyperparam, MetaController
 from dsptorch.analysis import plot_history
 
-from .adaptive import find_knobs, make_controller, optimizer_groups
+from .adaptive import find_hyperparams, make_controller, optimizer_groups
 from .arms import build
 from .batches import sample_batch, seed_step
-from .checkpoint import CheckpointError, check_same_run, load_states, read_checkpoint, save_checkpoint
+from .checkpoint import check_same_run, fitting, load_states, read_checkpoint, save_checkpoint
 from .config import TrainConfig
 from .data import Splits, load_splits
+from .errors import CheckpointError, RecipeError, UsageError
 from .evaluate import all_reduced, evaluate, next_byte_loss
 from .leak_gate import leak_gate
+from .lock import locked
 from .metrics import LOG, Metrics, bits, flat
 from .model import GPT
 from .parallel import launch
 from .result import Result, fingerprint, plain, sum_up
 
-CHECKPOINT, KNOBS = "checkpoint.pt", "knobs.png"
+CHECKPOINT, FIGURE = "checkpoint.pt", "hyperparams.png"
 
 
 def train(config: TrainConfig, splits: Splits | None = None) -> Result:
@@ -43,34 +46,40 @@ def train(config: TrainConfig, splits: Splits | None = None) -> Result:
 
     Raises:
         LeakError: The model looks ahead.
-        CheckpointError: `out` holds a run already, or a checkpoint that does not fit.
+        CheckpointError: `out` holds a run already, or a checkpoint that does not fit, or a run is at work there.
+        UsageError: The text is too short, or there is no such model or machine.
+        FloatingPointError: The loss or its gradient is not finite.
     """
-    fabric = launch(config)
-    with fabric.rank_zero_first():
-        splits = splits or load_splits(config.data, config.root)
-    data = fingerprint(splits)
-    identity = _identity(config, data)
+    splits = splits or load_splits(config.data, config.root)
     if min(len(splits.train), len(splits.val)) <= config.model.context:
-        raise ValueError(
-            f"expected parts longer than model.context={config.model.context} bytes, got {data}, "
-            f"{len(splits.val):,} to validate; give more text, or a shorter context"
+        raise UsageError(
+            f"expected parts longer than model.context={config.model.context} bytes, got {fingerprint(splits)}; give "
+            "more text, or a shorter context"
         )
+    fabric = launch(config)
+    with _folder(fabric, config):
+        return _train(fabric, config, splits)
 
+
+def _train(fabric: Fabric, config: TrainConfig, splits: Splits) -> Result:
+    """Train in a folder that is this run's alone."""
+    data = fingerprint(splits)
     torch.manual_seed(config.seed)
-    gpt, knobs, controller = _model(config)
+    gpt, hyperparams, controller = _model(config)
     parameters = sum(p.numel() for p in gpt.parameters() if p.requires_grad)
     model = fabric.setup_module(torch.compile(gpt) if config.compile else gpt)  # type: ignore[arg-type]
     groups = optimizer_groups(
         model,
-        knobs,
+        hyperparams,
         lr=config.lr,
-        knob_lr=0.0 if controller else config.knob_lr,
+        hyperparam_lr=0.0 if controller else config.hyperparam_lr,
         weight_decay=config.weight_decay,
     )
     adamw = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, config.beta2))
     optimizer = fabric.setup_optimizers(adamw)
 
-    start = _start(fabric, config, identity, gpt, adamw, controller)
+    identity = _identity(config, data)
+    start = _start(config, identity, gpt, adamw, controller)
     row = splits.val[: config.model.context].long()[None]  # (1, T)
     gate = partial(leak_gate, fabric, model, row, vocab_size=config.model.vocab_size)
     gate(step=start)
@@ -91,7 +100,7 @@ def train(config: TrainConfig, splits: Splits | None = None) -> Result:
         for step in range(start, config.steps):
             began = time.perf_counter()
             loss = _update(fabric, model, optimizer, splits.train, step=step, config=config)
-            update = _update_knobs(fabric, controller, loss, splits.val, step=step, config=config)
+            update = _update_hyperparams(fabric, controller, loss, splits.val, step=step, config=config)
             spent.append(time.perf_counter() - began)
 
             done = step + 1
@@ -101,7 +110,7 @@ def train(config: TrainConfig, splits: Splits | None = None) -> Result:
                 done % every == 0 or done == config.steps
                 for every in (config.log_every, config.checkpoint_every, config.eval_every)
             )
-            # Of many steps, since every logged one may be one with an update of the knobs.
+            # Of many steps, since every logged one may be one with an update of the hyperparameters.
             seconds = sum(spent) / len(spent)
             rate = config.batch_size * config.model.context / seconds
             if log:
@@ -125,7 +134,7 @@ def train(config: TrainConfig, splits: Splits | None = None) -> Result:
             bar.set_postfix_str(f"loss {loss:.3f}, {rate:,.0f} tokens/s", refresh=False)
             bar.update()
     if controller and controller.history and first:
-        plot_history(controller.history).savefig(config.out / KNOBS)
+        plot_history(controller.history).savefig(config.out / FIGURE)
     return sum_up(fabric, config, data, parameters, test_loss=check_on(splits.test))
 
 
@@ -162,13 +171,21 @@ def _update(
             f"expected a finite loss, got {mean} in step {step + 1}; lower --lr, or raise --warmup, "
             "and start again"
         )
-    fabric.clip_gradients(model, optimizer, max_norm=config.clip)
+    try:
+        fabric.clip_gradients(model, optimizer, max_norm=config.clip or math.inf)
+    except RuntimeError as error:
+        if "non-finite" not in str(error):
+            raise
+        raise FloatingPointError(
+            f"expected a finite gradient, got NaN or infinity in step {step + 1}; lower --lr, or raise --warmup, and "
+            "start again"
+        ) from error
     optimizer.step()
     optimizer.zero_grad()
     return mean
 
 
-def _update_knobs(
+def _update_hyperparams(
     fabric: Fabric,
     controller: MetaController | None,
     loss: float,
@@ -177,7 +194,7 @@ def _update_knobs(
     step: int,
     config: TrainConfig,
 ) -> Mapping[str, Any] | None:
-    """Let the controller take the step in, with a batch of `data` to judge the knobs by; return its record."""
+    """Let the controller take the step in, with a batch of `data` to judge by; return its record."""
     if controller is None:
         return None
 
@@ -198,30 +215,54 @@ def _update_knobs(
 
 
 def _model(config: TrainConfig) -> tuple[GPT, dict[str, BoundedHyperparam], MetaController | None]:
-    """Return the model, its knobs if anything treats them apart from the weights, and who moves them."""
+    """Return the model, its hyperparameters if anything treats them apart from the weights, and who moves them."""
     gpt = build(config.model, config.arm)
     section = config.adaptive_dsp
-    if not section.enabled and config.knob_lr is None:
+    if not section.enabled and config.hyperparam_lr is None:
         return gpt, {}, None
-    knobs = find_knobs(gpt, section.learnable_params)
+    hyperparams = find_hyperparams(gpt, section.learnable_params)
     if section.enabled:
-        return gpt, knobs, make_controller(gpt, knobs, section, steps=config.steps, seed=config.seed)
-    if config.knob_lr == 0:
-        for knob in knobs.values():
-            knob.freeze()
-    return gpt, knobs, None
+        controller = make_controller(gpt, hyperparams, section, steps=config.steps, seed=config.seed)
+        return gpt, hyperparams, controller
+    if config.hyperparam_lr == 0:
+        for hyperparam in hyperparams.values():
+            hyperparam.freeze()
+    return gpt, hyperparams, None
 
 
 def _identity(config: TrainConfig, data: str) -> dict[str, Any]:
     """Return what decides a run's numbers, which a checkpoint keeps and `check_same_run` compares."""
     identity = {**plain(config), "data (read)": data}
     if config.adaptive_dsp.enabled:  # then `accumulate`, which is free otherwise, decides it
-        identity["batch to judge the knobs by"] = config.batch_size // config.accumulate
+        identity["batch to judge the hyperparameters by"] = config.batch_size // config.accumulate
     return identity
 
 
+@contextmanager
+def _folder(fabric: Fabric, config: TrainConfig) -> Iterator[None]:
+    """Keep other runs out of the folder, for all processes of this one; only the first holds the lock.
+
+    Raises:
+        CheckpointError: A run is at work there, or one is there that is not to be resumed.
+    """
+    refused = None
+    with ExitStack() as stack:
+        if fabric.is_global_zero:
+            try:
+                stack.enter_context(locked(config.out))
+                if (config.out / LOG).exists() and not config.resume:
+                    raise CheckpointError(
+                        f"expected an empty folder for a new run, got a run in {config.out}; "
+                        "continue it with --resume true, or give another --out"
+                    )
+            except (OSError, RecipeError) as error:
+                refused = error
+        if fabric.broadcast(refused is not None):
+            raise refused or SystemExit(1)  # one process says why
+        yield
+
+
 def _start(
-    fabric: Fabric,
     config: TrainConfig,
     identity: dict[str, Any],
     model: GPT,
@@ -230,19 +271,12 @@ def _start(
 ) -> int:
     """Return the step to go on from, after loading the checkpoint of that step where there is one."""
     checkpoint = config.out / CHECKPOINT
-    started = (config.out / LOG).exists()
-    fabric.barrier()  # nobody writes before all have looked
-    if started and not config.resume:
-        raise CheckpointError(
-            f"expected an empty folder for a new run, got a run in {config.out}; "
-            "continue it with --resume true, or give another --out"
-        )
-    config.out.mkdir(parents=True, exist_ok=True)
     if not config.resume or not checkpoint.exists():
         return 0
     saved = read_checkpoint(checkpoint)
     check_same_run(saved["config"], identity)
     load_states(model, optimizer, saved)
     if controller:
-        controller.load_state_dict(saved["controller"])
+        with fitting(f"expected the state of a MetaController in {checkpoint}"):
+            controller.load_state_dict(saved["controller"])
     return int(saved["step"])

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from gpt.errors import UsageError
 from torch import Tensor
 
 FILE = "heartpy/data/data3.csv"
@@ -55,7 +56,7 @@ def load() -> Recording:
 
     Raises:
         FileNotFoundError: heartpy is not installed, or has no such file.
-        ValueError: The file is not as it was in 1.2.7.
+        UsageError: The file is not as it was in 1.2.7.
     """
     try:
         path = Path(str(distribution("heartpy").locate_file(FILE)))
@@ -71,7 +72,7 @@ def read_counts(path: Path) -> Tensor:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It has no such column, or no finite numbers in it.
+        UsageError: It has no such column, or no finite numbers in it.
     """
     cure = "pip install heartpy==1.2.7"
     if not path.is_file():
@@ -79,15 +80,15 @@ def read_counts(path: Path) -> Tensor:
     with path.open(newline="") as file:
         rows = csv.DictReader(file)
         if "hr" not in (rows.fieldnames or ()):
-            raise ValueError(f"expected a column 'hr' in {path.name}, got {rows.fieldnames}; {cure}")
+            raise UsageError(f"expected a column 'hr' in {path.name}, got {rows.fieldnames}; {cure}")
         try:
             counts = torch.tensor([float(row["hr"]) for row in rows])
         except (TypeError, ValueError) as error:
-            raise ValueError(
+            raise UsageError(
                 f"expected numbers in {path.name}, line {rows.line_num}: {error}; {cure}"
             ) from error
     if not torch.isfinite(counts).all():
-        raise ValueError(f"expected finite samples in {path.name}, got NaN or infinity; {cure}")
+        raise UsageError(f"expected finite samples in {path.name}, got NaN or infinity; {cure}")
     return counts
 
 
@@ -95,12 +96,12 @@ def split(counts: Tensor) -> Recording:
     """Cut a signal in the order of time, and scale it by its training part alone: (time,) -> a recording.
 
     Raises:
-        ValueError: The training part does not move.
+        UsageError: The training part does not move.
     """
     train_end, val_end = round(TRAIN * len(counts)), round((TRAIN + VAL) * len(counts))
     train = counts[:train_end].double()
     if train_end < 2 or train.std() == 0:
-        raise ValueError(
+        raise UsageError(
             f"expected a signal that moves, got {len(counts)} samples, {counts[:3].tolist()} ..."
         )
     mean, scale = train.mean().item(), train.std().item()

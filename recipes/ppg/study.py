@@ -12,10 +12,13 @@ from dataclasses import asdict, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from gpt.checkpoint import write_text
+from gpt.errors import UsageError
+from gpt.lock import locked
+from gpt.ranges import Count, Distinct, Positive, Seeds, checked
 from gpt.table import markdown
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -34,13 +37,14 @@ EXAMPLE = 5.0  # seconds of the figure's example, from the middle of the test pa
 DRAWN = ("plain", "multirate")  # arms drawn there
 
 
+@checked
 def study(
-    arms: Sequence[str] = tuple(ARMS),
-    seeds: Sequence[int] = (0, 1, 2, 3, 4),
+    arms: Annotated[Sequence[str], Distinct()] = tuple(ARMS),
+    seeds: Seeds = (0, 1, 2, 3, 4),
     out: Path = Path("runs/ppg"),
-    horizon: int = 25,
-    steps: int = 600,
-    lr: float = 2e-2,
+    horizon: Count = 25,
+    steps: Count = 600,
+    lr: Positive = 2e-2,
 ) -> str:
     """Train every arm with every seed, and return the table of all.
 
@@ -53,16 +57,25 @@ def study(
         lr: peak learning rate of all arms; see `tune`.
     """
     unknown = sorted(set(arms) - set(ARMS))
-    if unknown or "plain" not in arms or not seeds:
-        raise ValueError(
-            f"expected arms among {', '.join(ARMS)}, plain with them, and a seed; got {unknown or list(arms)} and "
-            f"seeds {list(seeds)}"
+    if unknown or "plain" not in arms:
+        raise UsageError(
+            f"arms: expected some of {', '.join(ARMS)}, plain with them, got {unknown or list(arms)}; change them"
         )
     config = TrainConfig(horizon=horizon, steps=steps, lr=lr)
     recording = load()
     check_length(recording, config)
-    out.mkdir(parents=True, exist_ok=True)
+    with locked(out):
+        results = _results(arms, seeds, recording, config)
+        (out / COST).unlink(missing_ok=True)  # of another study
+        write_text(out / RESULTS, json.dumps(results, indent=1) + "\n")
+        return _report(out)
 
+
+def _results(
+    arms: Sequence[str], seeds: Sequence[int], recording: Recording, config: TrainConfig
+) -> dict[str, Any]:
+    """Train every arm with every seed, and return what results.json is to hold."""
+    horizon = config.horizon
     references = baselines(recording, horizon=horizon)
     rows = [
         {"label": label, "memory": sees, **_all_errors(forecast, recording, horizon)}
@@ -80,7 +93,7 @@ def study(
         runs.append({"arm": arm, "seed": seed, **measure(model, recording, horizon=horizon)})
         if arm in DRAWN and seed == seeds[0]:
             examples[ARMS[arm].label] = _example(partial(at_once, model), recording, horizon)
-    results = {
+    return {
         "command": shlex.join(["python", *sys.argv]),
         "data": f"{FILE} of heartpy {version('heartpy')}, {len(recording.signal):,} samples at {RATE} Hz",
         "parts": recording.parts,
@@ -92,27 +105,25 @@ def study(
         "runs": runs,
         "example": examples,
     }
-    (out / COST).unlink(missing_ok=True)  # of another study
-    write_text(out / RESULTS, json.dumps(results, indent=1) + "\n")
-    return report(out)
 
 
-def cost(rounds: int = 60, out: Path = Path("runs/ppg")) -> str:
+@checked
+def cost(rounds: Count = 60, out: Path = Path("runs/ppg")) -> str:
     """Time a training step of every arm, all in turn, and return the table with it.
 
     Args:
         rounds: steps of each.
         out: folder of a study.
     """
-    results = _read(out)
-    arms = list(dict.fromkeys(run["arm"] for run in results["runs"]))
-    times = {
-        "command": shlex.join(["python", *sys.argv]),
-        "machine": machine(),
-        "step_ms": step_ms(arms, load(), rounds=rounds),
-    }
-    write_text(out / COST, json.dumps(times, indent=1) + "\n")
-    return report(out)
+    arms = list(dict.fromkeys(run["arm"] for run in _read(out)["runs"]))
+    with locked(out):
+        times = {
+            "command": shlex.join(["python", *sys.argv]),
+            "machine": machine(),
+            "step_ms": step_ms(arms, load(), rounds=rounds),
+        }
+        write_text(out / COST, json.dumps(times, indent=1) + "\n")
+        return _report(out)
 
 
 def report(out: Path = Path("runs/ppg")) -> str:
@@ -121,6 +132,12 @@ def report(out: Path = Path("runs/ppg")) -> str:
     Args:
         out: folder of a study.
     """
+    _read(out)
+    with locked(out):
+        return _report(out)
+
+
+def _report(out: Path) -> str:
     results = _read(out)
     times = json.loads((out / COST).read_text())["step_ms"] if (out / COST).exists() else {}
     text = table(results, times)
@@ -129,12 +146,13 @@ def report(out: Path = Path("runs/ppg")) -> str:
     return text
 
 
+@checked
 def tune(
-    lrs: Sequence[float] = (3e-3, 1e-2, 2e-2, 4e-2),
-    seeds: Sequence[int] = (0, 1, 2),
+    lrs: Annotated[Sequence[Positive], Distinct()] = (3e-3, 1e-2, 2e-2, 4e-2),
+    seeds: Seeds = (0, 1, 2),
     out: Path = Path("runs/ppg"),
-    horizon: int = 25,
-    steps: int = 600,
+    horizon: Count = 25,
+    steps: Count = 600,
 ) -> str:
     """Choose the learning rate by the plain arm's validation error, before any treatment is run.
 
@@ -146,14 +164,15 @@ def tune(
         steps: as of `study`.
     """
     recording, config = load(), TrainConfig(horizon=horizon, steps=steps)
+    check_length(recording, config)
     rows = []
-    for lr in lrs:
-        models = [train(ARMS["plain"], recording, replace(config, lr=lr), seed=seed) for seed in seeds]
-        found = [rmse(ways(model)["at_once"], recording, "val", horizon=horizon) for model in models]
-        rows.append((f"{lr:g}", mean_and_spread(found)))
-    out.mkdir(parents=True, exist_ok=True)
-    text = markdown(("lr", "validation RMSE"), rows)
-    write_text(out / "tune.md", text + "\n")
+    with locked(out):
+        for lr in lrs:
+            models = [train(ARMS["plain"], recording, replace(config, lr=lr), seed=seed) for seed in seeds]
+            found = [rmse(ways(model)["at_once"], recording, "val", horizon=horizon) for model in models]
+            rows.append((f"{lr:g}", mean_and_spread(found)))
+        text = markdown(("lr", "validation RMSE"), rows)
+        write_text(out / "tune.md", text + "\n")
     return text
 
 
@@ -188,8 +207,16 @@ def machine() -> dict[str, Any]:
 
 
 def _read(out: Path) -> dict[str, Any]:
-    results: dict[str, Any] = json.loads((out / RESULTS).read_text())
-    return results
+    expected = f"expected the results of a study in {out / RESULTS}"
+    try:
+        results: dict[str, Any] = json.loads((out / RESULTS).read_bytes())
+        if {"plain"} <= {run["arm"] for run in results["runs"]} <= ARMS.keys():
+            return results
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UsageError(f"{expected}, got no file; give the --out of one, or run study") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{expected}, got a damaged file ({error}); run study again") from error
+    raise UsageError(f"{expected}, got other arms than plain and its rivals; run study again")
 
 
 def _all_errors(forecast: Forecast, recording: Recording, horizon: int) -> dict[str, Any]:

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 
 import torch
+from gpt.errors import LeakError, UsageError
+from gpt.ranges import Count, NotNegative, Positive, check
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
@@ -14,10 +16,6 @@ from dsptorch.testing import assert_causal
 from .arms import Arm, build
 from .data import Recording
 from .evaluate import CONTEXT, WINDOW
-
-
-class LeakError(RuntimeError):
-    """A model that looks ahead."""
 
 
 @dataclass(frozen=True)
@@ -29,20 +27,18 @@ class TrainConfig:
         steps: number of updates.
         batch_size: windows an update.
         lr: peak learning rate, after a linear warm-up over a tenth of the steps; then a cosine down to 0.
-        clip: the greatest norm of a gradient.
+        clip: the greatest norm of a gradient; 0 does not clip.
     """
 
-    horizon: int = 25
-    steps: int = 600
-    batch_size: int = 8
-    lr: float = 2e-2
-    clip: float = 1.0
+    horizon: Count = 25
+    steps: Count = 600
+    batch_size: Count = 8
+    lr: Positive = 2e-2
+    clip: NotNegative = 1.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained."""
-        for name in ("horizon", "steps", "batch_size", "lr", "clip"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"expected {name} above 0, got {getattr(self, name)}; raise it")
+        check(TrainConfig, vars(self))
 
 
 def train(arm: Arm, recording: Recording, config: TrainConfig, *, seed: int) -> nn.Module:
@@ -53,7 +49,7 @@ def train(arm: Arm, recording: Recording, config: TrainConfig, *, seed: int) -> 
     Raises:
         LeakError: The model looks ahead, before or after training.
         FloatingPointError: The loss is not finite.
-        ValueError: The training part is shorter than a window.
+        UsageError: The training part is shorter than a window.
     """
     check_length(recording, config)
     torch.manual_seed(seed)
@@ -98,7 +94,7 @@ class Run:
             )
         self.optimizer.zero_grad()
         self.fabric.backward(loss)
-        self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.config.clip)
+        self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.config.clip or math.inf)
         self.optimizer.step()
 
 
@@ -106,10 +102,10 @@ def check_length(recording: Recording, config: TrainConfig) -> None:
     """Refuse a recording without a whole window to train on.
 
     Raises:
-        ValueError: It is too short.
+        UsageError: It is too short.
     """
     if recording.train_end < WINDOW + config.horizon:
-        raise ValueError(
+        raise UsageError(
             f"expected at least {WINDOW + config.horizon} samples to train on, got {recording.train_end}; "
             "lower --horizon, or take a longer recording"
         )

@@ -7,7 +7,8 @@ import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from gpt.corpora import SOURCES, DownloadError, Source, fetch
+from gpt.corpora import SOURCES, Source, fetch
+from gpt.errors import DownloadError, UsageError
 
 TEXT = b"".join(b"line %d of the corpus\n" % i for i in range(40_000))
 DIGEST = "sha1:" + hashlib.sha1(TEXT).hexdigest()
@@ -130,7 +131,7 @@ def test_a_wrong_file_that_is_there_is_named_and_kept(server, tmp_path):
     target = tmp_path / "sub" / "corpus"
     target.parent.mkdir()
     target.write_bytes(b"mine")
-    with pytest.raises(ValueError, match=f"expected {len(TEXT)} bytes, got 4; move it away"):
+    with pytest.raises(UsageError, match=f"expected {len(TEXT)} bytes, got 4; move it away"):
         fetch(_source(server, "/good.zip"), tmp_path)
     assert target.read_bytes() == b"mine"
     assert server.requests == []

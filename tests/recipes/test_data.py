@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from gpt.corpora import SOURCES, DownloadError, Source
+from gpt.corpora import SOURCES, Source
 from gpt.data import load_splits, prepare, quickstart_splits
+from gpt.errors import DownloadError, UsageError
 from gpt.stdlib_corpus import stdlib_corpus
 
 TEXT = bytes(range(256)) * 40
@@ -78,7 +79,7 @@ def test_a_damaged_file_is_named(tmp_path, suffix, damage):
     path = _packed(tmp_path, suffix)
     packed = path.read_bytes()
     path.write_bytes(packed[:-30] if damage == "cut" else b"this is plain text" * 9)
-    with pytest.raises(ValueError, match=f"text{suffix} is damaged"):
+    with pytest.raises(UsageError, match=f"text{suffix} is damaged"):
         load_splits(path)
 
 
@@ -90,11 +91,11 @@ def test_other_bad_input(tmp_path):
     with pytest.raises(FileNotFoundError, match="existing file"):
         load_splits(tmp_path)
     (tmp_path / "small").write_bytes(b"0123456789")
-    with pytest.raises(ValueError, match="small has 10 bytes, too few"):
+    with pytest.raises(UsageError, match="small has 10 bytes, too few"):
         load_splits(tmp_path / "small")
     for members in ({"a": TEXT, "b": TEXT}, {}):
         _write_zip(tmp_path / "many.zip", **members)
-        with pytest.raises(ValueError, match=rf"many.zip must hold exactly one file, got {len(members)}"):
+        with pytest.raises(UsageError, match=rf"many.zip must hold exactly one file, got {len(members)}"):
             load_splits(tmp_path / "many.zip")
 
 
@@ -115,7 +116,7 @@ def test_prepare_then_load(tmp_path, sources, capsys):
     again = load_splits("wikitext2", tmp_path, sources=sources)
     assert _joined(again) == _joined(splits)
     (tmp_path / "w" / "valid").write_bytes(TEXT)
-    with pytest.raises(ValueError, match="expected 10247 bytes, got 10240; move it away"):
+    with pytest.raises(UsageError, match="expected 10247 bytes, got 10240; move it away"):
         load_splits("wikitext2", tmp_path, sources=sources)
 
 
@@ -148,7 +149,7 @@ def test_quickstart_falls_back_and_says_why(tmp_path, sources, capsys):
 
 def test_quickstart_does_not_pass_over_a_wrong_enwik8(tmp_path, sources):
     (tmp_path / "enwik8").write_bytes(b"something else")
-    with pytest.raises(ValueError, match="move it away"):
+    with pytest.raises(UsageError, match="move it away"):
         quickstart_splits(tmp_path, sources=sources)
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from gpt.arms import build
 from gpt.config import TrainConfig, load_config
+from gpt.errors import UsageError
 from gpt.generate import generate, load_model
 from gpt.metrics import read_metrics
 from gpt.parallel import launch, shard
@@ -32,10 +33,10 @@ log_every: 1
 accelerator: cpu
 """
 CASES = {
-    # A controller moves the knobs.
+    # A controller moves the hyperparameters.
     "ddp": ["--arm.fir={init: delays}", "--adaptive_dsp.enabled=true", "--adaptive_dsp.meta_update_every=2"],
-    # Parameters that are frozen, and knobs of one number, of which the second process holds nothing.
-    "fsdp": ["--arm.token_shift=true", "--knob_lr=3e-2"],
+    # Parameters that are frozen, and hyperparameters of one number, of which the second process holds nothing.
+    "fsdp": ["--arm.token_shift=true", "--hyperparam_lr=3e-2"],
 }
 """What each strategy is tried on."""
 
@@ -133,16 +134,16 @@ def test_the_leak_gate_stops_shards() -> None:
 
 
 def test_a_batch_that_cannot_be_shared_out_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match=r"multiple of processes x accumulate = 2 x 3, got 9"):
+    with pytest.raises(UsageError, match=r"multiple of processes x accumulate = 2 x 3, got 9"):
         launch(TrainConfig(batch_size=9, accumulate=3, devices=2))
     torchrun = {"TORCHELASTIC_RUN_ID": "0", "LOCAL_WORLD_SIZE": "2", "WORLD_SIZE": "6"}
     for name, value in torchrun.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(ValueError, match=r"= 6 x 1, got 8"):
+    with pytest.raises(UsageError, match=r"= 6 x 1, got 8"):
         launch(TrainConfig(batch_size=8))
 
 
 def test_hyperparameters_of_another_dtype_are_not_sharded() -> None:
     config = one("fsdp", "run")
-    with pytest.raises(ValueError, match=r"got torch.bfloat16, torch.float32.*use 32-true or bf16-mixed"):
+    with pytest.raises(UsageError, match=r"got torch.bfloat16, torch.float32.*use 32-true or bf16-mixed"):
         shard(build(config.model, config.arm).bfloat16(), mesh=None)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from gpt.arms import Arm, build, token_shift
 from gpt.at_rate import Trunk
+from gpt.errors import UsageError
 from gpt.model import GPT, GPTConfig
 
 from dsptorch import FIR, ChannelBottleneck, LFORouting, Multirate
@@ -55,5 +56,5 @@ def test_token_shift_is_exact_and_learns_nothing(shape: GPTConfig) -> None:
 
 
 def test_an_unknown_argument_of_a_layer_is_named(shape: GPTConfig) -> None:
-    with pytest.raises(ValueError, match=r"arm\.multirate: .*downsampel"):
+    with pytest.raises(UsageError, match=r"arm\.multirate: .*downsampel"):
         build(shape, Arm(multirate={"downsampel": 2}))

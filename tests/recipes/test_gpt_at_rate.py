@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from gpt.arms import Arm, build
 from gpt.at_rate import FrameCache, SlowBlocks, Trunk
 from gpt.config import CONFIGS, load_config
+from gpt.errors import LeakError, UsageError
 from gpt.generate import streaming_error
-from gpt.leak_gate import LeakError, leak_gate
+from gpt.leak_gate import leak_gate
 from gpt.model import GPT, GPTConfig
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -244,5 +245,5 @@ def test_the_configuration_is_the_default_of_four_blocks() -> None:
     ],
 )
 def test_what_cannot_be_is_refused(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UsageError, match=message):
         build(SHAPE, Arm(at_rate=options))

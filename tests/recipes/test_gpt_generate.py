@@ -5,6 +5,7 @@ import torch
 from gpt.arms import Arm, build
 from gpt.config import TrainConfig
 from gpt.data import Splits
+from gpt.errors import UsageError
 from gpt.generate import generate, load_model, streaming_error
 from gpt.model import GPT, GPTConfig, KVCache
 from gpt.train import train
@@ -57,11 +58,11 @@ def test_a_checkpoint_writes(tiny: Callable[..., TrainConfig], splits: Splits, a
 
 def test_what_cannot_be_continued_is_refused(shape: GPTConfig) -> None:
     gpt = GPT(shape)
-    with pytest.raises(ValueError, match="at least one byte"):
+    with pytest.raises(UsageError, match="at least one byte"):
         generate(gpt, b"", 5)
     learned = GPT(GPTConfig(**{**vars(shape), "positions": "learned"}))
     assert len(generate(learned, b"abcd", shape.context - 3)) == shape.context - 3
-    with pytest.raises(ValueError, match="16 learned positions"):
+    with pytest.raises(UsageError, match="16 learned positions"):
         generate(learned, b"abcd", shape.context)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import gpt.study
 import pytest
-from gpt.checkpoint import CheckpointError
+from gpt.errors import CheckpointError
 from gpt.study import study
 from gpt.table import markdown
 

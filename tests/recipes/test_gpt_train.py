@@ -10,9 +10,10 @@ import pytest
 import torch
 from gpt.arms import Arm, build
 from gpt.batches import IGNORED, sample_batch, sweep
-from gpt.checkpoint import CheckpointError, read_checkpoint
+from gpt.checkpoint import read_checkpoint
 from gpt.config import TrainConfig
 from gpt.data import Splits
+from gpt.errors import CheckpointError, UsageError
 from gpt.evaluate import evaluate
 from gpt.figure import plot_curves
 from gpt.metrics import Metrics, read_metrics
@@ -272,7 +273,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(
 
 
 def test_text_shorter_than_a_window_is_refused(tiny: Tiny, splits: Splits) -> None:
-    with pytest.raises(ValueError, match=r"context=16 bytes, got .* 9 to validate"):
+    with pytest.raises(UsageError, match=r"context=16 bytes, got .* 9 to validate"):
         train(tiny(), splits._replace(val=splits.val[:9]))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import ppg.data
 import pytest
 import torch
+from gpt.errors import UsageError
 from ppg.data import RATE, load, read_counts, split
 from torch import Tensor
 
@@ -47,7 +48,7 @@ def test_validation_and_test_say_nothing_about_the_scale() -> None:
 def test_another_file_is_named(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "x.csv"
     path.write_text(text)
-    with pytest.raises(ValueError, match=f"{message}.*heartpy==1.2.7"):
+    with pytest.raises(UsageError, match=f"{message}.*heartpy==1.2.7"):
         read_counts(path)
 
 
@@ -65,5 +66,5 @@ def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("counts", [torch.zeros(0), torch.zeros(100), torch.ones(1)])
 def test_a_signal_that_stands_still_is_refused(counts: Tensor) -> None:
-    with pytest.raises(ValueError, match="a signal that moves"):
+    with pytest.raises(UsageError, match="a signal that moves"):
         split(counts)
