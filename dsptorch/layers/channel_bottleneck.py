@@ -155,8 +155,8 @@ class ChannelBottleneck(PointwiseLayer):
         return ""
 
     def _mask(self) -> Tensor:
-        width = current(self.bottleneck_ratio) * self.d_model
-        return width_mask(torch.as_tensor(width), self.down.out_features, torch.as_tensor(width))
+        width = self.bottleneck_ratio() * self.d_model
+        return width_mask(width, self.down.out_features, width)
 
     def extra_repr(self) -> str:  # noqa: D102
         fixed = fixed_repr(bottleneck_ratio=self.bottleneck_ratio, residual_mix=self.residual_mix)

@@ -229,7 +229,7 @@ def test_packed_segments_on_the_grid_are_as_alone(length):
 def test_segments_off_the_grid_are_refused():
     layer = Chain(Decimate(WIDTH, 4), Upsample(WIDTH, 4))
     with pytest.raises(
-        ValueError, match=r"multiple of 4 samples.*in row 0 that begins 3 after one; pad each segment"
+        ValueError, match=r"multiple of 4 samples.*in row 0 that begins 3 after one; put padding before it"
     ):
         layer(torch.randn(1, 12, WIDTH), torch.tensor([[0] * 7 + [1] * 5]))
     _, state = layer.step(torch.randn(1, 6, WIDTH))
