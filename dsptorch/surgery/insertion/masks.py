@@ -67,7 +67,7 @@ def begin_call(names: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, 
 def end_call(output: Any) -> None:
     """Make the call known to the backward pass from a module's output, where checkpoints run layers again."""
     call = current_call()
-    if call.segment_ids is not None and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+    if torch.is_grad_enabled() and not torch.compiler.is_compiling():  # one without padding replaces one with
         remember_in_backward(output, call)
 
 
