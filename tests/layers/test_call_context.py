@@ -1,10 +1,18 @@
 """`segmented`: segment ids reach the layers of a model that hands them none."""
 
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from dsptorch import Chain, LFORouting, Multirate, segmented
+from dsptorch.layers.call_context import Call, current_call, enter_call, remember_in_backward
 from tests.layers.table import WIDTH, build, signal
 from tests.tolerances import assert_close, assert_same
 
@@ -44,12 +52,142 @@ def test_ids_that_are_given_win_over_the_context():
     assert_close(y, layer(x))
 
 
-def test_the_context_is_of_this_thread():
-    import threading
+def layer_and_signal():
+    return build("Multirate"), signal(2, 12)
 
-    layer, x, found = build("Multirate"), signal(2, 12), []
+
+def test_the_context_is_of_this_thread():
+    layer, x = layer_and_signal()
     with segmented(IDS):
-        thread = threading.Thread(target=lambda: found.append(layer(x)))
-        thread.start()
-        thread.join()
-    assert_same(found[0], layer(x))
+        (found,) = in_threads(lambda: layer(x))
+    assert_same(found, layer(x))
+
+
+def test_generators_that_overlap_leave_nothing_behind():
+    layer, x = layer_and_signal()
+    plain = layer(x)
+
+    def within(ids):
+        with segmented(ids):
+            yield layer(x)
+
+    for order in ([0, 1], [1, 0]):
+        both = [within(IDS), within(IDS.flip(0))]
+        assert_close(next(both[0])[0], layer(x, IDS)[0])
+        next(both[1])
+        for index in order:
+            both[index].close()
+        assert_same(layer(x), plain)
+
+
+def test_a_coroutine_does_not_see_the_ids_of_another():
+    layer, x = layer_and_signal()
+
+    async def call(start, ids=None, wait=0.02):
+        await asyncio.sleep(start)
+        with nullcontext() if ids is None else segmented(ids):
+            await asyncio.sleep(wait)
+            return layer(x)
+
+    async def main():
+        other = IDS.flip(0)
+        return await asyncio.gather(call(0.0, IDS), call(0.01, other), call(0.01, None, 0.0), call(0.03))
+
+    first, second, third, last = asyncio.run(main())
+    assert_same(first, layer(x, IDS))
+    assert_same(second, layer(x, IDS.flip(0)))
+    assert_same(third, layer(x))
+    assert_same(last, layer(x))
+
+
+def in_threads(*runs):
+    """What each of these returns, in a thread of its own, all at once."""
+    with ThreadPoolExecutor(len(runs)) as pool:
+        return [begun.result() for begun in [pool.submit(run) for run in runs]]
+
+
+def gradient(layer, x, *, reentrant=None, depth=1):
+    """That of the squared output, with activation checkpoints around the layer."""
+    x = x.clone().requires_grad_()
+
+    def run(z, left=depth):
+        if reentrant is None or not left:
+            return layer(z)
+        return checkpoint(lambda z: run(z, left - 1), z, use_reentrant=reentrant)
+
+    run(x).square().sum().backward()
+    return x.grad
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_a_checkpoint_runs_again_with_the_ids_of_its_own_thread(reentrant):
+    layer, x = layer_and_signal()
+    given = [None, IDS, IDS.flip(0)]
+
+    def train(ids):
+        with nullcontext() if ids is None else segmented(ids):
+            together.wait()
+            found = [gradient(layer, x, reentrant=reentrant) for _ in range(5)]
+            together.wait()
+            return found
+
+    together = threading.Barrier(len(given), timeout=20)
+    found = in_threads(*(partial(train, ids) for ids in given))
+    for ids, gradients in zip(given, found, strict=True):
+        with nullcontext() if ids is None else segmented(ids):
+            expected = gradient(layer, x)
+        for got in gradients:
+            assert_close(got, expected)
+
+
+def test_another_thread_of_autograd_sees_the_ids_of_the_one_that_called_it():
+    """Autograd takes a thread of its own for the 60th reentrant checkpoint within others, as it does for a GPU."""
+    layer, x = layer_and_signal()
+    threads = set()
+    layer.register_forward_hook(lambda *_: threads.add(threading.get_ident()))
+    with segmented(IDS):
+        expected = gradient(layer, x)
+        assert_close(gradient(layer, x, reentrant=True, depth=65), expected)
+    assert len(threads) > 1
+    assert_close(gradient(layer, x, reentrant=True, depth=65), gradient(layer, x))
+
+
+def test_a_thread_of_autograd_that_is_told_nothing_is_caught(monkeypatch):
+    monkeypatch.setattr("dsptorch.layers.call_context._tell_autograd", lambda *_: None)
+    with pytest.raises(AssertionError):
+        test_another_thread_of_autograd_sees_the_ids_of_the_one_that_called_it()
+
+
+class Told(nn.Module):
+    """A module that says what its layers see, and remembers it for the backward pass, as inserted layers do."""
+
+    def __init__(self, layer, reentrant, depth=1):
+        super().__init__()
+        self.layer, self.reentrant, self.depth = layer, reentrant, depth
+
+    def forward(self, x, ids):
+        outer = enter_call(Call(ids))
+        try:
+            y = x
+            for _ in range(self.depth):
+                y = checkpoint(self.layer, y, use_reentrant=self.reentrant)
+            remember_in_backward(y, current_call())
+            return y
+        finally:
+            enter_call(outer)
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_each_forward_pass_has_its_own_ids_in_the_backward_pass(reentrant):
+    """Also within the context of another, and where the later pass is the one with padding."""
+    layer, x = layer_and_signal()
+    model, given = Told(layer, reentrant, depth=2), [IDS, None, IDS.flip(0)]
+    signals = [x.clone().requires_grad_() for _ in given]
+    total = sum(model(z, ids).square().sum() for z, ids in zip(signals, given, strict=True))
+    with segmented(torch.zeros_like(IDS).index_fill_(1, torch.arange(5), -1)):
+        total.backward()
+    for z, ids in zip(signals, given, strict=True):
+        expected = x.clone().requires_grad_()
+        y = layer(layer(expected, ids), ids)
+        y.square().sum().backward()
+        assert_close(z.grad, expected.grad)

@@ -55,8 +55,11 @@ def check_checkpoints(reentrant):
         if checkpointing:
             model.activation_checkpointing_enable({"use_reentrant": reentrant})
         model.train()
-        padded = model(**inputs, labels=labels, use_cache=False).loss
-        (padded + model(labels, labels=labels, use_cache=False).loss).backward()
+        losses = [
+            model(labels, labels=labels, use_cache=False, **masked).loss
+            for masked in ({}, {"attention_mask": inputs["attention_mask"]}, {})
+        ]
+        sum(losses).backward()
         found.append({name: p.grad for name, p in model.named_parameters()})
     for name, gradient in found[0].items():
         assert_close(found[1][name], gradient, what=name)

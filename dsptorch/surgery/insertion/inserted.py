@@ -54,7 +54,7 @@ class InsertedForward(Interposer):
             if self.rules:
                 read_rules(self.rules, arguments, self.reads.owner)
             output = self._run(args, kwargs)
-            end_call(output, outer)
+            end_call(output)
         finally:
             enter_call(outer)
         return output

@@ -30,12 +30,10 @@ def begin_call(signature: Signature, arguments: dict[str, Any]) -> Call:
     return enter_call(inner if outer.explicit else _with_signals(inner, signature, arguments))
 
 
-def end_call(output: Any, outer: Call) -> None:
+def end_call(output: Any) -> None:
     """Make the call known to the backward pass from a module's output, where checkpoints run layers again."""
-    call = current_call()
-    masked = call.explicit or call.mask is not None or outer.mask is not None or bool(call.given)
-    if masked and torch.is_grad_enabled() and not torch.compiler.is_compiling():
-        remember_in_backward(output, call.within(signals=()))
+    if torch.is_grad_enabled() and not torch.compiler.is_compiling():  # one without padding replaces one with
+        remember_in_backward(output, current_call().within(signals=()))
 
 
 def _with_signals(call: Call, signature: Signature, arguments: dict[str, Any]) -> Call:
