@@ -180,7 +180,8 @@ def wav2vec2(width: int, kind: str = "Wav2Vec2") -> nn.Module:
     del sizes["vocab_size"]
     net = {"conv_dim": (8, 8), "conv_stride": (2, 2), "conv_kernel": (3, 3), "num_feat_extract_layers": 2}
     positions = {"num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2}
-    rest = {"feat_extract_norm": "layer", "hidden_dropout": 0.0, "feat_proj_dropout": 0.0, "layerdrop": 0.0}
+    rest = {"feat_extract_norm": "layer", "layerdrop": 0.0, "mask_time_prob": 0.0}
+    rest |= {f"{name}_dropout": 0.0 for name in ("hidden", "feat_proj", "attention", "activation")}
     return from_transformers(f"{kind}Config", f"{kind}Model", **sizes, **net, **positions, **rest)
 
 

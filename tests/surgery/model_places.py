@@ -23,6 +23,11 @@ class Place(NamedTuple):
         causal: Whether the model is, so that it can stream.
         padded: Calls it with a mask (batch, time) of real samples; None: the model takes none.
         no_stream: Why not, if it is causal.
+        chunks: The chunks in which it streams.
+        close: How close the chunks are to the whole.
+        cache: The argument by which it takes its cache, if it generates.
+        no_beams: Why beam search does not go, if so.
+        no_chat: Why a second turn does not go, if so.
         right: Whether padding is on the right though the model is causal: it knows its positions only from the left.
         alone: Why a padded row of the plain model differs from the row alone, if it does.
         no_export: Why the plain model does not export, if so.
@@ -35,6 +40,11 @@ class Place(NamedTuple):
     causal: bool = False
     padded: Callable[[nn.Module, Tensor, Tensor], Any] | None = None
     no_stream: str = ""
+    chunks: tuple[int, ...] = (5, 1, 1, TIME - 7)
+    close: float = 1e-9
+    cache: str = ""
+    no_beams: str = ""
+    no_chat: str = ""
     right: bool = False
     alone: str = ""
     no_export: str = ""
@@ -142,7 +152,7 @@ def recipe_gpt() -> nn.Module:
     return GPT(GPTConfig(vocab_size=zoo.VOCABULARY, n_layer=2, n_head=2, d_model=WIDTH, context=64))
 
 
-LANGUAGE: Any = {"causal": True, "padded": by_attention_mask}
+LANGUAGE: Any = {"causal": True, "padded": by_attention_mask, "cache": "past_key_values"}
 AFTER = {"position": "after"}
 
 PLACES: dict[str, Place] = {

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tests import zoo
-from tests.surgery.model_places import WIDTH, Place, Wrapped, by_attention_mask, ids, signal
+from tests.surgery.model_places import TIME, WIDTH, Place, Wrapped, by_attention_mask, ids, signal
 
 SOURCE = 5
 
@@ -24,7 +24,11 @@ class Pair(nn.Module):
         self.inner = inner
 
     def forward(
-        self, x: Tensor, attention_mask: Tensor | None = None, past_key_values: Any = None, use_cache: bool = False
+        self,
+        x: Tensor,
+        attention_mask: Tensor | None = None,
+        past_key_values: Any = None,
+        use_cache: bool = False,
     ) -> Any:
         """`attention_mask` is of x; the source of the first row is then padded as well."""
         source = sources(len(x))
@@ -38,11 +42,17 @@ class Pair(nn.Module):
 
 class Captions(Pair):
     def forward(
-        self, x: Tensor, attention_mask: Tensor | None = None, past_key_values: Any = None, use_cache: bool = False
+        self,
+        x: Tensor,
+        attention_mask: Tensor | None = None,
+        past_key_values: Any = None,
+        use_cache: bool = False,
     ) -> Any:
         pixels = torch.ones(len(x), 3, 8, 8, dtype=torch.float64)
         given: dict[str, Any] = {"past_key_values": past_key_values, "use_cache": use_cache}
-        return self.inner(pixel_values=pixels, decoder_input_ids=x, decoder_attention_mask=attention_mask, **given)
+        return self.inner(
+            pixel_values=pixels, decoder_input_ids=x, decoder_attention_mask=attention_mask, **given
+        )
 
 
 class Texts(nn.Module):
@@ -105,8 +115,9 @@ class Waves(nn.Module):
             return y
         each = real.repeat_interleave(4, 1).long()
         quiet = wave * nn.functional.pad(each, (0, 3))
-        y = self.inner(quiet, attention_mask=nn.functional.pad(each, (3, 0), value=1)).last_hidden_state
-        return y
+        mask = nn.functional.pad(each, (3, 0), value=1)
+        masked: Tensor = self.inner(quiet, attention_mask=mask).last_hidden_state
+        return masked
 
 
 class Transformer(Wrapped):
@@ -118,7 +129,11 @@ class Transformer(Wrapped):
             source = torch.ones_like(source)
             padded = torch.zeros(len(x), SOURCE, dtype=torch.bool)
             padded[0, -2:] = True
-            masks = {"src_key_padding_mask": padded, "memory_key_padding_mask": padded, "tgt_key_padding_mask": ~real}
+            masks = {
+                "src_key_padding_mask": padded,
+                "memory_key_padding_mask": padded,
+                "tgt_key_padding_mask": ~real,
+            }
         y: Tensor = self.inner(source, x, tgt_mask=causal, **masks)
         return y
 
@@ -145,23 +160,40 @@ def by_mask(model: nn.Module, x: Tensor, real: Tensor) -> Any:
     return model(x, attention_mask=real.long())
 
 
-LANGUAGE: Any = {"causal": True, "padded": by_attention_mask}
+LANGUAGE: Any = {"causal": True, "padded": by_attention_mask, "cache": "past_key_values"}
+PAIR: Any = {
+    "causal": True,
+    "padded": by_mask,
+    "cache": "past_key_values",
+    "no_chat": "its source is no turn",
+}
 PLACES_HF: dict[str, Place] = {
     "transformers Gemma": Place(lambda: zoo.gemma(WIDTH), "model.layers.*", ids, **LANGUAGE),
     "transformers Mixtral": Place(lambda: zoo.mixtral(WIDTH), "model.layers.*", ids, **LANGUAGE),
-    "transformers Mamba": Place(lambda: zoo.mamba(WIDTH), "backbone.layers.*", ids, causal=True, padded=by_mask),
-    "transformers RWKV": Place(lambda: zoo.rwkv(WIDTH), "rwkv.blocks.*", ids, causal=True),
-    "transformers T5": Place(lambda: Pair(zoo.t5(WIDTH)), "inner.decoder.block.*", ids, causal=True, padded=by_mask),
+    "transformers Mamba": Place(
+        lambda: zoo.mamba(WIDTH),
+        "backbone.layers.*",
+        ids,
+        causal=True,
+        padded=by_mask,
+        chunks=(5, *(1,) * (TIME - 5)),
+        close=1e-5,  # its cache is of float32
+        cache="cache_params",
+        no_chat="goes on token by token alone",
+    ),
+    "transformers RWKV": Place(
+        lambda: zoo.rwkv(WIDTH), "rwkv.blocks.*", ids, causal=True, no_stream="refused: its state is a list"
+    ),
+    "transformers T5": Place(lambda: Pair(zoo.t5(WIDTH)), "inner.decoder.block.*", ids, **PAIR),
     "transformers BART": Place(
-        lambda: Pair(zoo.bart(WIDTH)), "inner.model.decoder.layers.*", ids, causal=True, padded=by_mask, right=True
+        lambda: Pair(zoo.bart(WIDTH)), "inner.model.decoder.layers.*", ids, right=True, **PAIR
     ),
     "transformers BERT to BERT": Place(
         lambda: Pair(zoo.bert_to_bert(WIDTH)),
         "inner.decoder.bert.encoder.layer.*",
         ids,
-        causal=True,
-        padded=by_mask,
         right=True,
+        **PAIR,
     ),
     "transformers CLIP, text": Place(
         lambda: Texts(zoo.clip(WIDTH)), "inner.text_model.encoder.layers.*", ids, padded=by_mask

@@ -18,7 +18,9 @@ from dsptorch import FIR, Chain, LFORouting, Multirate, find, fold, insert, remo
 from dsptorch.testing import assert_causal
 from dsptorch.testing._engine.run import output_of
 from tests import zoo
+from tests.surgery import model_checks_hf as more
 from tests.surgery.model_places import PLACES, TIME, WIDTH, Place
+from tests.surgery.model_places_hf import PLACES_HF
 from tests.surgery.models import check_unchanged, snapshot, through_pickle
 
 HEAD = """\
@@ -30,8 +32,12 @@ encoder. **insert**: copies do the same, and a plain checkpoint loads. **identit
 output is the same in every bit. **trains**: 20 steps of AdamW lower the loss, and move the layers. **streams**: in
 chunks and token by token, on the model's own cache, it gives the numbers of the whole. **padding**: a padded row gives
 the numbers of the row alone. **fold**: `fold` gives the same numbers. **export**: `torch.export`. **causal**:
-`assert_causal`. **remove**: restores the model in every bit.
+`assert_causal`. **remove**: restores the model in every bit. **beams**: beam search within `streaming`, from padded
+prompts or sources, finds what it finds without a cache. **chat**: a second turn goes on from the cache of the first.
+**checkpoints**: activation checkpoints, the model's own and around it, give the same gradients. **saved**: what the
+model's own library saved loads again, and the layers with it.
 """
+ROWS = {**PLACES, **PLACES_HF}
 
 
 def put_in(place: Place, model: nn.Module, **changes: Any) -> list[str]:
@@ -66,8 +72,8 @@ def inserted(model: nn.Module) -> dict[str, nn.Module]:
     return find(model, lambda name, _: name.endswith((".dsp_before", ".dsp_after")))
 
 
-def close(y: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(y, expected, rtol=1e-9, atol=1e-9)
+def close(y: Tensor, expected: Tensor, tolerance: float = 1e-9) -> None:
+    torch.testing.assert_close(y, expected, rtol=tolerance, atol=tolerance)
 
 
 def check_insert(place: Place) -> None:
@@ -147,14 +153,14 @@ def check_streams(place: Place) -> None:
     whole, outputs = output_of(model, x), []
     with streaming(model):
         cache = model.empty_cache() if hasattr(model, "empty_cache") else None
-        for chunk in x.split([5, 1, 1, TIME - 7], 1):
+        for chunk in x.split(place.chunks, 1):
             if isinstance(cache, list):
                 outputs.append(model(chunk, cache))
                 continue
-            output = model(chunk, past_key_values=cache, use_cache=True)
-            cache = output.past_key_values
+            output = model(chunk, **{place.cache: cache}, use_cache=True)
+            cache = getattr(output, place.cache)
             outputs.append(output.logits)
-    close(torch.cat(outputs, 1), whole)
+    close(torch.cat(outputs, 1), whole, place.close)
 
 
 @torch.no_grad()
@@ -199,19 +205,39 @@ def check_remove(place: Place, take_out: Callable[[nn.Module], list[str]] = remo
     check_unchanged(model, before, x)
 
 
+def check_beams(place: Place) -> None:
+    more.check_beams(built(place), place.inputs(2, TIME, 0))
+
+
+def check_chat(place: Place) -> None:
+    more.check_chat(built(place), place.inputs(2, TIME, 0))
+
+
+def check_checkpoints(place: Place) -> None:
+    more.check_checkpoints(built(place).train(), place.inputs(2, TIME, 0))
+
+
+def check_saved(place: Place) -> None:
+    more.check_saved(built(place), plain(place), place, layer)
+
+
 ALL = [check_insert, check_identity, check_trains, check_streams, check_padding]
 ALL += [check_fold, check_export, check_causal, check_remove]
+ALL += [check_beams, check_chat, check_checkpoints, check_saved]
 CHECKS: dict[str, Callable[[Place], None]] = {check.__name__.removeprefix("check_"): check for check in ALL}
 
 
 def reasons(place: Place) -> dict[str, str]:
     """Why a check does not apply, if so."""
     looks_ahead = "" if place.causal else "looks ahead"
+    generates = "" if place.cache and not place.no_stream else "does not generate"
     return {
         "streams": looks_ahead or place.no_stream,
         "padding": place.alone if place.padded else "takes no mask",
         "export": place.no_export,
         "causal": looks_ahead,
+        "beams": looks_ahead or generates or place.no_beams,
+        "chat": looks_ahead or generates or place.no_chat,
     }
 
 
@@ -220,9 +246,9 @@ def verdict(name: str, check: str) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            reason = reasons(PLACES[name]).get(check)
+            reason = reasons(ROWS[name]).get(check)
             if not reason:
-                CHECKS[check](PLACES[name])
+                CHECKS[check](ROWS[name])
             return reason or "ok"
         except Exception as error:
             return f"**fails**: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
@@ -234,7 +260,7 @@ def main() -> None:
     print(HEAD)
     print("| model | " + " | ".join(CHECKS) + " |")
     print("|---|" + "---|" * len(CHECKS))
-    for name in PLACES:
+    for name in ROWS:
         print(f"| {name} | " + " | ".join(verdict(name, check) for check in CHECKS) + " |", flush=True)
 
 

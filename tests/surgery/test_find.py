@@ -41,9 +41,9 @@ def test_types_and_predicates():
     assert "" not in find(m, lambda name, module: True)
 
 
-PARTS = st.lists(st.sampled_from(["a", "b", ".", "*", "**", "?", "[ab]", "[!a]"]), min_size=1, max_size=5).map(
-    "".join
-)
+PARTS = st.lists(
+    st.sampled_from(["a", "b", ".", "*", "**", "?", "[ab]", "[!a]"]), min_size=1, max_size=5
+).map("".join)
 
 
 def naive_match(glob, name):

@@ -244,7 +244,9 @@ def test_states_that_are_kept_at_once_are_caught(monkeypatch):
 def checkpointed(around, reentrant):
     """A model that runs a layer, or itself, in an activation checkpoint while it has one."""
     layer, linear = FIR(WIDTH, 5, init="lowpass").double(), nn.Linear(WIDTH, WIDTH).double()
-    inner = small(lambda self, x: self.run(x, lambda x: self.linear(self.layer(x))), layer=layer, linear=linear)
+    inner = small(
+        lambda self, x: self.run(x, lambda x: self.linear(self.layer(x))), layer=layer, linear=linear
+    )
     inner.run = lambda x, f: checkpoint(f, x, use_reentrant=reentrant) if around == "layer" else f(x)
     call = inner if around == "layer" else lambda x: checkpoint(inner, x, use_reentrant=reentrant)
     return inner, call
