@@ -149,7 +149,7 @@ def test_two_threads_on_one_stream_are_refused():
             begun = asyncio.ensure_future(asyncio.to_thread(m, x[:, 10:]))
             await asyncio.to_thread(together.wait)
             try:
-                with pytest.raises(ValueError, match="in another thread already.*each thread open"):
+                with pytest.raises(ValueError, match=r"in another thread already.*each thread open"):
                     m(x[:, 10:])
             finally:
                 await asyncio.to_thread(together.wait)
@@ -244,7 +244,9 @@ def test_states_that_are_kept_at_once_are_caught(monkeypatch):
 def checkpointed(around, reentrant):
     """A model that runs a layer, or itself, in an activation checkpoint while it has one."""
     layer, linear = FIR(WIDTH, 5, init="lowpass").double(), nn.Linear(WIDTH, WIDTH).double()
-    inner = small(lambda self, x: self.run(x, lambda x: self.linear(self.layer(x))), layer=layer, linear=linear)
+    inner = small(
+        lambda self, x: self.run(x, lambda x: self.linear(self.layer(x))), layer=layer, linear=linear
+    )
     inner.run = lambda x, f: checkpoint(f, x, use_reentrant=reentrant) if around == "layer" else f(x)
     call = inner if around == "layer" else lambda x: checkpoint(inner, x, use_reentrant=reentrant)
     return inner, call
@@ -256,7 +258,7 @@ def test_an_activation_checkpoint_is_refused_and_changes_nothing(around, reentra
     m, call = checkpointed(around, reentrant)
     x = signal(time=12).requires_grad_()
     with streaming(m) as stream:
-        with pytest.raises(ValueError, match="runs in an activation checkpoint.*turn checkpoints off"):
+        with pytest.raises(ValueError, match=r"runs in an activation checkpoint.*turn checkpoints off"):
             call(x[:, :5])
         assert stream.states == {}
         with torch.no_grad():  # which runs nothing again
