@@ -14,13 +14,13 @@ transformers = pytest.importorskip("transformers")
 class Recorded:
     """The logits of every call, in the model's own precision: `generate` keeps them in float32."""
 
-    def __init__(self, model):
-        self.logits, self.lengths = [], []
+    def __init__(self, model, ids="input_ids"):
+        self.logits, self.lengths, self.ids = [], [], ids
         self.hook = model.register_forward_hook(self, with_kwargs=True)
 
     def __call__(self, model, args, kwargs, output):
         self.logits.append(output.logits[:, -1])
-        self.lengths.append(kwargs["input_ids"].shape[1])
+        self.lengths.append(kwargs[self.ids].shape[1])
 
 
 def generated(model, inputs, tokens=20, **how):

@@ -149,7 +149,7 @@ def test_two_threads_on_one_stream_are_refused():
             begun = asyncio.ensure_future(asyncio.to_thread(m, x[:, 10:]))
             await asyncio.to_thread(together.wait)
             try:
-                with pytest.raises(ValueError, match="in another thread already.*each thread open"):
+                with pytest.raises(ValueError, match=r"in another thread already.*each thread open"):
                     m(x[:, 10:])
             finally:
                 await asyncio.to_thread(together.wait)
@@ -258,7 +258,7 @@ def test_an_activation_checkpoint_is_refused_and_changes_nothing(around, reentra
     m, call = checkpointed(around, reentrant)
     x = signal(time=12).requires_grad_()
     with streaming(m) as stream:
-        with pytest.raises(ValueError, match="runs in an activation checkpoint.*turn checkpoints off"):
+        with pytest.raises(ValueError, match=r"runs in an activation checkpoint.*turn checkpoints off"):
             call(x[:, :5])
         assert stream.states == {}
         with torch.no_grad():  # which runs nothing again

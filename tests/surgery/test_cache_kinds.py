@@ -1,0 +1,236 @@
+"""Caches of every kind that models have: the states of layers follow, or one sentence says why not."""
+
+import copy
+import pickle
+import threading
+
+import pytest
+import torch
+from torch import nn
+
+from dsptorch import FIR, insert, streaming
+from dsptorch.surgery import hf_cache
+from tests import zoo
+from tests.surgery.models import draw, lag, small
+from tests.surgery.recurrent import FOLLOWED, PROMPT, REFUSED, WIDTH, augmented, prompt
+from tests.surgery.test_generate import Recorded
+from tests.tolerances import assert_close
+
+transformers = pytest.importorskip("transformers")
+TOKENS = 4
+LENGTH = {"max_new_tokens": TOKENS, "min_new_tokens": TOKENS, "do_sample": False}
+slow = {"FalconMamba", "Lfm2"}
+followed = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in slow else name for name in FOLLOWED]
+)
+
+
+def logits_of(model, ids=None, **how):
+    """The tokens that were generated, and the logits of each step."""
+    recorded = Recorded(model)
+    try:
+        ids = model.generate(prompt() if ids is None else ids, **{**LENGTH, **how})
+    finally:
+        recorded.hook.remove()
+    return ids, torch.stack(recorded.logits, 1)
+
+
+def check_logits(model, ids, logits):
+    with torch.no_grad():
+        whole = model(ids, use_cache=False).logits[:, -logits.shape[1] - 1 : -1]
+    assert_close(logits, whole)
+
+
+@followed
+def test_generates_again_and_again_with_the_logits_of_the_whole(name):
+    model = augmented(*FOLLOWED[name])
+    with streaming(model):
+        found = [logits_of(model) for _ in range(2)]
+        found.append(logits_of(model, do_sample=True))
+        found.append(logits_of(model, use_cache=False))
+    for ids, logits in found:
+        check_logits(model, ids, logits)
+
+
+@followed
+def test_beam_search_reorders_the_states(name):
+    model = augmented(*FOLLOWED[name])
+    how = {**LENGTH, "num_beams": 3, "output_scores": True, "return_dict_in_generate": True}
+    whole = model.generate(prompt(), **how, use_cache=False)
+    with streaming(model):
+        found = [model.generate(prompt(), **how) for _ in range(2)]
+    for each in found:
+        assert torch.equal(each.sequences, whole.sequences)
+        assert_close(each.sequences_scores, whole.sequences_scores)
+
+
+def test_states_that_are_not_reordered_are_caught(monkeypatch):
+    monkeypatch.setattr(hf_cache, "select_rows", lambda states, _: states)
+    with pytest.raises(AssertionError):
+        test_beam_search_reorders_the_states("Mamba2")
+
+
+@followed
+def test_outside_of_streaming_a_cache_that_holds_something_is_refused(name):
+    model = augmented(*FOLLOWED[name])
+    with pytest.raises(ValueError, match=r"history it would lose; call the model within dsptorch\.streaming"):
+        model.generate(prompt(), **LENGTH)
+    check_logits(model, *logits_of(model, use_cache=False))
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_kind_that_is_not_known_is_refused_by_its_name(name):
+    build, where, kind = REFUSED[name]
+    model = augmented(build, where)
+    with (
+        streaming(model),
+        pytest.raises(ValueError, match=f"continues from {kind}.*does not know.*use_cache=False"),
+    ):
+        model.generate(prompt(), **LENGTH)
+    with pytest.raises(ValueError, match="history it would lose"):
+        model.generate(prompt(), **LENGTH)
+    with streaming(model):
+        check_logits(model, *logits_of(model, use_cache=False))
+
+
+def mamba():
+    return augmented(*FOLLOWED["Mamba2"])
+
+
+def test_a_cache_of_recurrent_states_is_copied_reset_and_watched():
+    """It counts no tokens, so what the layers did not see shows in the versions of its tensors."""
+    model, ids = mamba(), prompt()
+    with torch.no_grad(), streaming(model):
+        whole = model(ids, use_cache=False).logits
+        cache = model(ids[:, :8], use_cache=True).cache_params
+        copies = [cache, copy.deepcopy(cache), pickle.loads(pickle.dumps(cache))]  # noqa: S301
+        for each in copies:
+            assert_close(model(ids[:, 8:], cache_params=each).logits, whole[:, 8:])
+        cache.reset()
+        assert_close(model(ids[:, :8], cache_params=cache).logits, whole[:, :8])
+        for layer in cache.layers[:-1]:  # as a call behind the layers' back would
+            layer.recurrent_states[0].add_(0)
+        with pytest.raises(ValueError, match="holds tokens that the dsptorch layers did not see"):
+            model(ids[:, 8:], cache_params=cache)
+    elsewhere = FOLLOWED["Mamba2"][0]().eval()(ids, use_cache=True).cache_params
+    with (
+        streaming(model),
+        pytest.raises(ValueError, match="holds tokens that the dsptorch layers did not see"),
+    ):
+        model(ids[:, 8:], cache_params=elsewhere)
+
+
+def test_inference_mode_too():
+    model = mamba()
+    with torch.inference_mode(), streaming(model):
+        ids, logits = logits_of(model)
+    check_logits(model, ids.clone(), logits.clone())
+
+
+def test_a_quantized_cache_is_followed():
+    """The weights of attention are rounded, the states of layers are not: as close as the plain model is."""
+    build, how = zoo.gpt2, {"cache_implementation": "quantized", "cache_config": {"backend": "fp8"}}
+    plain = build(WIDTH, eos_token_id=None).eval()
+    model = augmented(lambda: build(WIDTH, eos_token_id=None), "transformer.h.*")
+    with streaming(model):
+        ids, logits = logits_of(model, pad_token_id=0, **how)
+    ids_plain, logits_plain = logits_of(plain, pad_token_id=0, **how)
+    with torch.no_grad():
+        off = (model(ids, use_cache=False).logits[:, PROMPT - 1 : -1] - logits).abs().max()
+        off_plain = (plain(ids_plain, use_cache=False).logits[:, PROMPT - 1 : -1] - logits_plain).abs().max()
+    assert 0 < off < 10 * off_plain
+
+
+def test_threads_generate_within_the_stream_of_another():
+    """As with a streamer of text: the states are in the cache, so they are of its call."""
+    model, found = augmented(lambda: zoo.gpt2(WIDTH, eos_token_id=None), "transformer.h.*"), []
+
+    def work(seed):
+        ids = torch.randint(2, zoo.VOCABULARY, (2, PROMPT), generator=torch.Generator().manual_seed(seed))
+        for _ in range(2):
+            out = model.generate(
+                ids, **LENGTH, pad_token_id=0, output_logits=True, return_dict_in_generate=True
+            )
+            found.append((out.sequences, torch.stack(out.logits, 1)))
+            model(ids, use_cache=False)
+
+    with streaming(model):
+        threads = [threading.Thread(target=work, args=(seed,)) for seed in range(2)]
+        for thread in threads:
+            thread.start()
+        work(2)
+        for thread in threads:
+            thread.join()
+    assert len(found) == 6
+    for ids, logits in found:
+        check_logits(model, ids, logits)
+
+
+def test_assisted_generation_is_refused_in_words_of_its_own():
+    model = augmented(lambda: zoo.gpt2(WIDTH, eos_token_id=None), "transformer.h.*")
+    for how in ({"assistant_model": zoo.gpt2(WIDTH, eos_token_id=None)}, {"prompt_lookup_num_tokens": 2}):
+        with (
+            streaming(model),
+            pytest.raises(ValueError, match="leave out assistant_model and prompt_lookup") as error,
+        ):
+            model.generate(prompt()[:1].repeat(1, 2), max_new_tokens=4, pad_token_id=0, **how)
+        assert "cannot go back to an earlier token" in str(error.value)
+
+
+def caching(forward, **parts):
+    """A model of somebody's own, with a cache of transformers."""
+    made = small(forward, **parts)
+    insert(made, "inner", lag)
+    return made
+
+
+def grow(cache, x):
+    cache.update(x.unsqueeze(1), x.unsqueeze(1), 0)
+
+
+def test_a_layer_that_some_call_did_not_reach_is_refused():
+    def forward(self, x, past_key_values=None, reach=True):
+        grow(past_key_values, x)
+        return self.inner(x) if reach else x
+
+    model, x, cache = caching(forward, inner=nn.Linear(4, 4)), draw(1, 9, 4), transformers.DynamicCache()
+    with streaming(model):
+        y = torch.cat([model(chunk, past_key_values=cache) for chunk in x.split(3, 1)], 1)
+        assert_close(y, model.inner(x))
+        model(x, past_key_values=cache, reach=False)
+        with pytest.raises(
+            ValueError, match=r"inner\.dsp_before was not reached by every call on this cache"
+        ):
+            model(x, past_key_values=cache)
+
+
+def test_a_layer_outside_of_what_takes_the_cache_is_refused():
+    inside = caching(lambda self, x, past_key_values=None: self.inner(x), inner=nn.Linear(4, 4))
+    model = nn.Sequential(FIR(4, 3), inside)
+    with (
+        pytest.raises(ValueError, match=r"0 stands outside of 1, whose cache says where a signal begins"),
+        streaming(model),
+    ):
+        pass
+    with streaming(inside):
+        model(draw(1, 5, 4))
+
+
+def test_a_call_that_fails_half_way_is_refused_with_the_cache_that_it_left():
+    def forward(self, x, past_key_values=None, fail=False):
+        grow(past_key_values, x)
+        y = self.inner(x)
+        return 1 / 0 if fail else y
+
+    model, x, cache = caching(forward, inner=nn.Linear(4, 4)), draw(1, 9, 4), transformers.DynamicCache()
+    whole = model.inner(x)
+    with streaming(model):
+        assert_close(model(x[:, :3], past_key_values=cache), whole[:, :3])
+        kept = copy.deepcopy(cache)
+        with pytest.raises(ZeroDivisionError):
+            model(x[:, 3:], past_key_values=cache, fail=True)
+        with pytest.raises(
+            ValueError, match=r"9 tokens, of which the dsptorch layers saw 3.*failed half-way"
+        ):
+            model(x[:, 3:], past_key_values=cache)
+        assert_close(model(x[:, 3:], past_key_values=kept), whole[:, 3:])
