@@ -50,8 +50,8 @@ def test_trains(name):
 
 
 class Detached(Blend):
-    def forward(self, x):
-        return super().forward(x.detach()).detach() + x
+    def forward(self, x, **kwargs):
+        return super().forward(x.detach(), **kwargs).detach() + x
 
 
 def test_a_layer_that_does_not_learn_is_caught(monkeypatch):
