@@ -50,9 +50,18 @@ def by_calling(
 
     Raises:
         RuntimeError: If the forward of the layer is not reached.
+        TypeError: If what stands in its place does not take the keyword.
     """
     carry = Carry(memory, timeline)
-    y = layer(x, carry=carry)
+    try:
+        y = layer(x, carry=carry)
+    except TypeError as error:
+        if "unexpected keyword argument 'carry'" not in str(error):
+            raise
+        raise TypeError(
+            f"{error}: a layer's forward is called with a keyword of that name by `step`, and by layers around it; let "
+            "it take **kwargs, and pass them on to the forward that it calls. What it computes belongs into `process`"
+        ) from error
     if carry.after is None:
         raise RuntimeError(
             "the forward of a dsptorch layer, which knows the layer's memory, was not called: something stands in its "

@@ -8,10 +8,10 @@ from torch import nn
 from torch.nn.utils import parametrizations, prune
 from torch.utils.checkpoint import checkpoint
 
-from dsptorch import Chain, Residual
+from dsptorch import FIR, Chain, Residual
 from dsptorch.functional.timeline import Timeline
 from dsptorch.layers.calling import Carry
-from tests.layers.table import signal
+from tests.layers.table import WIDTH, signal
 from tests.layers.test_hooks import BUILD, RUN, fir, member, scaled
 from tests.tolerances import assert_close
 
@@ -106,6 +106,24 @@ def test_a_forward_that_is_replaced_is_refused():
     layer.layers[0].forward = lambda x, **_: x
     with pytest.raises(RuntimeError, match="something stands in its place; let that call it"):
         layer(signal(2, 19))
+
+
+@pytest.mark.parametrize("run", ["whole", "by step"])
+def test_a_forward_that_takes_no_keywords_is_refused(run):
+    """Whatever it does would be left out."""
+
+    class Doubled(FIR):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    layer = Doubled(WIDTH, 3, dtype=torch.float64)
+    layer(signal(2, 19))
+    with pytest.raises(
+        TypeError, match=r"Doubled.forward.*'carry': a layer's forward.*let it take \*\*kwargs"
+    ):
+        RUN[run](Chain(layer), signal(2, 19))
+    with pytest.raises(TypeError, match=r"let it take \*\*kwargs"):
+        layer.step(signal(2, 19))
 
 
 def test_what_a_call_carries_moves_with_its_arguments():

@@ -104,9 +104,9 @@ class IgnoresSegments(Decimate):
 class TakesSegmentsOffTheGrid(Decimate):
     """Takes a row whose signals begin off the grid for one signal."""
 
-    def forward(self, x, segment_ids=None):
+    def forward(self, x, segment_ids=None, **kwargs):
         try:
-            return super().forward(x, segment_ids)
+            return super().forward(x, segment_ids, **kwargs)
         except ValueError:
             return super().forward(x)
 
