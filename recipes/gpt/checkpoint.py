@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -54,22 +54,24 @@ def load_states(model: nn.Module, optimizer: Optimizer, saved: Mapping[str, Any]
     """Give a model and its optimizer what `read_checkpoint` read; of a sharded model, each process its shard.
 
     Raises:
-        CheckpointError: They do not fit.
+        CheckpointError: They are of another model or optimizer.
     """
-    with fitting("expected the states of this model in the checkpoint"):
-        set_state_dict(
-            model,
-            optimizer,
-            model_state_dict=saved["model"],
-            optim_state_dict=saved["optimizer"],
-            options=StateDictOptions(full_state_dict=True),
-        )
-        for parameter, moments in optimizer.state.items():
-            for name, value in moments.items():
-                if value.shape not in (parameter.shape, ()):
-                    raise ValueError(
-                        f"{name} of {tuple(value.shape)} for weights of {tuple(parameter.shape)}"
-                    )
+    weights, moments = get_state_dict(model, optimizer)
+    here = _kinds({"model": weights, "optimizer": moments})
+    there = _kinds({part: saved[part] for part in ("model", "optimizer")})
+    for name in sorted(here.keys() | there.keys()):
+        if here.get(name) != there.get(name):
+            raise CheckpointError(
+                f"expected the states of this model and its optimizer, got others ({name}: {there.get(name)} in the "
+                f"checkpoint, {here.get(name)} now); use another, or the version of dsptorch that wrote it"
+            )
+    set_state_dict(
+        model,
+        optimizer,
+        model_state_dict=saved["model"],
+        optim_state_dict=saved["optimizer"],
+        options=StateDictOptions(full_state_dict=True),
+    )
 
 
 @contextmanager
@@ -178,11 +180,19 @@ def check_same_run(saved: Mapping[str, Any], current: Mapping[str, Any]) -> None
         )
 
 
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Name every leaf of nested mappings by its dotted path; an empty mapping is a leaf."""
+def _kinds(tree: Mapping[str, Any]) -> dict[str, str]:
+    """Return shape and dtype of every tensor in a tree, and the type of every other leaf."""
+    return {
+        name: f"{tuple(leaf.shape)}, {leaf.dtype}" if isinstance(leaf, Tensor) else type(leaf).__name__
+        for name, leaf in _flatten(tree).items()
+    }
+
+
+def _flatten(tree: Mapping[str, Any] | Sequence[Any], prefix: str = "") -> dict[str, Any]:
+    """Name every leaf of nested mappings and sequences by its dotted path; an empty one is a leaf."""
     flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping) and value:
+    for key, value in tree.items() if isinstance(tree, Mapping) else enumerate(tree):
+        if isinstance(value, (Mapping, list, tuple)) and value:
             flat |= _flatten(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value

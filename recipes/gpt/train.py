@@ -275,8 +275,13 @@ def _start(
         return 0
     saved = read_checkpoint(checkpoint)
     check_same_run(saved["config"], identity)
+    if not 0 <= saved["step"] <= config.steps:
+        raise CheckpointError(
+            f"expected a step of 0 to {config.steps} in {checkpoint}, got {saved['step']}; use another checkpoint"
+        )
     load_states(model, optimizer, saved)
     if controller:
         with fitting(f"expected the state of a MetaController in {checkpoint}"):
             controller.load_state_dict(saved["controller"])
-    return int(saved["step"])
+    step: int = saved["step"]
+    return step
