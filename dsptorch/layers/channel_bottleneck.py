@@ -135,7 +135,7 @@ class ChannelBottleneck(PointwiseLayer):
         return small.train(self.training)
 
     def _mask(self) -> Tensor:
-        width = self.bottleneck_ratio() * self.d_model
+        width = torch.as_tensor(current(self.bottleneck_ratio)) * self.d_model
         return width_mask(width, self.down.out_features, width)
 
     def extra_repr(self) -> str:  # noqa: D102

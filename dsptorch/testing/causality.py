@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dsptorch.functional.validate import check_bools
 from dsptorch.isolation import random_state_kept
 from dsptorch.testing._engine.blame import origin_of, phase_of
 from dsptorch.testing._engine.jitter import jittered
@@ -81,6 +82,7 @@ def assert_causal(
         Traceback (most recent call last):
         AssertionError: not causal: the output at time ... sees at least 4 samples ahead ...
     """
+    check_bools(train_mode=train_mode, jitter=jitter, thorough=thorough)
     with closing(_trials(model, example, vocab_size, seed, train_mode, jitter, rate)) as trials:
         for trial in trials:
             few = bool(trial.mode) and not thorough
@@ -131,6 +133,7 @@ def max_lookahead(
         >>> max_lookahead(Multirate(8, causal=False), torch.randn(1, 20, 8))
         6
     """
+    check_bools(train_mode=train_mode, jitter=jitter)
     found = [0]
     with closing(_trials(model, example, vocab_size, seed, train_mode, jitter, rate)) as trials:
         for trial in trials:
