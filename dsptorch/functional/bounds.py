@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from dsptorch.functional.validate import has_values
+from dsptorch.functional.validate import check_bool, check_bools, has_values
 
 __all__ = ["change_bounds", "from_bounded", "to_bounded"]
 
@@ -141,6 +141,7 @@ def change_bounds(
         >>> to_bounded(change_bounds(raw, 0.2, 0.6, 0.0, 1.0), 0.0, 1.0)
         tensor(0.3000)
     """
+    check_bools(log=log, new_log=new_log)
     value = to_bounded(raw, low, high, log=log)
     _check_interval(new_low, new_high, new_log, value.dtype)
     start, end = torch.tensor([new_low, new_high], dtype=value.dtype, device=value.device).double()
@@ -157,6 +158,7 @@ def change_bounds(
 
 
 def _check_interval(low: float, high: float, log: bool, dtype: torch.dtype) -> None:
+    check_bool("log", log)
     if not (-math.inf < low < high < math.inf):
         raise ValueError(f"bounds must be finite with low < high, got low={low}, high={high}")
     if log and low <= 0:

@@ -11,6 +11,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from dsptorch.functional.validate import check_bool
 from dsptorch.functional.windows import get_window, kaiser_beta
 
 __all__ = ["firwin", "halfband", "minimum_phase", "unit_dc"]
@@ -67,6 +68,7 @@ def firwin(
     """
     if fs is not None and not fs > 0:
         raise ValueError(f"fs must be a positive sampling rate, got {fs}")
+    check_bool("scale", scale)
     nyquist = 1.0 if fs is None else fs / 2
     edges = [float(cutoff)] if isinstance(cutoff, (int, float)) else [float(c) for c in cutoff]
     edges = [c / nyquist for c in edges]

@@ -48,10 +48,16 @@ def check_finite(name: str, value: float) -> float:
 
 
 def check_bool(name: str, value: object) -> bool:
-    """Return True or False, or raise: a string or a number would be taken for the truth of it."""
+    """Return True or False, or raise: any string but the empty one would be taken for True, "no" too."""
     if not isinstance(value, bool):
         raise TypeError(f"{name} must be True or False, got {describe(value)}")
     return value
+
+
+def check_bools(**values: object) -> None:
+    """Raise unless each of these arguments is True or False."""
+    for name, value in values.items():
+        check_bool(name, value)
 
 
 def has_values(tensor: Tensor) -> bool:

@@ -240,7 +240,7 @@ class BoundedHyperparam(FirstValues):
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
         if has_values(self.interval):
             self.interval.copy_(self._interval.tensor(self.interval))  # low and high may have been assigned
-        super()._save_to_state_dict(destination, prefix, keep_vars)  # type: ignore[no-untyped-call]
+        super()._save_to_state_dict(destination, prefix, keep_vars)
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
         errors: list[str] = args[-1]
@@ -249,7 +249,7 @@ class BoundedHyperparam(FirstValues):
         except ValueError as error:
             errors.append(f"{prefix}raw: {error}")
             return
-        super()._load_from_state_dict(state, prefix, *args)  # type: ignore[no-untyped-call]
+        super()._load_from_state_dict(state, prefix, *args)
 
     @torch.no_grad()
     def _complete(self) -> None:

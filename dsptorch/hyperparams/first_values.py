@@ -52,16 +52,16 @@ class FirstValues(nn.Module):
         for name, value in first.items():
             if name not in own:
                 raise ValueError(
-                    f"{type(self).__name__} has no tensor {name} of its own to reset: it is parametrized or pruned; undo "
-                    "that first"
+                    f"{type(self).__name__} has no tensor {name} of its own to reset: it is parametrized or pruned; "
+                    "undo that first"
                 )
             tensor = own[name]
             if (names is not None and name not in names) or _is_spared(tensor) or not has_values(tensor):
                 continue
             if not has_values(value):
                 raise ValueError(
-                    f"{type(self).__name__} has no first value for {name}: it was built from a tensor on the meta device; "
-                    "build that tensor with device='cpu', or load the parameter"
+                    f"{type(self).__name__} has no first value for {name}: it was built from a tensor on the meta "
+                    "device; build that tensor with device='cpu', or load the parameter"
                 )
             tensor.copy_(_like(value, tensor))
         self._waits = not all(map(has_values, own.values()))
@@ -139,6 +139,8 @@ def _like(value: Tensor, tensor: Tensor) -> Tensor:
     """A value as it may be copied into a tensor, which may be sharded."""
     if not hasattr(tensor, "placements"):
         return value
-    from torch.distributed.tensor import distribute_tensor  # noqa: PLC0415
+    from torch.distributed.tensor import DTensor, distribute_tensor  # noqa: PLC0415, brings torch.distributed
 
+    if not isinstance(tensor, DTensor):
+        return value
     return distribute_tensor(value.to(tensor.device), tensor.device_mesh, tensor.placements)

@@ -92,9 +92,7 @@ def converted(raw: Tensor, saved: Tensor, interval: Interval) -> Tensor:
         return raw
     low, high, log = saved.tolist()
     try:
-        return change_bounds(
-            raw, low, high, interval.low, interval.high, log=bool(log), new_log=interval.log
-        )
+        return change_bounds(raw, low, high, interval.low, interval.high, log=bool(log), new_log=interval.log)
     except ValueError as error:
         raise ValueError(
             f"the hyperparameter was saved within [{low:g}, {high:g}] and is loaded into [{interval.low:g}, "

@@ -257,7 +257,7 @@ def _own_memory(y: Tensor, x: Tensor) -> Tensor:
     if torch.compiler.is_dynamo_compiling():  # which knows views by their base alone
         shared = y is x or (y._base is not None and (y._base is x or y._base is x._base))
     else:
-        shared = y is x or torch._C._is_alias_of(y, x)
+        shared = y is x or torch._C._is_alias_of(y, x)  # type: ignore[attr-defined]
     return y.clone() if shared else y
 
 

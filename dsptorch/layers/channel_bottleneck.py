@@ -155,7 +155,7 @@ class ChannelBottleneck(PointwiseLayer):
         return ""
 
     def _mask(self) -> Tensor:
-        width = self.bottleneck_ratio() * self.d_model
+        width = torch.as_tensor(current(self.bottleneck_ratio)) * self.d_model
         return width_mask(width, self.down.out_features, width)
 
     def extra_repr(self) -> str:  # noqa: D102

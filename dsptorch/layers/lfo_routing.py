@@ -181,10 +181,10 @@ class _Gate(FirstValues):
             spread = 32 ** torch.linspace(0, 1, routes * num_lfos, dtype=torch.float32)
             freq = max_freq / 64 * spread.reshape(routes, num_lfos)
         self.freq = BoundedHyperparam(freq, 0.0, max_freq, device=device)
-        like = {"device": device, "dtype": torch.promote_types(torch.get_default_dtype(), torch.float32)}
-        self.phase = nn.Parameter(torch.empty(routes, num_lfos, **like))
-        self.amplitude = nn.Parameter(torch.empty(routes, num_lfos, **like))
-        self.bias = nn.Parameter(torch.empty(routes, **like))
+        dtype = torch.promote_types(torch.get_default_dtype(), torch.float32)
+        self.phase = nn.Parameter(torch.empty(routes, num_lfos, device=device, dtype=dtype))
+        self.amplitude = nn.Parameter(torch.empty(routes, num_lfos, device=device, dtype=dtype))
+        self.bias = nn.Parameter(torch.empty(routes, device=device, dtype=dtype))
         self._words = Memo()
         self.set_first_values()
 

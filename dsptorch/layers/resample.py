@@ -109,7 +109,7 @@ class _LearnedResampler(Resampler):
         self.weight = nn.Parameter(torch.empty(size, d_model, device=device, dtype=dtype))
         self.set_first_values()
 
-    def first_values(self) -> dict[str, Tensor]:  # noqa: D102
+    def first_values(self) -> dict[str, Tensor]:
         return {"weight": self._first}
 
     def taps(self) -> Tensor:

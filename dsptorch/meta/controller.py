@@ -17,6 +17,7 @@ from dsptorch.meta.objectives import Objective
 from dsptorch.meta.optimizers import Inner, Outer, Setter
 from dsptorch.meta.schedule import Schedule
 from dsptorch.meta.state import ControllerState, check_state
+from dsptorch.meta.twice import Twice
 from dsptorch.meta.update import check_unchanged, meta_loss, update
 from dsptorch.meta.validate import (
     check_addition,
@@ -54,8 +55,8 @@ class MetaController:
             loss.backward(); optimizer.step(); optimizer.zero_grad()
             controller.step(loss, val_loss=lambda m: loss_fn(m, next(val_data)))
 
-    An update that fails (a loss that raises, a setter that refuses) leaves model, optimizer and controller as they
-    were before the call. One whose hypergradient is not finite is skipped, counted and warned of.
+    An update that fails (a loss that raises, a setter that refuses) leaves model, optimizer and controller alone. One
+    whose hypergradient is not finite is skipped, counted and warned of.
 
     Args:
         model: Any module, also under `torch.compile` or DistributedDataParallel.
@@ -120,7 +121,7 @@ class MetaController:
         refuse_twice(self._model, self._estimator)
         learned = chosen_hyperparams(self._model.module, hyperparams)
         self._outer, self._inner = Outer(learned, self.lr, self.ema_decay), Inner(self._model.module)
-        self._state = ControllerState()
+        self._state, self._twice = ControllerState(), Twice()
         if message := self.schedule.warning(learned, self.lr):
             warnings.warn(message, stacklevel=2)
 
@@ -130,11 +131,7 @@ class MetaController:
         return dict(self._outer.hyperparams)
 
     def inner_param_groups(self, *, weight_decay: float) -> list[dict[str, Any]]:
-        """Return the parameter groups of the weights, without the hyperparameters that the controller moves.
-
-        Args:
-            weight_decay: The decay of the weights that should decay; see `dsptorch.param_groups`.
-        """
+        """Return the parameter groups of the weights, without the hyperparameters; see `dsptorch.param_groups`."""
         return self._inner.groups(weight_decay, self.hyperparams)
 
     def attach(self, optimizer: torch.optim.Optimizer) -> None:
@@ -180,8 +177,8 @@ class MetaController:
     ) -> Mapping[str, Any] | None:
         """Take in a training step, and update the hyperparameters if it is time; call it once per optimizer step.
 
-        It takes the gradients that `loss.backward()` left at the hyperparameters, and clears them; micro-batches
-        that accumulate gradients add up there, too.
+        It takes the gradients that `loss.backward()` left at the hyperparameters, also of several micro-batches, and
+        clears them. A second call for one training step is warned of.
 
         Args:
             loss: The training loss of the step.
@@ -198,6 +195,8 @@ class MetaController:
         value = check_losses(loss, train_loss, val_loss, self._estimator)
         if not self._state.step:
             check_complete(self._estimator, self.hyperparams)
+        if message := self._twice.notice(loss, self._outer.active(), self._model.module):
+            warnings.warn(message, stacklevel=2)
         state = self._after_training(value)
         if self.schedule.rests(state.step) or not self._outer.active():
             return self._commit(state.after_update())
@@ -293,6 +292,7 @@ class MetaController:
         """Make this the state, and clear the gradients; return the record if there was an update."""
         scale = self._scale if self._scaler is None else self._scaler.get_scale()  # of the next backward pass
         updated = state.updates > self._state.updates
+        self._twice.commit()
         self._state, self._scale = state, scale
         for hyperparam in self.hyperparams.values():
             hyperparam.raw.grad = None

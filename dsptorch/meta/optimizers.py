@@ -152,14 +152,15 @@ class Outer:
             raise
 
     def state_dict(self) -> dict[str, Any]:
-        """Return raw values and Adam's averages, by name."""
-        return {"hyperparams": self.raws(), "adam": copy.deepcopy(self._memory)}
+        """Return raw values, the intervals that they are for, and Adam's averages, by name."""
+        intervals = {name: h.state_dict()["interval"].clone() for name, h in self.hyperparams.items()}
+        return {"hyperparams": self.raws(), "intervals": intervals, "adam": copy.deepcopy(self._memory)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take Adam's averages, and the values outside the model, which no other checkpoint holds.
 
         Raises:
-            ValueError: If they are of other hyperparameters; nothing has changed then.
+            ValueError: If they are of other hyperparameters, or of other bounds; nothing has changed then.
         """
         saved = {name: tuple(raw.shape) for name, raw in state["hyperparams"].items()}
         here = {name: tuple(h.raw.shape) for name, h in self.hyperparams.items()}
@@ -168,6 +169,14 @@ class Outer:
                 f"expected the state of hyperparameters {here}, got that of {saved}; make the same model, and "
                 "add the same hyperparameters before loading"
             )
+        for name, saved_interval in state.get("intervals", {}).items():  # older states have none
+            present = self.hyperparams[name].state_dict()["interval"]
+            if not torch.equal(saved_interval.to(present), present):
+                raise ValueError(
+                    f"expected a state of {name} within {_interval(present)}, got one within "
+                    f"{_interval(saved_interval)}, where its raw value and Adam's averages mean something else; build "
+                    "it with the bounds of then"
+                )
         if not set(state["adam"]) <= set(here):
             raise ValueError(f"expected Adam's averages of {list(here)}, got those of {list(state['adam'])}")
         memory = {
@@ -188,6 +197,11 @@ class Outer:
     def _put(self, raws: Mapping[str, Tensor]) -> None:
         for name, raw in raws.items():
             self.hyperparams[name].raw.copy_(raw)
+
+
+def _interval(interval: Tensor) -> str:
+    low, high, log = interval.tolist()
+    return f"[{low:g}, {high:g}]" + (", log=True" if log else "")
 
 
 def _handed(hyperparam: BoundedHyperparam) -> Any:

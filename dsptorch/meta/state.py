@@ -111,7 +111,7 @@ class ControllerState:
 def check_state(state: Mapping[str, Any]) -> None:
     """Raise unless a controller saved this."""
     needed = {"format", "hyperparams", "adam", "progress", "scale"}
-    given = set(state) if isinstance(state, Mapping) else type(state).__name__
+    given = set(state) - {"intervals"} if isinstance(state, Mapping) else type(state).__name__
     if given != needed or state["format"] != 1:
         raise ValueError(
             f"expected the state_dict of a MetaController, format 1, with {', '.join(sorted(needed))}, got "

@@ -20,8 +20,8 @@ def find(model: nn.Module, where: Where) -> dict[str, nn.Module]:
     Args:
         model: Any module.
         where: A glob on the dotted names: `*` is any part of a name without a dot, `**` any part, `?` one
-            character, `[ab]` one of them, `[!ab]` any other (no dot); or a type (subclasses count); or a predicate, called with the name
-            and the module.
+            character, `[ab]` one of them, `[!ab]` any other (no dot); or a type (subclasses count); or a
+            predicate, called with the name and the module.
 
     Returns:
         The matches by name, in the model's order; never the model itself.

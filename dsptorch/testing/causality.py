@@ -7,6 +7,7 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
+from dsptorch.functional.validate import check_bools
 from dsptorch.testing._engine.arguments import check_cuttable, check_rtol, check_seed, check_vocab_size
 from dsptorch.testing._engine.blame import origin_of, phase_of
 from dsptorch.testing._engine.change import Place, relatively_moved, sizes_of
@@ -80,6 +81,7 @@ def assert_causal(
         Traceback (most recent call last):
         AssertionError: not causal: the output at time ... sees at least 4 samples ahead ...
     """
+    check_bools(train_mode=train_mode, jitter=jitter, thorough=thorough)
     perturber = _perturber(model, example, vocab_size, rtol, seed, rate)
     with closing(trials(perturber, example.detach(), rtol, train_mode, jitter)) as all_trials:
         for trial in all_trials:
@@ -131,6 +133,7 @@ def max_lookahead(
         >>> max_lookahead(Multirate(8, causal=False), torch.randn(1, 20, 8))
         6
     """
+    check_bools(train_mode=train_mode, jitter=jitter)
     perturber, found = _perturber(model, example, vocab_size, rtol, seed, rate), [0]
     with closing(trials(perturber, example.detach(), rtol, train_mode, jitter)) as all_trials:
         for trial in all_trials:

@@ -5,6 +5,7 @@ import warnings
 import torch
 from torch import Tensor
 
+from dsptorch.functional.validate import check_bools
 from dsptorch.testing._engine.eager import WARNINGS_OF_TORCH, compare_to_eager
 from dsptorch.testing._engine.examples import (
     brief,
@@ -42,6 +43,7 @@ def assert_compiles(
         >>> from dsptorch import FIR
         >>> assert_compiles(FIR(4), torch.randn(2, 7, 4), backend="aot_eager")
     """
+    check_bools(gradients=gradients, dynamic=dynamic)
     from torch._dynamo.testing import CompileCounterWithBackend  # noqa: PLC0415, Dynamo takes a second to import
 
     x = check_example(example, least=2 if dynamic else 1)

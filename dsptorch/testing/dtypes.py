@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from dsptorch.functional.validate import check_bools
 from dsptorch.layers import Layer
 from dsptorch.testing._engine.arguments import check_positive
 from dsptorch.testing._engine.examples import check_example, examined, greatest
@@ -55,6 +56,7 @@ def assert_dtypes(
         Traceback (most recent call last):
         AssertionError: in torch.float16, on a signal 1000 times as loud, the output is not finite at ...
     """
+    check_bools(autocast=autocast, loud=loud)
     check_positive("factor", factor)
     x = check_example(example)
     x = x / max(greatest(x), 1.0)
@@ -115,7 +117,7 @@ def _check_autocast(model: Model, x: Tensor, factor: float) -> None:
 
 
 def _check_mixed(layer: Layer, x: Tensor) -> None:
-    twin = _cast(layer, torch.float32)
+    twin = copy.deepcopy(layer).float()
     half = x.to(torch.bfloat16)
     given: list[tuple[Tensor, Tensor | None, str]] = [(half, None, "bfloat16, to a layer in float32,")]
     if layer.lookahead == 0 and layer.streams:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from dsptorch.functional.validate import check_bools
 from dsptorch.testing._engine.eager import WARNINGS_OF_TORCH, compare_to_eager
 from dsptorch.testing._engine.examples import (
     brief,
@@ -39,6 +40,7 @@ def assert_exports(model: Model, example: Tensor, *, dynamic: bool = False) -> N
         >>> from dsptorch import FIR
         >>> assert_exports(FIR(4), torch.randn(2, 7, 4))
     """
+    check_bools(dynamic=dynamic)
     x = check_example(example, least=2 if dynamic else 1)
     if dynamic and len(x) == 1:
         x = torch.cat([x, noise(x, 2)])  # an exporter takes a size of 1 for one that is always 1

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.gradcheck import gradcheck, gradgradcheck
 
+from dsptorch.functional.validate import check_bools
 from dsptorch.testing._engine.examples import brief, check_example, examined
 from dsptorch.testing._engine.rates import rate_of
 from dsptorch.testing._engine.run import Model, output_of
@@ -49,6 +50,7 @@ def assert_gradients(
         Traceback (most recent call last):
         AssertionError: the gradient in the input is wrong: ...
     """
+    check_bools(second=second, forward_mode=forward_mode, fast=fast, unused=unused)
     x = check_example(example).double()
     names, values, call = _as_function(model, x)
     with examined(model, x, gradients=True), warnings.catch_warnings():

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from dsptorch.functional.validate import check_bools
 from dsptorch.testing._engine.compare import check_late
 from dsptorch.testing._engine.examples import check_example, examined
 from dsptorch.testing._engine.run import Model, output_of
@@ -29,6 +30,7 @@ def assert_identity(model: Model, example: Tensor, *, delay: int = 0, exact: boo
         Traceback (most recent call last):
         AssertionError: not the identity late by 1: it differs at row ... It is the input late by 2, times 1
     """
+    check_bools(exact=exact)
     x = check_example(example)
     if not 0 <= delay < x.shape[1]:
         raise ValueError(f"delay must leave some of {x.shape[1]} samples, got {delay}; give a longer example")

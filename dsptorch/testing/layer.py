@@ -20,9 +20,9 @@ def check_layer(
     """Check all that a layer promises, and say all that it does not keep.
 
     metadata, shapes, lookahead, receptive_field, period, length, streaming, segments, state, mutation, gradients,
-    dtypes, serializes, resets, compiles, exports: what each means is in `dsptorch.testing.contract`. They read what the layer
-    says of itself (`d_model`, `lookahead`, `period`, `receptive_field`), and run on a copy in float64 with jittered
-    parameters, so that a gain that starts at 0 hides nothing. The layer itself is not changed.
+    dtypes, serializes, resets, compiles, exports: what each means is in `dsptorch.testing.contract`. They read what the
+    layer says of itself (`d_model`, `lookahead`, `period`, `receptive_field`), and run on a copy in float64 with
+    jittered parameters, so that a gain that starts at 0 hides nothing. The layer itself is not changed.
 
     Args:
         layer: A `dsptorch.Layer`.

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from dsptorch.functional.validate import check_bools
 from dsptorch.testing._engine.examples import examined
 from dsptorch.testing._engine.run import tensors_of
 from dsptorch.testing.tolerances import first_unequal, site
@@ -31,6 +31,7 @@ def assert_no_mutation(function: Callable[..., Any], *args: Any, views: bool = T
         Traceback (most recent call last):
         AssertionError: argument 0 was changed in place at index 0: from -1 to 0. Clone before writing
     """
+    check_bools(views=views)
     given = [(pytree.keystr(path), leaf) for path, leaf in pytree.tree_leaves_with_path(args)]
     tensors = [(name, leaf) for name, leaf in given if isinstance(leaf, Tensor)]
     before = [leaf.detach().clone() for _, leaf in tensors]

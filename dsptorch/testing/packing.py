@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from dsptorch.functional.validate import check_bools
 from dsptorch.testing._engine.arguments import check_seed
 from dsptorch.testing._engine.examples import check_example, examined, greatest, named_leaves, noise
 from dsptorch.testing._engine.rates import Rate, grid_of, outputs_before, rate_of
@@ -58,6 +59,7 @@ def assert_packs(
         Traceback (most recent call last):
         AssertionError: packed with others, the signal at samples ... of row 0 differs from itself alone ...
     """
+    check_bools(gradients=gradients)
     rate, grid = rate_of(layer, rate), grid_of(layer, rate)
     check_seed(seed)
     x = check_example(example, least=max(8, _BLOCKS * grid if grid > 1 else 0))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from dsptorch.functional.validate import check_bools
 from dsptorch.testing._engine.arguments import check_seed
 from dsptorch.testing._engine.examples import (
     check_example,
@@ -77,6 +78,7 @@ def assert_streaming_equals_batch(
         Traceback (most recent call last):
         AssertionError: in chunks of [1, ... the output differs at row ...
     """
+    check_bools(empty=empty, gradients=gradients, ragged=ragged)
     check_seed(seed)
     x = check_example(example, least=2)
     if not callable(getattr(layer, "step", None)):

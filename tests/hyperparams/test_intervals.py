@@ -111,7 +111,8 @@ def test_a_value_outside_is_refused_and_nothing_changes():
     before = copy.deepcopy(other.state_dict())
     state = {**model.state_dict(), **{f"0.mix_ratio.{k}": v for k, v in saved.state_dict().items()}}
     with pytest.raises(
-        RuntimeError, match=r"0\.mix_ratio\.raw: .*saved within \[0\.2, 0\.6\].* into \[0\.5, 1\].*got 0\.3; widen"
+        RuntimeError,
+        match=r"0\.mix_ratio\.raw: .*saved within \[0\.2, 0\.6\].* into \[0\.5, 1\].*got 0\.3; widen",
     ):
         model.load_state_dict(state)
     for name, tensor in other.state_dict().items():
@@ -120,7 +121,9 @@ def test_a_value_outside_is_refused_and_nothing_changes():
 
 def test_another_interval_without_raw_values_is_refused():
     other = BoundedHyperparam(0.3, **WIDE)
-    with pytest.raises(RuntimeError, match=r"\[0\.2, 0\.6\] came without the raw values .* differs from \[0, 1\]"):
+    with pytest.raises(
+        RuntimeError, match=r"\[0\.2, 0\.6\] came without the raw values .* differs from \[0, 1\]"
+    ):
         other.load_state_dict({"interval": torch.tensor([0.2, 0.6, 0.0])}, strict=False)
     other.load_state_dict({"interval": torch.tensor([0.0, 1.0, 0.0])}, strict=False)
 

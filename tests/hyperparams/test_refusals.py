@@ -32,8 +32,16 @@ from dsptorch.hyperparams import check_hyperparam
         ((0.5, 1e-38, 3e38), {"log": True}, r"greatest gradient, must fit in torch\.float32, got low=1e-38"),
         ((0.5, 1e-40, 1.0), {"log": True}, r"low must be at least 1\.18e-38"),
         ((0.5, -3e38, 3e38), {}, "their distance must fit in torch.float32"),
-        ((torch.full((3,), 0.5), 0.0, 1.0), {"shape": (2,)}, r"fit shape=\(2,\), got a tensor of shape \(3,\); give"),
-        ((torch.full((2, 3), 0.5), 0.0, 1.0), {"shape": (3,)}, r"fit shape=\(3,\), got a tensor of shape \(2, 3\)"),
+        (
+            (torch.full((3,), 0.5), 0.0, 1.0),
+            {"shape": (2,)},
+            r"fit shape=\(2,\), got a tensor of shape \(3,\); give",
+        ),
+        (
+            (torch.full((2, 3), 0.5), 0.0, 1.0),
+            {"shape": (3,)},
+            r"fit shape=\(3,\), got a tensor of shape \(2, 3\)",
+        ),
     ],
 )
 def test_an_interval(args, kwargs, message):

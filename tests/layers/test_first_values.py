@@ -7,13 +7,28 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.utils import prune
 
 import dsptorch
-from dsptorch import FIR, BoundedHyperparam, Chain, ChannelBottleneck, Decimate, LFORouting, Multirate, Pointwise
+from dsptorch import (
+    FIR,
+    BoundedHyperparam,
+    Chain,
+    ChannelBottleneck,
+    Decimate,
+    LFORouting,
+    Multirate,
+    Pointwise,
+)
 from dsptorch.testing import check_layer
 from tests.layers.table import EVERY, WIDTH, build, signal
 from tests.tolerances import assert_same
 
 each = pytest.mark.parametrize("name", EVERY)
-SENSITIVE = ("raw", "interval", "phase", "amplitude", "bias")  # of hyperparameters and gates: float32 at least
+SENSITIVE = (
+    "raw",
+    "interval",
+    "phase",
+    "amplitude",
+    "bias",
+)  # of hyperparameters and gates: float32 at least
 
 
 def tensors(module):
@@ -123,9 +138,13 @@ def test_values_that_never_were_are_refused():
         with pytest.raises(ValueError, match="needs a first value, got one on the meta device"):
             Multirate(WIDTH, BoundedHyperparam(torch.ones(()), 1, 3, integer=True))
     for module in modules:
-        state = {name: torch.ones(t.shape) for name, t in module.state_dict().items() if "interval" not in name}
+        state = {
+            name: torch.ones(t.shape) for name, t in module.state_dict().items() if "interval" not in name
+        }
         module.to_empty(device="cpu")
-        with pytest.raises(ValueError, match=r"no first value for (weight|raw).*meta device; build that .*'cpu'"):
+        with pytest.raises(
+            ValueError, match=r"no first value for (weight|raw).*meta device; build that .*'cpu'"
+        ):
             module.reset_parameters()
         module.load_state_dict(state)
     with pytest.raises(ValueError, match="no first value for weight"):

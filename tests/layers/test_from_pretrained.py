@@ -87,8 +87,11 @@ def first_of(host, dtype=torch.float32):
     finally:
         torch.set_default_dtype(torch.float32)
     fixed = {n: t.detach() if torch.equal(t, seen[1][n]) else None for n, t in seen[0].items()}
-    if host is OldStyle or int(transformers.__version__[0]) < 5:  # .data hides that it wrote: parts of our layers are then drawn as torch draws them
-        fixed |= dict.fromkeys(n for n in fixed if n.startswith("table.") and n.endswith((".bias", "norm.weight")))
+    if host is OldStyle or int(transformers.__version__[0]) < 5:
+        # Where .data hides that it wrote, parts of our layers are drawn as torch draws them.
+        fixed |= dict.fromkeys(
+            n for n in fixed if n.startswith("table.") and n.endswith((".bias", "norm.weight"))
+        )
     return fixed
 
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from dsptorch import BoundedHyperparam
 from dsptorch.meta import EvolutionStrategy, MetaController, SGDRule
+from tests.meta.loops import Run, loss_of
 from tests.meta.models import Bowl, Knob, hypergradient, hypergradients, the_loss
 
 SIGMA = 0.3
@@ -156,3 +157,20 @@ def test_a_horizon_sees_a_learning_rate(steps):
     check_learning_rate(steps)
     with pytest.raises(AssertionError):
         check_learning_rate(steps, off=4)
+
+
+def test_losses_that_are_infinite_at_first_are_skipped_not_blamed():
+    """They say nothing of what the loss depends on; the first that is finite does."""
+    run = Run("es", every=1, lr=0.3)
+    with pytest.warns(UserWarning, match="skipped, 1 so far: not finite"):
+        assert run.step(lambda model: loss_of(model) + torch.inf) is None
+    assert run.controller.skipped == 1
+    before = run.model.dropout.p
+    assert run.step() is not None
+    assert run.model.dropout.p != before
+    blind = MetaController(nn.Linear(3, 1), every=1, estimator=EvolutionStrategy())
+    blind.add_hyperparam("x", BoundedHyperparam(0.5, 0.0, 1.0), lambda value: None)
+    with pytest.warns(UserWarning, match="not finite"):
+        blind.step(1.0, val_loss=lambda m: m.weight.sum() + torch.inf)
+    with pytest.raises(ValueError, match="no path to x"):
+        blind.step(2.0, val_loss=lambda m: m.weight.sum())

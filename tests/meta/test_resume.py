@@ -121,6 +121,14 @@ ONE, THREE = BoundedHyperparam(0.5, 0.0, 1.0), BoundedHyperparam(0.5, 0.0, 1.0, 
         (state_of() | {"progress": {"step": 3}}, r"expected a progress of .*got \['step'\]"),
         (state_of(other=ONE), r"hyperparameters \{'temperature': \(1,\)\}, got .*other.*same model"),
         (state_of(temperature=THREE), r"got that of \{'temperature': \(3,\)\}"),
+        (
+            state_of(temperature=BoundedHyperparam(1.0, 0.1, 10.0)),
+            r"state of temperature within \[0\.1, 10\], log=True, got one within \[0\.1, 10\],.*bounds of then",
+        ),
+        (
+            state_of(temperature=BoundedHyperparam(1.0, 0.1, 9.0, log=True)),
+            r"within \[0\.1, 9\], log=True, where",
+        ),
         (Run("es").controller.state_dict(), "of .*dropout.*add the same hyperparameters before loading"),
     ],
 )
@@ -130,6 +138,13 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(state, message
     with pytest.raises(ValueError, match=message):
         run.controller.load_state_dict(state)
     check_alike(run.seen(), before)
+
+
+def test_a_state_from_before_intervals_were_saved():
+    state = Run("es", lr=0.3).steps(4).controller.state_dict()
+    run = Run("es")
+    run.controller.load_state_dict({key: value for key, value in state.items() if key != "intervals"})
+    assert torch.equal(run.knobs["dropout"].raw.detach(), state["hyperparams"]["dropout"])
 
 
 def test_a_setter_that_fails_while_loading_changes_nothing():

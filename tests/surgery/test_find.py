@@ -55,10 +55,9 @@ def naive_match(glob, name):
     if glob[0] == "*":
         length = len(name.split(".")[0])
         return any(naive_match(glob[1:], name[i:]) for i in range(length + 1))
-    if glob.startswith("[ab]"):
-        return name[:1] in ("a", "b") and name[:1] != "" and naive_match(glob[4:], name[1:])
-    if glob.startswith("[!a]"):
-        return name[:1] not in ("", ".", "a") and naive_match(glob[4:], name[1:])
+    if glob[0] == "[":
+        fits = name[:1] in ("a", "b") if glob.startswith("[ab]") else name[:1] not in ("", ".", "a")
+        return fits and naive_match(glob[4:], name[1:])
     if glob[0] == "?":
         return name[:1] not in ("", ".") and naive_match(glob[1:], name[1:])
     return name[:1] == glob[0] and naive_match(glob[1:], name[1:])

@@ -60,11 +60,12 @@ from tests.testing.broken_layers import (
 )
 from tests.testing.bug import Bug, example, on
 from tests.testing.gallery_numbers import NUMBERS
+from tests.testing.gallery_rates import RATES
 
 
 def resets(module):
     assert_resets(module)
-from tests.testing.gallery_rates import RATES
+
 
 BUGS: dict[str, Bug] = {
     "a state that forgets history for short chunks": Bug(

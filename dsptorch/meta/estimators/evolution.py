@@ -140,6 +140,10 @@ class EvolutionStrategy:
                 "it draws another batch at each call; wrap the iterator that it draws from in "
                 "dsptorch.meta.Replay, or draw with torch's global generator"
             )
+        if not torch.isfinite(
+            again
+        ):  # which tells nothing; the update is left out, and the next one looks again
+            return set(raws)
         reached = set()
         for name, raw in raws.items():
             for shift in (_FAR, -_FAR):
