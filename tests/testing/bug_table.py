@@ -11,9 +11,11 @@ import torch
 
 import dsptorch.testing
 from dsptorch.testing import assert_causal, max_lookahead
-from tests.testing.gallery import LEAKS, Leak, example
+from tests.testing.gallery import LEAKS
 from tests.testing.gallery_contract import BUGS
 from tests.testing.honest import SIGNAL_MODELS, TOKEN_MODELS, VOCAB, ids, signal
+from tests.testing.honest_suspects import SUSPECTS
+from tests.testing.leak import Leak, example
 
 PARTS = {
     "eval": {"train_mode": False, "jitter": False},
@@ -21,7 +23,6 @@ PARTS = {
     "+ jitter": {"train_mode": False},
     "all (default)": {},
 }
-ORDER = {"batch": 0, "eval": 0, "train": 1, "jitter": 2}
 HEAD = """\
 # Planted bugs and honest models
 
@@ -70,6 +71,20 @@ def honest() -> Iterator[list[str]]:
         ]
 
 
+def suspects() -> Iterator[list[str]]:
+    yield ["honest model", "verdict", "`max_lookahead`"]
+    for name, build in SUSPECTS.items():
+        torch.manual_seed(0)
+        try:
+            assert_causal(build(), signal(), thorough=True)
+        except AssertionError:
+            cell = "**FALSE ALARM**"
+        else:
+            cell = "passes"
+        torch.manual_seed(0)
+        yield [name, cell, str(max_lookahead(build(), signal()))]
+
+
 def contract() -> Iterator[list[str]]:
     yield ["planted bug", "check that should catch it", "verdict", "the same without the bug"]
     for name, bug in BUGS.items():
@@ -96,6 +111,7 @@ SECTIONS: dict[str, Callable[[], Iterator[list[str]]]] = {
     "Leaks, by the part of `assert_causal` that they are for": leaks,
     "Broken layers, by check": contract,
     "Honest models: no false alarm": honest,
+    "Honest models that are easily accused": suspects,
 }
 
 

@@ -1,44 +1,13 @@
 """The gallery of leaks: models that see the future, or each other's rows. Each names the check that must catch it."""
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
-WIDTH, TIME = 4, 40
-
-
-class Leak(NamedTuple):
-    """A planted bug.
-
-    Attributes:
-        model: Builds it.
-        caught_by: "eval", "batch", "train" or "jitter": the part of `assert_causal` that sees it, and the first.
-        lookahead: What `max_lookahead` must say for TIME moments; None: not checked.
-        vocab_size: For models on token ids.
-        says: A part of the message.
-    """
-
-    model: Callable[[], Callable[[Tensor], object]]
-    caught_by: str = "eval"
-    lookahead: int | None = None
-    vocab_size: int | None = None
-    says: str = ""
-
-
-def example(leak: Leak, batch: int = 2) -> Tensor:
-    generator = torch.Generator().manual_seed(0)
-    if leak.vocab_size:
-        return torch.randint(0, leak.vocab_size, (batch, TIME), generator=generator)
-    return torch.randn(batch, TIME, WIDTH, generator=generator)
-
-
-def ahead(x, by=1):
-    """x[t + by]."""
-    return F.pad(x, (0, 0, 0, by))[:, by:]
+from tests.testing.gallery_hidden import HIDDEN
+from tests.testing.leak import TIME, WIDTH, Leak, ahead
 
 
 def block_mean_and_hold(x, size=4):
@@ -238,4 +207,5 @@ LEAKS: dict[str, Leak] = {
     "rows laid one after another": Leak(PrefixOfTheBatch, "batch"),
     "normalised over the batch": Leak(lambda: lambda x: x - x.mean(0, keepdim=True), "batch"),
     "rows reversed": Leak(lambda: lambda x: x.flip(0), "batch"),
+    **HIDDEN,
 }

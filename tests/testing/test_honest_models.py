@@ -13,6 +13,7 @@ from tests.layers.table import ONE_OF_EACH_KIND
 from tests.layers.table import build as build_layer
 from tests.layers.table import signal as layer_signal
 from tests.testing.honest import SIGNAL_MODELS, TOKEN_MODELS, VOCAB, ids, signal
+from tests.testing.honest_suspects import SUSPECTS
 
 DTYPES = [torch.float32, torch.bfloat16]
 
@@ -37,6 +38,12 @@ def test_models_on_signals(name, dtype):
 @pytest.mark.parametrize("name", sorted(LOOPS))
 def test_models_that_loop(name, dtype):
     assert_causal(SIGNAL_MODELS[name]().to(dtype), signal().to(dtype))
+
+
+@pytest.mark.parametrize("name", SUSPECTS)
+def test_models_that_are_easily_accused(name):
+    torch.manual_seed(0)
+    assert_causal(SUSPECTS[name](), signal())
 
 
 @pytest.mark.slow

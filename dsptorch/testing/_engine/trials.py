@@ -78,7 +78,9 @@ def trials(
         if jitter and isinstance(model, nn.Module):
 
             def accepts(other: nn.Module) -> bool:
-                return _answers(replace(perturber, model=other), example)
+                return any(
+                    _answers(replace(perturber, model=other, gradients=g), example) for g in (False, True)
+                )
 
             other = jittered(model, perturber.seed, accepts)
             if other is not None:
