@@ -11,13 +11,16 @@ from dsptorch.hyperparams.arguments import (
 )
 from dsptorch.hyperparams.bounded import BoundedHyperparam, at_least_float32
 from dsptorch.hyperparams.groups import param_groups
+from dsptorch.hyperparams.spread import Spread, check_spread
 
 __all__ = [
     "BoundedHyperparam",
     "Hyperparam",
+    "Spread",
     "at_least_float32",
     "check_factor",
     "check_hyperparam",
+    "check_spread",
     "current",
     "fixed_repr",
     "made_of",
