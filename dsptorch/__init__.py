@@ -7,13 +7,17 @@ sample unless it is a cutoff (in units of Nyquist), gain linear.
 from dsptorch.functional import PeriodicFIR
 from dsptorch.hyperparams import BoundedHyperparam, named_hyperparams, param_groups
 from dsptorch.layers import (
+    EMA,
     FIR,
+    SOS,
     AtRate,
+    Biquad,
     Blend,
     Chain,
     ChannelBottleneck,
     Decimate,
     Delay,
+    EMABank,
     Layer,
     LFORouting,
     Multirate,
@@ -21,6 +25,7 @@ from dsptorch.layers import (
     Pointwise,
     ResamplePoly,
     Residual,
+    Resonator,
     Split,
     Upsample,
     segmented,
@@ -31,14 +36,18 @@ from dsptorch.surgery import bind, find, fold, insert, remove, streaming, unbind
 __version__ = "0.1.0"
 
 __all__ = [
+    "EMA",
     "FIR",
+    "SOS",
     "AtRate",
+    "Biquad",
     "Blend",
     "BoundedHyperparam",
     "Chain",
     "ChannelBottleneck",
     "Decimate",
     "Delay",
+    "EMABank",
     "LFORouting",
     "Layer",
     "MetaController",
@@ -48,6 +57,7 @@ __all__ = [
     "Pointwise",
     "ResamplePoly",
     "Residual",
+    "Resonator",
     "Split",
     "Upsample",
     "bind",

@@ -1,12 +1,15 @@
 """Pure functions and the `PeriodicFIR` value: tensors in, tensors out. Imports torch alone."""
 
+from dsptorch.functional.biquad import biquad_sos
 from dsptorch.functional.bounds import from_bounded, to_bounded
 from dsptorch.functional.design import firwin, halfband, minimum_phase, unit_dc
 from dsptorch.functional.kernel import lptv_filter
+from dsptorch.functional.lfilter import lfilter, sosfilt
 from dsptorch.functional.lfo_routing import grouped_conv, lfo_gate
 from dsptorch.functional.multirate import multirate
 from dsptorch.functional.oscillator import lfo_phase, saw, sine, square, triangle
 from dsptorch.functional.periodic_fir import PeriodicFIR
+from dsptorch.functional.recurrence import linear_recurrence
 from dsptorch.functional.resample import resample
 from dsptorch.functional.resample_design import (
     decimate_taps,
@@ -25,6 +28,7 @@ __all__ = [
     "Segments",
     "State",
     "Timeline",
+    "biquad_sos",
     "decimate_taps",
     "find_segments",
     "firwin",
@@ -32,9 +36,11 @@ __all__ = [
     "grouped_conv",
     "halfband",
     "hat_weights",
+    "lfilter",
     "lfo_gate",
     "lfo_phase",
     "linear_phase_delay",
+    "linear_recurrence",
     "lptv_filter",
     "minimum_phase",
     "multirate",
@@ -42,6 +48,7 @@ __all__ = [
     "resample_taps",
     "saw",
     "sine",
+    "sosfilt",
     "square",
     "to_bounded",
     "triangle",

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.utils._pytree import tree_map_only
 
-__all__ = ["Memo", "is_readable"]
+__all__ = ["Memo", "is_readable", "is_transformed"]
 
 
 class Memo:
@@ -31,7 +31,7 @@ class Memo:
 
     def __call__(self, compute: Callable[[], Any], weights: Sequence[Any]) -> Any:
         """The result for these weights: tensors, floats and dtypes."""
-        if torch.is_grad_enabled() or _is_transformed():
+        if torch.is_grad_enabled() or is_transformed():
             return compute()
         kept = self._kept
         if kept is not None and len(kept[0]) == len(weights) and all(map(_equal, weights, kept[0])):
@@ -55,10 +55,10 @@ class Memo:
 
 def is_readable(weight: Any) -> bool:
     """Whether the value of a weight may decide which operations run: on the CPU, and nothing traces them."""
-    return _is_comparable(weight) and not _is_transformed()
+    return _is_comparable(weight) and not is_transformed()
 
 
-def _is_transformed() -> bool:
+def is_transformed() -> bool:
     """Whether operations are traced, differentiated forward, batched, counted, faked, or in inference mode."""
     return (
         torch.compiler.is_compiling()

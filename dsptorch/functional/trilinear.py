@@ -12,7 +12,15 @@ import torch
 from torch import Tensor
 from torch.autograd.function import Function
 
-__all__ = ["TrilinearForm", "V", "W", "X", "accumulation_dtype", "partial_derivative"]
+__all__ = [
+    "TrilinearForm",
+    "V",
+    "W",
+    "X",
+    "accumulation_dtype",
+    "beside_channels",
+    "partial_derivative",
+]
 
 X, W, V = range(3)
 
@@ -100,7 +108,7 @@ class _Trilinear(Function):
             raise ValueError("segments cannot be batched by vmap; give them as segments of more rows")
         size = info.batch_size
         moved = [
-            _beside_channels(part, dim, size) for part, dim in zip((first, second), in_dims[2:4], strict=True)
+            beside_channels(part, dim, size) for part, dim in zip((first, second), in_dims[2:4], strict=True)
         ]
         parts = dict(zip([i for i in (X, W, V) if i != slot], moved, strict=True))
         y = partial_derivative(form, slot, parts, *masks)
@@ -126,7 +134,7 @@ def _given(ctx: Any) -> tuple[dict[int, Tensor], tuple[Tensor | None, Tensor | N
     return dict(zip(slots, (first, second), strict=True)), (position, following)
 
 
-def _beside_channels(tensor: Tensor, dim: int | None, size: int) -> Tensor:
+def beside_channels(tensor: Tensor, dim: int | None, size: int) -> Tensor:
     """Move a batched dimension into the channels, which are independent: (..., C) -> (..., size * C)."""
     if dim is None:
         return tensor.unsqueeze(-2).expand(*tensor.shape[:-1], size, -1).flatten(-2)

@@ -2,10 +2,12 @@
 
 from dsptorch.layers.at_rate import AtRate
 from dsptorch.layers.base import FilterLayer, Layer, State
+from dsptorch.layers.biquad import SOS, Biquad
 from dsptorch.layers.blend import Blend
 from dsptorch.layers.call_context import segmented
 from dsptorch.layers.chain import Chain
 from dsptorch.layers.channel_bottleneck import ChannelBottleneck
+from dsptorch.layers.ema import EMA, EMABank
 from dsptorch.layers.fir import FIR, Delay
 from dsptorch.layers.fixed_filter import FixedFilter
 from dsptorch.layers.fold import fold_layer
@@ -15,15 +17,20 @@ from dsptorch.layers.parallel import Parallel, Residual, Split
 from dsptorch.layers.pointwise import Pointwise
 from dsptorch.layers.resample import Decimate, Upsample
 from dsptorch.layers.resample_poly import ResamplePoly
+from dsptorch.layers.resonator import Resonator
 
 __all__ = [
+    "EMA",
     "FIR",
+    "SOS",
     "AtRate",
+    "Biquad",
     "Blend",
     "Chain",
     "ChannelBottleneck",
     "Decimate",
     "Delay",
+    "EMABank",
     "FilterLayer",
     "FixedFilter",
     "LFORouting",
@@ -33,6 +40,7 @@ __all__ = [
     "Pointwise",
     "ResamplePoly",
     "Residual",
+    "Resonator",
     "Split",
     "State",
     "Upsample",

@@ -18,6 +18,10 @@ def _factor(value: float, low: int, high: int, device: str | None = None, **_: o
     return d.BoundedHyperparam(value, low, high, integer=True, device=device)
 
 
+def _half_life(device: str | None = None, **_: object) -> d.BoundedHyperparam:
+    return d.BoundedHyperparam(4.0, 1.0, 16.0, log=True, device=device)
+
+
 CAUSAL: dict[str, Callable[..., d.Layer]] = {
     "FIR identity": lambda **kw: d.FIR(WIDTH, 4, **kw),
     "FIR lowpass": lambda **kw: d.FIR(WIDTH, 5, init="lowpass", cutoff=0.3, delay=2, **kw),
@@ -50,6 +54,20 @@ CAUSAL: dict[str, Callable[..., d.Layer]] = {
     "Split": lambda **kw: d.Split(
         d.FIR(1, 5, init="lowpass", delay=2, **kw), d.Multirate(WIDTH - 1, kernel_size=2, **kw)
     ),
+    "EMA": lambda **kw: d.EMA(WIDTH, **kw),
+    "EMA fixed": lambda **kw: d.EMA(WIDTH, 3.0, **kw),
+    "EMA warm": lambda **kw: d.EMA(WIDTH, _half_life(**kw), warm=True, **kw),
+    "EMA first": lambda **kw: d.EMA(WIDTH, (1.0, 16.0), start="first", **kw),
+    "Resonator": lambda **kw: d.Resonator(WIDTH, **kw),
+    "Resonator noise": lambda **kw: d.Resonator(WIDTH, 0.1, _half_life(**kw), gain="noise", **kw),
+    "Biquad": lambda **kw: d.Biquad(WIDTH, **kw),
+    "Biquad fixed": lambda **kw: d.Biquad(WIDTH, "bandpass", 0.1, 2.0, **kw),
+    "Biquad free": lambda **kw: d.Biquad(WIDTH, "free", **kw),
+    "SOS": lambda **kw: d.SOS(WIDTH, 2, max_half_life=16.0, **kw),
+    "Chain of recurrences": lambda **kw: d.Chain(
+        d.FIR(WIDTH, 3, **kw), d.EMA(WIDTH, **kw), d.Biquad(WIDTH, "highpass", **kw)
+    ),
+    "AtRate of an EMA": lambda **kw: d.AtRate(d.EMA(WIDTH, **kw), 2, **kw),
     "AtRate": lambda **kw: d.AtRate(d.FIR(WIDTH, 3, init="lowpass", **kw), 4, **kw),
     "Chain down and up": lambda **kw: d.Chain(
         d.Decimate(WIDTH, 2, **kw), d.LFORouting(WIDTH, 2, **kw), d.Upsample(WIDTH, 2, init="linear", **kw)
@@ -114,8 +132,15 @@ WITHOUT_STEP: dict[str, Callable[..., d.Layer]] = {
 }
 """Causal layers of rate 1 around a module that does not stream."""
 
-EVERY = LAYERS | RATES | WITHOUT_STEP
-STREAMING = CAUSAL | RATES
+WIDER: dict[str, Callable[..., d.Layer]] = {
+    "EMABank": lambda **kw: d.EMABank(WIDTH, 3, **kw),
+    "EMABank warm": lambda **kw: d.EMABank(WIDTH, 2, warm=True, **kw),
+    "Resonator both": lambda **kw: d.Resonator(WIDTH, (0.05, 0.2), 8.0, output="both", **kw),
+}
+"""Causal layers of rate 1 whose output is wider than the input."""
+
+EVERY = LAYERS | RATES | WIDER | WITHOUT_STEP
+STREAMING = CAUSAL | RATES | WIDER
 
 ONE_OF_EACH_KIND = [
     "FIR identity",
@@ -129,6 +154,11 @@ ONE_OF_EACH_KIND = [
     "Residual",
     "Blend",
     "Split",
+    "EMA",
+    "EMABank",
+    "Resonator",
+    "Biquad",
+    "SOS",
     "AtRate",
     "Decimate",
     "Upsample",

@@ -1,0 +1,250 @@
+"""The linear recurrence, y[t] = a y[t-1] + x[t]: derivatives of any order, segments, chunks.
+
+The gradient in x is the same recurrence, backwards in time; that in a is a sum of products of two of its results. So
+one `autograd.Function`, written by itself, is differentiable to any order.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import Function
+
+from dsptorch.functional.scan import scan
+from dsptorch.functional.timeline import Segments
+from dsptorch.functional.trilinear import beside_channels
+from dsptorch.functional.validate import describe
+
+__all__ = ["linear_recurrence", "recur", "recur_coupled"]
+
+
+def linear_recurrence(
+    x: Tensor, a: float | Tensor, zi: Tensor | None = None, *, segments: Segments | None = None
+) -> Tensor | tuple[Tensor, Tensor]:
+    """Filter by a linear recurrence of the first order, in each channel by itself.
+
+        y[t] = a[t] * y[t-1] + x[t]
+
+    Or the same for n coupled states in each channel, with matrices for coefficients. A complex pole r + i s is a pair
+    of real states with the matrix [[r, -s], [s, r]]; the real part of the input goes into the first state.
+
+    The coefficients may have any size: where a pole is outside the unit circle, y grows without bound.
+
+    Args:
+        x: The input; time is dimension 1.
+        a: The coefficients: a number, one for each channel, or one for each sample of each channel.
+        zi: The output before the first sample; None: zero.
+        segments: Where the samples stand, if rows hold several signals: then each is filtered as if it were alone.
+
+    Shape:
+        x: (batch, time, channels). a: (), (channels,) or (batch, time, channels). zi: (batch, channels).
+        Coupled: x: (batch, time, n, channels). a: (n, n, channels) or (batch, time, n, n, channels). zi:
+        (batch, n, channels). Result: as x, in its dtype. Half-precision input is accumulated in float32.
+
+    Returns:
+        y; or (y, zf) if zi is given. zf, float32 at least, is the zi of the next chunk.
+
+    Raises:
+        TypeError, ValueError: If the shapes do not fit.
+
+    Example:
+        >>> x = torch.tensor([1.0, 0.0, 0.0, 4.0]).reshape(1, 4, 1)
+        >>> linear_recurrence(x, 0.5).flatten()
+        tensor([1.0000, 0.5000, 0.2500, 4.1250])
+        >>> first, zf = linear_recurrence(x[:, :2], 0.5, zi=torch.zeros(1, 1))
+        >>> linear_recurrence(x[:, 2:], 0.5, zi=zf)[0].flatten()
+        tensor([0.2500, 4.1250])
+
+    References:
+        G. E. Blelloch, Prefix sums and their applications, 1990, CMU-CS-90-190, sec. 1.4 (recurrences as scans).
+    """
+    a = _checked(x, a, zi)
+    begins = None if segments is None else segments.position == 0
+    y, zf = (recur if x.dim() == 3 else recur_coupled)(x, a, zi, begins)
+    return y.to(x.dtype) if zi is None else (y.to(x.dtype), zf)
+
+
+def recur(x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The recurrence of one state a channel, unchecked: all states, and the last one, float32 at least.
+
+    Args:
+        x: The input, (batch, time, channels).
+        a: The coefficients: (), (channels,) or (batch, time, channels).
+        state: The state before the first sample, (batch, channels); None: zero.
+        begins: Where a signal begins, (batch, time), bool; None: nowhere.
+    """
+    a = a.expand(x.shape) if a.dim() == 3 else a.expand(x.shape[-1])
+    y, last = recur_coupled(
+        x.unsqueeze(-2),
+        a.unsqueeze(-2).unsqueeze(-2),
+        None if state is None else state.unsqueeze(-2),
+        begins,
+    )
+    return y.squeeze(-2), last.squeeze(-2)
+
+
+def recur_coupled(x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The same for n coupled states a channel.
+
+    Args:
+        x: The input, (batch, time, n, channels).
+        a: The coefficients, (n, n, channels) or (batch, time, n, n, channels).
+        state: The states before the first sample, (batch, n, channels); None: zero.
+        begins: Where a signal begins, (batch, time), bool; None: nowhere.
+    """
+    dtype = torch.promote_types(torch.promote_types(x.dtype, a.dtype), torch.float32)
+    state = None if state is None else state.to(dtype)
+    y = recur_lags(x.to(dtype), a.to(dtype).unsqueeze(-4), state, begins)
+    first = y.new_zeros(y.shape[:1] + y.shape[2:]) if state is None else state
+    if torch.compiler.is_compiling():  # of any length, 0 too
+        return y, torch.cat([first.unsqueeze(1), y], 1)[:, -1].clone()
+    return y, (y[:, -1] if y.shape[1] else first).clone()
+
+
+def recur_lags(
+    x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | None, reverse: bool = False
+) -> Tensor:
+    """All states of a recurrence of any order, with derivatives: arguments as of `scan`, of one dtype."""
+    if torch._C._get_tracing_state() is not None:  # torch.jit.trace, which records no Function
+        return scan(x, a, state, begins, reverse)
+    # Dynamo cannot trace a Function that defines `jvp`; forward-mode AD is for eager code alone.
+    function = _Recurrence if torch.compiler.is_compiling() else _RecurrenceWithJvp
+    y: Tensor = function.apply(x, a, state, begins, reverse)  # type: ignore[no-untyped-call]
+    return y
+
+
+class _Recurrence(Function):
+    @staticmethod
+    def forward(
+        x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | None, reverse: bool
+    ) -> Tensor:  # each argument by its name: Dynamo counts them
+        return scan(x, a, state, begins, reverse)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _, a, state, begins, ctx.reverse = inputs
+        ctx.save_for_backward(a, state, begins, output)
+        ctx.save_for_forward(a, state, begins, output)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        a, state, begins, y = ctx.saved_tensors
+        back = 1 if ctx.reverse else -1  # what leads from t - k to t, leads back from t to t - k
+        adjoint = recur_lags(
+            gradient,
+            _transposed(a, back),
+            None,
+            None if begins is None else _shifted(begins, back),
+            not ctx.reverse,
+        )
+        of_a = of_state = None
+        if ctx.needs_input_grad[1]:
+            lags = []
+            for before in _before(y, state, begins, ctx.reverse, a.shape[-4]):
+                columns = (adjoint * part for part in before.split(1, -2))
+                lags.append(torch.stack([c.sum((0, 1)) if a.dim() == 4 else c for c in columns], -2))
+            of_a = torch.stack(lags, -4)
+        if ctx.needs_input_grad[2]:
+            part = (_first(a.squeeze(-4)) * _first(adjoint).unsqueeze(-2)).sum(-3)
+            of_state = _unless_begun(part, begins).squeeze(1)
+        return adjoint, of_a, of_state, None, None
+
+    @staticmethod
+    def vmap(
+        info: Any,
+        in_dims: tuple[int | None, ...],
+        x: Tensor,
+        a: Tensor,
+        state: Tensor | None,
+        begins: Tensor | None,
+        reverse: bool,
+    ) -> tuple[Tensor, int]:
+        if in_dims[3] is not None:
+            raise ValueError("segments cannot be batched by vmap; give them as segments of more rows")
+        size = info.batch_size
+        x, a = beside_channels(x, in_dims[0], size), beside_channels(a, in_dims[1], size)
+        state = None if state is None else beside_channels(state, in_dims[2], size)
+        y = recur_lags(x, a, state, begins, reverse)
+        return y.unflatten(-1, (size, -1)), y.dim() - 1
+
+
+class _RecurrenceWithJvp(_Recurrence):
+    @staticmethod
+    def jvp(
+        ctx: Any, x: Tensor | None, a: Tensor | None, state: Tensor | None, *_: None
+    ) -> Tensor:  # the tangents
+        matrices, first, begins, y = ctx.saved_tensors
+        x = torch.zeros_like(y) if x is None else x
+        if a is not None:
+            before = _before(y, first, begins, ctx.reverse, a.shape[-4])
+            for a_k, past in zip(a.unbind(-4), before, strict=True):
+                x = x + sum(c * part for c, part in zip(a_k.unbind(-2), past.split(1, -2), strict=True))
+        if state is not None:  # its part in the first sample
+            part = (_first(matrices.squeeze(-4)) * state[:, None, None]).sum(-2)
+            x = x + F.pad(_unless_begun(part, begins), (0, 0, 0, 0, 0, y.shape[1] - 1))
+        return recur_lags(x, matrices, None, begins, ctx.reverse)
+
+
+def _transposed(a: Tensor, back: int) -> Tensor:
+    """The matrices of the adjoint: transposed, and those of each sample at the time from which they lead back."""
+    transposed = a.transpose(-3, -2)
+    if a.dim() == 4:
+        return transposed
+    return torch.stack([_shifted(a_k, back * k) for k, a_k in enumerate(transposed.unbind(2), 1)], 2)
+
+
+def _before(
+    y: Tensor, state: Tensor | None, begins: Tensor | None, reverse: bool, order: int
+) -> list[Tensor]:
+    """The states that each sample sees, 1 to p samples before it: 0 before the beginning of its signal."""
+    before = [_shifted(y, -k if reverse else k) for k in range(1, order + 1)]
+    if state is not None:
+        before = [F.pad(torch.cat([state.unsqueeze(1), y], 1), (0, 0, 0, 0, 0, -1))]
+    if begins is not None:
+        begun = begins
+        for k in range(order):
+            before[k] = before[k].masked_fill(begun[..., None, None], 0)
+            begun = begun | _shifted(begun, -1 if reverse else 1)
+    return before
+
+
+def _shifted(x: Tensor, by: int) -> Tensor:
+    """x[t - by], 0 where there is none."""
+    if x.shape[1] < abs(by):
+        return torch.zeros_like(x)
+    return F.pad(x, (*(0, 0) * (x.dim() - 2), by, -by))
+
+
+def _first(x: Tensor) -> Tensor:
+    """The first sample, 0 if there is none; of a constant matrix, the matrix."""
+    return x if x.dim() == 3 else F.pad(x, (*(0, 0) * (x.dim() - 2), 0, 1 - x.shape[1]))
+
+
+def _unless_begun(first: Tensor, begins: Tensor | None) -> Tensor:
+    return first if begins is None else first.masked_fill(_first(begins)[..., None, None], 0)
+
+
+def _checked(x: Tensor, a: float | Tensor, zi: Tensor | None) -> Tensor:
+    """The coefficients as a tensor, or raise."""
+    if not isinstance(x, Tensor) or not x.is_floating_point() or x.dim() not in (3, 4):
+        raise TypeError(
+            "linear_recurrence expects a floating-point signal (batch, time, channels), or (batch, time, n, channels), "
+            f"got {describe(x)}; time is dimension 1, and channels come last"
+        )
+    if not isinstance(a, Tensor):
+        a = torch.tensor(float(a), dtype=torch.promote_types(x.dtype, torch.float32), device=x.device)
+    batch, time, *rest = x.shape
+    n, channels = (rest[0], rest[1]) if x.dim() == 4 else (0, rest[0])
+    square = (n, n) if n else ()
+    allowed = [(*square, channels), (batch, time, *square, channels)] + [()] * (not n)
+    if a.is_complex() or tuple(a.shape) not in allowed:
+        raise ValueError(
+            f"linear_recurrence expects coefficients of shape {' or '.join(map(str, allowed))} for a signal of shape "
+            f"{tuple(x.shape)}, got {describe(a)}; a complex pole r + i s is the matrix [[r, -s], [s, r]]"
+        )
+    if zi is not None and tuple(zi.shape) != (batch, *rest):
+        raise ValueError(
+            f"zi must be of shape {(batch, *rest)}, the output before the first sample, got {describe(zi)}"
+        )
+    return a

@@ -1,0 +1,241 @@
+"""The blocked scan: all states of a linear recurrence, by short loops at two or more rates.
+
+    y[t] = a_1 y[t-1] + ... + a_p y[t-p] + x[t]
+
+A loop over T samples runs T small operations, one after the other. In blocks of L samples, the recurrence first runs
+from rest in all blocks at once. The last p states of the blocks then obey a recurrence of the first order at 1 / L of
+the rate, with a power of the companion matrix for a coefficient, and are found in the same way. At last each sample
+adds what the states before its block have become. So there are some L operations at each rate, and three passes over
+the signal.
+
+Derivatives, segments, chunks and layers stand on `scan` alone, so another implementation can take its place.
+
+References:
+    C. S. Burrus, Block implementation of digital filters, 1971, IEEE Transactions on Circuit Theory 18(6), 697-701.
+"""
+
+from itertools import accumulate
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["scan"]
+
+_SIZE, _LONG = 16, 4096  # samples of a block; twice as many in signals of that length
+_LEVELS, _DOUBLINGS = (
+    2,
+    24,
+)  # rates of blocks, and steps at the last, of a program for any length: up to 2^32 samples
+
+
+def scan(
+    x: Tensor, a: Tensor, state: Tensor | None = None, begins: Tensor | None = None, reverse: bool = False
+) -> Tensor:
+    """All states of a recurrence of n coupled states a channel. It records no derivatives and changes no argument.
+
+    To a compiler it is one operator, `torch.ops.dsptorch.scan`; an exported program holds its loops.
+
+    Args:
+        x: The input.
+        a: The matrices a_1 ... a_p: constant, or those of each sample.
+        state: The state before the first sample, for p = 1; None: zero.
+        begins: Where a signal begins, which does not see the samples before it; None: nowhere.
+        reverse: Whether time runs backwards, from rest: y[t] = a_1 y[t+1] + ... + x[t].
+
+    Shape:
+        x: (batch, time, n, channels). a: (p, n, n, channels) or (batch, time, p, n, n, channels). state:
+        (batch, n, channels). begins: (batch, time), bool. Result: as x, in memory of its own.
+    """
+    if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
+        y: Tensor = _operator(x, a, state, begins, reverse)
+        return y
+    return _blocked(x, a, state, begins, reverse)
+
+
+@torch.library.custom_op("dsptorch::scan", mutates_args=())
+def _operator(x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | None, reverse: bool) -> Tensor:
+    return _blocked(x, a, state, begins, reverse)
+
+
+@_operator.register_fake
+def _(x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | None, reverse: bool) -> Tensor:
+    return torch.empty_like(x, memory_format=torch.contiguous_format)
+
+
+def _blocked(
+    x: Tensor,
+    a: Tensor,
+    state: Tensor | None,
+    begins: Tensor | None,
+    reverse: bool,
+    levels: int = _LEVELS,
+) -> Tensor:
+    time, symbolic = x.shape[1], isinstance(x.shape[1], torch.SymInt)
+    if symbolic and levels == 0:
+        return _doubled(x, a, state, begins, reverse)
+    size = _SIZE if symbolic or time < _LONG else 2 * _SIZE
+    # Of a symbolic length, one block more than needed, and two: a single one would have a program of its own.
+    blocks = time // size + 3 if symbolic else (time + size - 1) // size
+    one = not symbolic and time <= 2 * size
+    if one:
+        blocks, size = 1, time
+    y = _padded(x, blocks * size)
+    y = x.clone(memory_format=torch.contiguous_format) if y is x else y
+    xs = _samples(y, blocks, size, reverse)
+    matrices = [a] if a.dim() == 4 else _samples(_padded(a, blocks * size), blocks, size, reverse)
+    borders = None if begins is None else _samples(_padded(begins, blocks * size), blocks, size, reverse)
+    states = _run(xs, matrices, borders, state.unsqueeze(1) if one and state is not None else None)
+    if torch.compiler.is_compiling():  # then nothing was written into y
+        y = _stacked(states, reverse).reshape(y.shape)
+    if one:
+        return y
+    companions = [_companion(matrix) for matrix in matrices]
+    powers = _powers(companions[0], size) if a.dim() == 4 else _products(companions)
+    seen = None if borders is None else list(accumulate(borders, torch.logical_or))
+    ends = _blocked(
+        _last(states, borders, a.shape[-4]),
+        powers.select(-4, -1).unsqueeze(-4),
+        state,
+        None if seen is None else seen[-1],
+        reverse,
+        levels - 1,
+    )
+    _add(
+        y.view(y.shape[0], blocks, size, *y.shape[2:]),
+        powers.flip(-4) if reverse else powers,
+        _neighbours(ends, state, reverse),
+        None if seen is None else _stacked(seen, reverse),
+    )
+    return _padded(y, time)
+
+
+def _run(
+    xs: list[Tensor], matrices: list[Tensor], borders: list[Tensor] | None, state: Tensor | None
+) -> list[Tensor]:
+    """The states, one sample after the other; if nothing is compiled, in the memory of the input."""
+    add = torch.addcmul if torch.compiler.is_compiling() else Tensor.addcmul_
+    columns = [[a_k.unbind(-2) for a_k in a.unbind(-4)] for a in matrices]
+    before = [] if state is None else [state]  # the one before this sample, the one before that ...
+    states: list[Tensor] = []
+    for i, x in enumerate(xs):
+        if borders is not None:
+            before = [_unless(borders[i], y) for y in before]
+        y = x
+        for column, past in zip(columns[i % len(columns)], before, strict=False):
+            for factor, part in zip(column, _parts(past), strict=True):
+                y = add(y, factor, part)
+        before = [y, *before][: len(columns[0])]
+        states.append(y)
+    return states
+
+
+def _last(states: list[Tensor], borders: list[Tensor] | None, order: int) -> Tensor:
+    """The last states of each block, the last one first, as one: (batch, blocks, order * n, channels)."""
+    last = states[: -order - 1 : -1]
+    if borders is not None:
+        for k in range(1, order):
+            last[k:] = [_unless(borders[-k], y) for y in last[k:]]
+    return torch.cat(last, -2)
+
+
+def _add(y: Tensor, powers: Tensor, before: Tensor, seen: Tensor | None) -> None:
+    """Add to the samples of each block what the states before it have become, unless a signal has begun since."""
+    n = y.shape[-2]
+    for power, state in zip(powers.narrow(-3, 0, n).unbind(-2), _parts(before.unsqueeze(2)), strict=True):
+        if seen is None:
+            y.addcmul_(power, state)
+        else:
+            y.add_(_unless(seen, power * state))
+
+
+def _unless(begun: Tensor, y: Tensor) -> Tensor:
+    """y, but 0 where a signal has begun: not a product, since 0 times infinity is NaN."""
+    return y.masked_fill(begun[..., None, None], 0)
+
+
+def _parts(state: Tensor) -> tuple[Tensor, ...]:
+    """The n coupled states of each channel apart, each (..., 1, channels)."""
+    return (state,) if state.shape[-2] == 1 else state.split(1, -2)
+
+
+def _neighbours(ends: Tensor, state: Tensor | None, reverse: bool) -> Tensor:
+    """The states at the end of the block before each one; backwards in time, of the block after it."""
+    first = torch.zeros_like(ends[:, :1]) if state is None else state.unsqueeze(1)
+    return torch.cat([ends[:, 1:], first] if reverse else [first, ends[:, :-1]], 1)
+
+
+def _companion(a: Tensor) -> Tensor:
+    """The matrix that takes the last p states to the next p: (..., p, n, n, channels) -> (..., pn, pn, channels)."""
+    if a.shape[-4] == 1:
+        return a.squeeze(-4)
+    n, rest = a.shape[-2], (a.shape[-4] - 1) * a.shape[-2]
+    shift = torch.eye(rest, rest + n, dtype=a.dtype, device=a.device).unsqueeze(-1)
+    return torch.cat([torch.cat(a.unbind(-4), -2), shift.expand(*a.shape[:-4], -1, -1, a.shape[-1])], -3)
+
+
+def _powers(a: Tensor, count: int) -> Tensor:
+    """The powers of a constant matrix, a^1 to a^count: (count, n, n, channels)."""
+    # In float64: the error of the last one is an error of the pole. (Not every device has float64.)
+    powers = (a if a.device.type == "mps" else a.double()).unsqueeze(0)
+    while len(powers) < count:
+        powers = torch.cat([powers, _matmul(powers[-1], powers)])
+    return _flushed(powers[:count], a.dtype)
+
+
+def _products(matrices: list[Tensor]) -> Tensor:
+    """The products of the matrices of a block up to each sample: (batch, blocks, size, n, n, channels)."""
+    products = torch.stack(list(accumulate(matrices, lambda product, a: _matmul(a, product))), 2)
+    return _flushed(products, products.dtype)
+
+
+def _flushed(powers: Tensor, dtype: torch.dtype) -> Tensor:
+    """Powers as zero where they are next to nothing: products with subnormal numbers take many times as long."""
+    least = torch.finfo(dtype).tiny / torch.finfo(dtype).eps
+    return powers.masked_fill(powers.abs() < least, 0).to(dtype)
+
+
+def _matmul(p: Tensor, q: Tensor) -> Tensor:
+    """The product of the matrices of each channel: (..., n, n, channels)."""
+    first, *others = (
+        p.select(-2, j).unsqueeze(-2) * q.select(-3, j).unsqueeze(-3) for j in range(p.shape[-2])
+    )
+    return sum(others, first)
+
+
+def _doubled(x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | None, reverse: bool) -> Tensor:
+    """The same for p = 1 and any length in a fixed number of steps: after k of them, a state knows 2^k samples."""
+    if state is not None:
+        first = _run(
+            [x[:, 0]], [a if a.dim() == 4 else a[:, 0]], None if begins is None else [begins[:, 0]], state
+        )
+        x = torch.cat([first[0].unsqueeze(1), x[:, 1:]], 1)
+    power = a.squeeze(-4) if a.dim() == 6 or a.device.type == "mps" else a.squeeze(-4).double()
+    times = torch.arange(x.shape[1], device=x.device)
+    for k in range(_DOUBLINGS):
+        at = times + 2**k if reverse else times - 2**k
+        outside = at >= x.shape[1] if reverse else at < 0
+        at = torch.where(outside, times, at)
+        before = _unless(outside if begins is None else outside | begins, x.index_select(1, at))
+        columns = _flushed(power, x.dtype).unbind(-2)
+        x = sum((column * part for column, part in zip(columns, _parts(before), strict=True)), x)
+        power = _matmul(power, power if a.dim() == 4 else power.index_select(1, at))
+        begins = None if begins is None else begins | (begins.index_select(1, at) & ~outside)
+    return x
+
+
+def _samples(x: Tensor, blocks: int, size: int, reverse: bool) -> list[Tensor]:
+    """The samples of all blocks, in the order in which they are computed: each (batch, blocks, ...)."""
+    samples = x.reshape(x.shape[0], blocks, size, *x.shape[2:]).unbind(2)
+    return list(samples[::-1] if reverse else samples)
+
+
+def _stacked(samples: list[Tensor], reverse: bool) -> Tensor:
+    return torch.stack(samples[::-1] if reverse else samples, 2)
+
+
+def _padded(x: Tensor, length: int) -> Tensor:
+    """A signal made longer at its end by zeros, or cut there; the very signal, if it has the length."""
+    if not isinstance(length, torch.SymInt) and x.shape[1] == length:
+        return x
+    return F.pad(x, (*(0, 0) * (x.dim() - 2), 0, length - x.shape[1]))
