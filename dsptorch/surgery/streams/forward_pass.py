@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils import checkpoint
 
 from dsptorch.layers import Layer, State
-from dsptorch.surgery.hf_cache import CachedStates
+from dsptorch.surgery.cached_states import CachedStates
 
 __all__ = ["ForwardPass", "in_progress"]
 
