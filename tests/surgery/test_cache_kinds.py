@@ -3,13 +3,15 @@
 import copy
 import pickle
 import threading
+from contextlib import nullcontext
 
 import pytest
 import torch
 from torch import nn
 
 from dsptorch import FIR, insert, streaming
-from dsptorch.surgery import hf_cache
+from dsptorch.surgery import cached_states
+from dsptorch.surgery.hf_cache import cache_names, followed
 from tests import zoo
 from tests.surgery.models import draw, lag, small
 from tests.surgery.recurrent import FOLLOWED, PROMPT, REFUSED, WIDTH, augmented, prompt
@@ -20,7 +22,7 @@ transformers = pytest.importorskip("transformers")
 TOKENS = 4
 LENGTH = {"max_new_tokens": TOKENS, "min_new_tokens": TOKENS, "do_sample": False}
 slow = {"FalconMamba", "Lfm2"}
-followed = pytest.mark.parametrize(
+each = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow) if name in slow else name for name in FOLLOWED]
 )
 
@@ -41,7 +43,7 @@ def check_logits(model, ids, logits):
     assert_close(logits, whole)
 
 
-@followed
+@each
 def test_generates_again_and_again_with_the_logits_of_the_whole(name):
     model = augmented(*FOLLOWED[name])
     with streaming(model):
@@ -52,7 +54,7 @@ def test_generates_again_and_again_with_the_logits_of_the_whole(name):
         check_logits(model, ids, logits)
 
 
-@followed
+@each
 def test_beam_search_reorders_the_states(name):
     model = augmented(*FOLLOWED[name])
     how = {**LENGTH, "num_beams": 3, "output_scores": True, "return_dict_in_generate": True}
@@ -65,12 +67,12 @@ def test_beam_search_reorders_the_states(name):
 
 
 def test_states_that_are_not_reordered_are_caught(monkeypatch):
-    monkeypatch.setattr(hf_cache, "select_rows", lambda states, _: states)
+    monkeypatch.setattr(cached_states, "select_rows", lambda states, _: states)
     with pytest.raises(AssertionError):
         test_beam_search_reorders_the_states("Mamba2")
 
 
-@followed
+@each
 def test_outside_of_streaming_a_cache_that_holds_something_is_refused(name):
     model = augmented(*FOLLOWED[name])
     with pytest.raises(ValueError, match=r"history it would lose; call the model within dsptorch\.streaming"):
@@ -91,6 +93,25 @@ def test_a_kind_that_is_not_known_is_refused_by_its_name(name):
         model.generate(prompt(), **LENGTH)
     with streaming(model):
         check_logits(model, *logits_of(model, use_cache=False))
+
+
+def test_no_kind_is_taken_for_another():
+    from transformers.models.reformer.modeling_reformer import ReformerDynamicCache
+    from transformers.models.xlstm.modeling_xlstm import xLSTMCache
+
+    reformer = ReformerDynamicCache()
+    assert followed({"past_buckets_states": reformer}) is None  # there is nothing in it
+    reformer.update(torch.ones(1, 1, 1, 2), torch.ones(1, 2, 4), 0)
+    config = transformers.xLSTMConfig(num_heads=2, num_blocks=2, hidden_size=WIDTH)
+    for cache in (reformer, xLSTMCache(config, 1), [torch.ones(2)], (None, {"k": (torch.ones(1),)})):
+        with pytest.raises(
+            ValueError, match=f"from cache_params, a {type(cache).__name__}, .* does not know"
+        ):
+            followed({"past_key_values": None, "cache_params": cache})
+    beside = transformers.EncoderDecoderCache(transformers.DynamicCache(), transformers.DynamicCache())
+    assert followed({"past_key_values": beside}) is beside.self_attention_cache
+    assert cache_names(["x", "state", "mems"]) == ("mems",)  # anything may be called a state
+    assert cache_names(["x", "state", "use_cache"]) == ("state",)
 
 
 def mamba():
@@ -164,6 +185,26 @@ def test_threads_generate_within_the_stream_of_another():
     assert len(found) == 6
     for ids, logits in found:
         check_logits(model, ids, logits)
+
+
+@pytest.mark.parametrize("kind", ["static", "offloaded_static"])
+@pytest.mark.parametrize("name", ["Mamba", "Gemma3"])
+def test_a_cache_of_fixed_size_is_refused(kind, name):
+    model = augmented(*FOLLOWED[name])
+    with streaming(model), pytest.raises(ValueError, match="goes with a dynamic cache, got a StaticCache"):
+        model.generate(prompt(), **LENGTH, cache_implementation=kind)
+
+
+def test_an_offloaded_cache_fetches_its_first_layer_after_the_states(monkeypatch):
+    """It asks the layer after the one that it updates, in a circle; the states stand at the end."""
+    model = augmented(lambda: zoo.gpt2(WIDTH, eos_token_id=None), "transformer.h.*")
+    with torch.no_grad(), streaming(model):
+        cache = model(prompt(), use_cache=True).past_key_values
+    fetched = []
+    monkeypatch.setattr(cache.layers[0], "prefetch", lambda: fetched.append(0))
+    cache.prefetch_stream = nullcontext()
+    cache.prefetch(len(cache) - 1, only_non_sliding=False)
+    assert fetched == [0]
 
 
 def test_assisted_generation_is_refused_in_words_of_its_own():

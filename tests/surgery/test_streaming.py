@@ -1,10 +1,12 @@
 """A model with layers of ours runs chunk by chunk."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
-from dsptorch import FIR, Chain, LFORouting, Multirate, Residual, insert, streaming
+from dsptorch import FIR, Chain, LFORouting, Multirate, Pointwise, Residual, insert, streaming
 from dsptorch.testing.streaming import random_chunks
 from tests.layers.table import CAUSAL, WIDTH, signal
 from tests.surgery.models import Sublayer, check_unchanged, small, snapshot
@@ -153,3 +155,86 @@ def test_a_layer_that_is_used_twice_is_refused_or_right(make):
         assert "twice" in str(error) or "more than once" in str(error) or "places" in str(error)  # noqa: PT017
     else:
         assert_close(y, m(x))
+
+
+def fused_step(m):
+    m(signal(dtype=torch.float32)).square().sum().backward()
+    torch.optim.Adam(m.parameters(), lr=0.1, fused=True).step()
+
+
+def replace_weight(m):
+    m[1].low = nn.Parameter(2 * m[1].low.detach())
+
+
+def add_a_hook(m):
+    m[2].module[0].register_forward_hook(lambda module, args, output: output + 1)
+
+
+CHANGES = {
+    "a fused optimizer": fused_step,
+    "a write through .data": lambda m: m[1].low.data.mul_(2),
+    "a copy through .data": lambda m: m[1].low.data.copy_(torch.ones_like(m[1].low)),
+    "another parameter": replace_weight,
+    "a number set as an attribute": lambda m: setattr(m[1], "mix_ratio", 0.9),
+    "a loaded state": lambda m: m.load_state_dict({k: 2 * v for k, v in m.state_dict().items()}),
+    "eval, where dropout ends": lambda m: m.eval(),
+    "a module inside that is replaced": lambda m: setattr(m[2], "module", nn.Sequential(nn.Tanh())),
+    "a hook on a module inside": add_a_hook,
+}
+
+
+def watched():
+    torch.manual_seed(0)
+    layers = FIR(WIDTH, 3, init="lowpass"), Multirate(WIDTH, mix_ratio=0.3)
+    inside = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.Dropout(0.5))
+    return nn.Sequential(*layers, Pointwise(inside, WIDTH))
+
+
+def check_change(change):
+    """What was folded for the chunks before is not used after it."""
+    m, x = watched(), signal(dtype=torch.float32)
+    with streaming(m) as stream:
+        with torch.no_grad():
+            run(m, x)
+            before = run(m, x)
+        stream.reset()
+        change(m)
+        stream.reset()
+        torch.manual_seed(1)
+        with torch.no_grad():
+            after = torch.cat([m(x[:, :7]), m(x[:, 7:])], 1)
+    assert not torch.allclose(after, before)
+    torch.manual_seed(1)
+    first, second, last = copy.deepcopy(m)  # which remembers nothing
+    with torch.no_grad():
+        filtered = second(first(x))
+        assert_close(after, torch.cat([last(filtered[:, :7]), last(filtered[:, 7:])], 1))
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_change_between_two_chunks_is_seen(name):
+    check_change(CHANGES[name])
+
+
+@pytest.mark.parametrize(
+    "name", ["a fused optimizer", "a write through .data", "a number set as an attribute"]
+)
+def test_weights_that_are_folded_once_are_caught(name, monkeypatch):
+    monkeypatch.setattr("dsptorch.functional.memo._equal", lambda *_: True)
+    with pytest.raises(AssertionError):
+        check_change(CHANGES[name])
+
+
+def test_running_statistics_are_those_of_the_model():
+    class Norm(nn.BatchNorm1d):
+        def forward(self, x):
+            return super().forward(x.transpose(1, 2)).transpose(1, 2)
+
+    norm, x = Norm(WIDTH), signal(dtype=torch.float32)
+    other, layer = copy.deepcopy(norm), Chain(FIR(WIDTH, 3), Pointwise(norm, WIDTH))
+    with streaming(layer), torch.no_grad():
+        for chunk in x.split(5, 1):
+            layer(chunk)
+    for chunk in x.split(5, 1):
+        other(chunk)
+    assert_close(norm.running_mean, other.running_mean)

@@ -10,7 +10,7 @@ from torch.utils import checkpoint
 
 from dsptorch.layers import Layer, State
 from dsptorch.layers.calling import Process
-from dsptorch.surgery.hf_cache import CachedStates
+from dsptorch.surgery.cached_states import CachedStates
 
 __all__ = ["ForwardPass", "in_progress"]
 

@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_map_only
 
 from dsptorch.layers import Layer, State
 from dsptorch.layers.opened import Opened
-from dsptorch.surgery.hf_cache import CachedStates, select_rows
+from dsptorch.surgery.cached_states import CachedStates, select_rows
 from dsptorch.surgery.streams.checkpoint import load_states, save_states
 from dsptorch.surgery.streams.forward_pass import ForwardPass, in_progress
 

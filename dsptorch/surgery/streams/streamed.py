@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from dsptorch.layers import Layer
 from dsptorch.layers.call_context import current_call, enter_call
 from dsptorch.layers.calling import Carry, Process, by_calling
-from dsptorch.surgery.hf_cache import CachedStates, followed, known, memory_before, put_states
+from dsptorch.surgery.cached_states import CachedStates
+from dsptorch.surgery.hf_cache import followed, known, memory_before, put_states
 from dsptorch.surgery.interpose import Interposer
 from dsptorch.surgery.streams.stream import Stream
 
