@@ -36,34 +36,43 @@ def assert_causal(
     For every cut c of the sequence the input from c on is replaced (token ids by other ids; signals by noise
     of their own scale, of 1,000 times it, and by silence), and the outputs before c must stay what they were:
 
-        y(x)[t] = y(x')[t]   for all t < c and all x' with x'[:c] = x[:c]
+        |y(x)[t] - y(x')[t]| <= rtol * size[t]   for all t < c and all x' with x'[:c] = x[:c]
 
-    Where the rate is not 1, output n stands at input floor(n / rate): those that stand before c must stay.
+    Where the rate is not 1, output n stands at input floor(n / rate): those that stand before c must stay. The size of
+    an output is its own value or, if that is greater, the greatest value of its channel in the row; but values above
+    1,000 times the 10 % quantile of the channel, as masked logits, are outliers and do not count. Whole numbers and
+    truth values must not change at all.
 
     Clean and changed rows run in passes of the same shape and are compared row by row, so that rounding is the
     same. It is done
 
-    1. in eval mode: first one row is changed, and the others must not be; then every cut of every row;
-    2. in train mode with dropout at 0, where statistics of the batch leak; left out where train mode gives the
-       same numbers;
-    3. with jittered parameters, on a copy: a weight that starts at 0 hides the leak that training opens; in
-       eval mode and, where it differs, in train mode.
+    1. in eval mode: first all rows but one are changed, and that one must not be; then every cut of every row;
+    2. with one row alone, and while gradients are recorded: left out where the outputs are the same;
+    3. in train mode with dropout at 0, where statistics of the batch leak; left out where the outputs are the same;
+    4. with jittered parameters, on a copy: a weight that starts at 0 hides the leak that training opens; in
+       the modes of 1 to 3.
+
+    All tensors of the output that start with (batch, time) are compared, if they do so for a shorter input, too. (A
+    pooled vector may have as many channels as the example has time steps.) Of a model that takes no other length it is
+    the first. `python -m dsptorch.testing` says which.
 
     Cost: with T time steps, T - 1 rows of the example for each scale (one for ids, three for signals) in passes of
-    at most 64 rows, and one clean pass. 2 and 3 try 24 of the cuts on the first row, 20 in a row among them, so
-    that a leak at one phase of twenty is seen: about 80 rows more for ids. A GPT-2 of two layers, n_embd 128,
-    on 64 ids takes under a second of one core.
+    at most 64 rows, and one clean pass. Each mode of 2 to 4 costs up to 10 rows to see whether it is another, and if it
+    is, 24 of the cuts on the first row, 20 in a row among them, so that a leak at one phase of twenty is seen. A GPT-2
+    of two layers, n_embd 128, on 64 ids takes under a second of one core.
 
-    The model keeps its modes, buffers (running statistics) and parameters; no gradient is recorded, and the
-    random states are put back. It runs where the model and the example lie, CPU or GPU. What a function draws
-    on is not seen: 2 and 3 need a module.
+    The model keeps its modes, buffers (running statistics), attributes and parameters, and lazy modules stay lazy;
+    no gradient is left, and the random states are put back. Each pass starts from the state that the model came with:
+    what a module keeps in a buffer, an attribute, or a list of tensors is put back. It runs where the model and the
+    example lie, CPU or GPU. What a function draws on is not seen: 3 and 4 need a module.
 
     Args:
-        model: A module, or any function; the first tensor of its output that starts with (batch, time) counts.
+        model: A module, or any function.
         example: Token ids, (batch, time), or a signal, (batch, time, channels); each row is tested.
-        vocab_size: For token ids: replacements are drawn below it. None is the greatest id of the example plus 1.
-        rtol: The change that counts as none, relative to the greatest output.
-        seed: The seed of the replacements and the jitter.
+        vocab_size: For token ids, at least 2: replacements are drawn below it. None is the greatest id of the example
+            plus 1.
+        rtol: The change that counts as none, relative to the size of an output, in [0, 1).
+        seed: The seed of the replacements and the jitter, in [0, 2^63).
         train_mode: Test train mode too.
         jitter: Test a copy with jittered parameters too.
         thorough: Every cut of every row in each of these modes, rather than some.
@@ -72,7 +81,9 @@ def assert_causal(
     Raises:
         AssertionError: If an output changes: it says which, at which phase if there is a period, in which
             mode, by which inputs, by how much, and which module shows it first.
-        ValueError: If the example or the output has no time to test, or the model answers at random.
+        TypeError: If an argument is of another kind.
+        ValueError: If the example or the output has no time to test, an argument is out of its range, or the model
+            does not repeat itself: it draws at random, or keeps a state that cannot be put back.
 
     Example:
         >>> from dsptorch import Multirate
@@ -191,7 +202,8 @@ def _message(trial: Trial, found: _Leaks) -> str:
         f"not causal{trial.mode}: the output at time {at} changed by {worst.place.change:.3g} (its usual size is "
         f"{worst.place.size:.3g}) when the input from time {cut} on was replaced by {worst.what}; some output sees at "
         f"least {found.reach} samples ahead of {time}. {where}A training loss of this model means nothing. Look "
-        "for symmetric padding, statistics or pooling over time, interpolation, or a missing attention mask"
+        "for symmetric padding, statistics or pooling over time, interpolation, or a missing attention mask."
+        + trial.cure
     )
 
 

@@ -106,4 +106,6 @@ def check_saved(model: nn.Module, plain: nn.Module, place: Place, layer: Any) ->
     assert not [name for name in missing if ".dsp_" in name]
     if wrapped:
         plain.inner = fresh
-    torch.testing.assert_close(output_of(plain if wrapped else fresh.eval(), x), expected, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(
+        output_of(plain if wrapped else fresh.eval(), x), expected, rtol=1e-9, atol=1e-9
+    )

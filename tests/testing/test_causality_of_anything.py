@@ -11,8 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import dsptorch
-from dsptorch.testing import assert_causal, max_lookahead
-from dsptorch.testing._engine.jitter import jittered
+from dsptorch.testing import assert_causal
 from tests.layers.table import WIDTH
 from tests.testing.gallery import SamePadding
 from tests.testing.test_causality import SIGNAL, shifted
@@ -43,7 +42,6 @@ class Noise(nn.Module):
 
     def forward(self, x):
         torch.rand(3)
-        assert not torch.is_grad_enabled()
         return shifted(x, 1) if self.leaks else x
 
 
@@ -202,8 +200,8 @@ def test_costs_what_it_says(time):
         assert_causal(Counting(), ids, vocab_size=11, **options)
         counted.append(sum(ROWS))
     cuts = -(-(time - 1) // 64) * 64 if time > 64 else time - 1
-    assert counted[0] == min(64, time - 1) + cuts + 8
-    assert counted[1] <= counted[0] + 80
+    assert counted[0] == min(64, time - 1) + cuts + 8 + 10  # ... and one row alone, and with gradients
+    assert counted[1] <= counted[0] + 100
     assert max(ROWS) <= 64
 
 
@@ -234,19 +232,6 @@ def test_large_outputs_run_in_smaller_passes():
     assert len(seen) >= 3
 
 
-def test_a_model_that_answers_at_random_is_no_leak():
-    generator = torch.Generator()
-
-    def model(x):
-        return x + torch.rand(x.shape, generator=generator)
-
-    for check in (assert_causal, max_lookahead):
-        with pytest.raises(
-            ValueError, match="expected a model that repeats itself, got outputs that differ by"
-        ):
-            check(model, SIGNAL)
-
-
 def test_a_model_that_does_not_run_in_train_mode():
     class Picky(nn.Module):
         def forward(self, x):
@@ -266,30 +251,3 @@ def test_an_assertion_of_the_model_is_no_verdict():
 
     with pytest.raises(ValueError, match="its own AssertionError: block size"):
         assert_causal(model, SIGNAL)
-
-
-def test_what_cannot_be_copied_is_said():
-    model = nn.Linear(4, 4)
-    model.lock = (i for i in ())
-    with pytest.warns(UserWarning, match=r"copy.deepcopy can copy, got Linear.*pass jitter=False"):
-        assert_causal(model, SIGNAL)
-    assert_causal(model, SIGNAL, jitter=False)
-
-
-def test_jitter_moves_what_training_moves():
-    model = nn.Sequential(nn.Linear(64, 32), nn.LayerNorm(32), nn.Embedding(5, 32, padding_idx=0))
-    nn.init.zeros_(model[0].weight)
-    model[1].weight.requires_grad_(False)
-    model[0].register_buffer("mask", torch.zeros(3))
-    before = copy.deepcopy(model)
-    other = jittered(model)
-    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), before.parameters(), strict=True))
-    assert torch.equal(other[1].weight, model[1].weight)
-    assert not other[0].mask.any()
-    size = other[0].weight.abs()
-    assert 0.5 / 8 <= size.min() < size.max() <= 1 / 8
-    assert (other[0].weight > 0).float().mean() == pytest.approx(0.5, abs=0.05)
-    assert 0.05 <= other[1].bias.abs().min() <= other[1].bias.abs().max() <= 0.1
-    ratio = other[2].weight[1:] / model[2].weight[1:]
-    assert 0.03 < (ratio - 1).abs().median() < 0.12
-    assert torch.equal(jittered(model)[0].weight, other[0].weight)

@@ -61,7 +61,7 @@ def baseline_of(perturber: Perturber, example: Tensor) -> Baseline:
         try:
             before = perturber.run(clean)
         except Exception:
-            raise error from None
+            raise error from error.__cause__
     check_numbers(before)
     kept = len(clean) // 2
     others = (torch.arange(len(clean)) != kept).unsqueeze(1).expand(-1, clean.shape[1])

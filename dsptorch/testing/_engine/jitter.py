@@ -88,6 +88,9 @@ def _trained(parameter: Tensor) -> Tensor:
     if not parameter._backward_hooks:
         return everything
     gradient = torch.full_like(parameter, 0.5)
-    with torch.enable_grad():
-        (passed,) = torch.autograd.grad((parameter * gradient).sum(), parameter)
+    try:
+        with torch.enable_grad():
+            (passed,) = torch.autograd.grad((parameter * gradient).sum(), parameter)
+    except Exception:
+        return everything  # the hook takes no gradient but those of training
     return passed != 0

@@ -37,6 +37,12 @@ class Trial:
     rtol: float
 
     @property
+    def cure(self) -> str:
+        """What to do if the mode is one that never comes."""
+        frozen = " If training never moves them, as where a mask follows each step, pass jitter=False"
+        return frozen if _JITTERED in self.mode else ""
+
+    @property
     def rate(self) -> Fraction:
         """Output samples per input sample."""
         return rate_of(self.perturber.model, self.perturber.rate)
@@ -101,15 +107,16 @@ def _modes(
 ) -> Iterator[Trial]:
     with evaluating(perturber.model):
         recording = replace(perturber, gradients=True)
-        recorded = _recorded(recording, example)
         try:
             baseline = baseline_of(perturber, example)
         except Exception:
+            perturber, recorded = recording, _recorded(recording, example)
             if recorded is None:
                 raise
-            perturber, baseline = recording, recorded  # the model takes derivatives inside
+            baseline = recorded  # the model takes derivatives inside
         yield Trial(name, perturber, baseline, rtol)
         yield from _alone(name, perturber, example, rtol, baseline)
+        recorded = _recorded(recording, example)
         if recorded is not None and not _equal(recorded, baseline):
             yield Trial(f" while gradients are recorded{name}", recording, recorded, rtol)
     if not (train_mode and isinstance(perturber.model, nn.Module)):
