@@ -166,7 +166,7 @@ class Told(nn.Module):
         self.layer, self.reentrant, self.depth = layer, reentrant, depth
 
     def forward(self, x, ids):
-        outer = enter_call(Call(ids))
+        outer = enter_call(Call(ids, explicit=True))
         try:
             y = x
             for _ in range(self.depth):
