@@ -40,23 +40,29 @@ class FirstValues(nn.Module):
             ValueError: If a module inside has parameters and no `reset_parameters`, if a first value was a tensor on
                 the meta device, or if a parameter is parametrized or pruned.
         """
-        self.set_first_values()
+        unknown = self.set_first_values() - self._own_tensors().keys()
+        if unknown:
+            raise ValueError(
+                f"{type(self).__name__} has no tensor {', '.join(unknown)} of its own to reset: it is parametrized or "
+                "pruned; undo that first"
+            )
         _reset_children(self)
 
     @torch.no_grad()
-    def set_first_values(self, names: Collection[str] | None = None) -> None:
-        """Write first values into the module's own tensors: of these names, or all. Modules inside stay."""
+    def set_first_values(self, names: Collection[str] | None = None) -> set[str]:
+        """Write first values into the module's own tensors: of these names, or all. Modules inside stay.
+
+        Returns:
+            The names of the first values, also of tensors that are not there: a subclass may add them later.
+        """
         own = self._own_tensors()
         with real_tensors():
             first = self.first_values()
         for name, value in first.items():
-            if name not in own:
-                raise ValueError(
-                    f"{type(self).__name__} has no tensor {name} of its own to reset: it is parametrized or pruned; "
-                    "undo that first"
-                )
-            tensor = own[name]
-            if (names is not None and name not in names) or _is_spared(tensor) or not has_values(tensor):
+            tensor = own.get(name)
+            if tensor is None or (names is not None and name not in names):
+                continue
+            if _is_spared(tensor) or not has_values(tensor):
                 continue
             if not has_values(value):
                 raise ValueError(
@@ -65,6 +71,7 @@ class FirstValues(nn.Module):
                 )
             tensor.copy_(_like(value, tensor))
         self._waits = not all(map(has_values, own.values()))
+        return set(first)
 
     # transformers asks a module whether it is initialised, and tells it so after the model's _init_weights; in between
     # nobody initialises the parameters of modules that transformers does not know. What a checkpoint lacks is memory
