@@ -12,7 +12,7 @@ from dsptorch import FIR, Chain, Residual
 from dsptorch.functional.timeline import Timeline
 from dsptorch.layers.calling import Carry
 from tests.layers.table import WIDTH, signal
-from tests.layers.test_hooks import BUILD, RUN, fir, member, scaled
+from tests.layers.test_hooks import BUILD, RUN, by_step, fir, member, scaled
 from tests.tolerances import assert_close
 
 
@@ -91,6 +91,28 @@ def test_wrapped_members_are_called():
             assert_close(mine, its)
     assert layer.layers[0].calls == 5
     assert layer.receptive_field == plain.receptive_field
+
+
+@pytest.fixture
+def _one_process(tmp_path):
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.usefixtures("_one_process")
+def test_sharded_members_gather_their_weights():
+    from torch.distributed.fsdp import fully_shard
+
+    layer, x = Chain(fir(), Residual(fir())), signal(2, 19)
+    expected = layer(x)
+    mesh = torch.distributed.device_mesh.init_device_mesh("cpu", (1,))
+    for part in (layer.layers[0], layer.layers[1].layers[1], layer):
+        fully_shard(part, mesh=mesh)
+    assert_close(layer(x), expected)
+    assert_close(by_step(layer, x), expected)
+    layer(x).sum().backward()
+    assert layer.layers[0].weight.grad is not None
 
 
 @pytest.mark.parametrize("run", ["whole", "by step"])
