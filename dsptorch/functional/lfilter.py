@@ -188,6 +188,7 @@ def _section(
         v = v + first
     begins = None if segments is None else segments.position == 0
     y = recur_lags(v.unsqueeze(-2), -a[:, None, None], None, begins).squeeze(-2)
+    y = y.clone() if y.requires_grad else y  # the backward pass needs y itself, and the user may change the output
     last_x, last_y = latest(x, order, segments), latest(y, order, segments)
     return y, _to_come(b[1:], last_x) - _to_come(a, last_y) + _left_over(state, time, segments)
 

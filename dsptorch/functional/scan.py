@@ -82,12 +82,12 @@ def _blocked(
         blocks, size = 1, time
     y = _padded(x, blocks * size)
     y = x.clone(memory_format=torch.contiguous_format) if y is x else y
-    xs = _samples(y, blocks, size, reverse)
-    matrices = [a] if a.dim() == 4 else _samples(_padded(a, blocks * size), blocks, size, reverse)
-    borders = None if begins is None else _samples(_padded(begins, blocks * size), blocks, size, reverse)
-    states = _run(xs, matrices, borders, state.unsqueeze(1) if one and state is not None else None)
+    matrices = [a] if a.dim() == 4 else _samples(_padded(a, blocks * size), size, reverse)
+    borders = None if begins is None else _samples(_padded(begins, blocks * size), size, reverse)
+    first = state.unsqueeze(1) if one and state is not None else None
+    states = _run(_samples(y, size, reverse), matrices, borders, first)
     if torch.compiler.is_compiling():  # then nothing was written into y
-        y = _stacked(states, reverse).reshape(y.shape)
+        y = _stacked(states, reverse).flatten(1, 2)
     if one:
         return y
     companions = [_companion(matrix) for matrix in matrices]
@@ -102,7 +102,7 @@ def _blocked(
         levels - 1,
     )
     _add(
-        y.view(y.shape[0], blocks, size, *y.shape[2:]),
+        _in_blocks(y, size),
         powers.flip(-4) if reverse else powers,
         _neighbours(ends, state, reverse),
         None if seen is None else _stacked(seen, reverse),
@@ -224,10 +224,17 @@ def _doubled(x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | None, 
     return x
 
 
-def _samples(x: Tensor, blocks: int, size: int, reverse: bool) -> list[Tensor]:
+def _samples(x: Tensor, size: int, reverse: bool) -> list[Tensor]:
     """The samples of all blocks, in the order in which they are computed: each (batch, blocks, ...)."""
-    samples = x.reshape(x.shape[0], blocks, size, *x.shape[2:]).unbind(2)
+    samples = _in_blocks(x, size).unbind(2)
     return list(samples[::-1] if reverse else samples)
+
+
+def _in_blocks(x: Tensor, size: int) -> Tensor:
+    """A signal of whole blocks, as a view: (batch, blocks, size, ...)."""
+    if isinstance(x.shape[1], torch.SymInt):  # of which an exporter cannot prove that the size divides it
+        return x.unfold(1, size, size).movedim(-1, 2)
+    return x.view(x.shape[0], x.shape[1] // size, size, *x.shape[2:]) if size else x.unsqueeze(1)
 
 
 def _stacked(samples: list[Tensor], reverse: bool) -> Tensor:

@@ -14,18 +14,18 @@ from dsptorch.functional.timeline import Timeline
 from dsptorch.functional.validate import check_finite, describe
 from dsptorch.hyperparams import (
     BoundedHyperparam,
+    FirstValues,
     Spread,
     at_least_float32,
     check_spread,
     current,
     fixed_repr,
     made_of,
+    real_tensors,
 )
 from dsptorch.layers.base import Layer
 
-_LONGEST = (
-    512.0  # samples: of two equal poles further out, rounding to float32 could bring one to the unit circle
-)
+_LONGEST = 512.0  # samples: of two equal poles further out, rounding to float32 could bring one to the circle
 
 
 class _Cascade(Layer):
@@ -208,7 +208,7 @@ class SOS(_Cascade):
         return f"{self.d_model}, sections={len(self.sections.b)}, max_half_life={self.max_half_life:g}"
 
 
-class _Sections(nn.Module):
+class _Sections(FirstValues):
     """Free sections: numerators, and denominators as reflection coefficients.
 
     Args:
@@ -231,16 +231,15 @@ class _Sections(nn.Module):
     ) -> None:
         super().__init__()
         self.radius = 2 ** (-1 / max_half_life)
-        k1, k2 = (k.float() for k in reflections(first[:, 4], first[:, 5], self.radius))
+        with real_tensors():
+            self._first = first[:, :3].clone()
+            k1, k2 = (k.float() for k in reflections(first[:, 4], first[:, 5], self.radius))
         self.k1, self.k2 = (BoundedHyperparam(k, -1.0, 1.0, device=device) for k in (k1, k2))
-        self._first = first[:, :3].clone()
         self.b = nn.Parameter(torch.empty(self._first.shape, device=device, dtype=dtype))
-        self.reset_parameters()
+        self.set_first_values()
 
-    @torch.no_grad()
-    def reset_parameters(self) -> None:
-        """Set the numerators to their first values; hyperparameters stay."""
-        self.b.copy_(self._first)
+    def first_values(self) -> dict[str, Tensor]:
+        return {"b": self._first}
 
     def sos(self) -> Tensor:
         """The sections, (sections, 6, d_model)."""
@@ -254,7 +253,8 @@ class _Sections(nn.Module):
 
 
 def _identity(sections: int, d_model: int) -> Tensor:
-    section = torch.tensor([1.0, 0.0, 0.0, 1.0, 0.0, 0.0], dtype=torch.float64)
+    with real_tensors():
+        section = torch.tensor([1.0, 0.0, 0.0, 1.0, 0.0, 0.0], dtype=torch.float64)
     return section[:, None].expand(sections, 6, d_model)
 
 
@@ -265,7 +265,8 @@ def _first(sos: Any, d_model: int, max_half_life: float) -> Tensor:
             raise ValueError(f"sos must be at least 1 section, got {sos}")
         return _identity(sos, d_model)
     try:
-        first = torch.as_tensor(sos).detach().cpu().double()
+        with real_tensors():
+            first = torch.as_tensor(sos).detach().cpu().double()
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(
             f"sos must be a number of sections, or an array of them, got {describe(sos)}"
@@ -277,6 +278,12 @@ def _first(sos: Any, d_model: int, max_half_life: float) -> Tensor:
             f"sos must be of shape (sections, 6) or (sections, 6, {d_model}), got {tuple(torch.as_tensor(sos).shape)}; "
             "scipy.signal.tf2sos makes sections of b and a"
         )
+    with real_tensors():
+        _check_first(first, max_half_life)
+    return first
+
+
+def _check_first(first: Tensor, max_half_life: float) -> None:
     if not torch.isfinite(first).all() or not (first[:, 3] == 1).all():
         raise ValueError("sos must be finite, and sos[:, 3] must be 1; divide each section by it")
     radius = pole_radius(first[:, 4], first[:, 5]).max().item()
@@ -290,4 +297,3 @@ def _first(sos: Any, d_model: int, max_half_life: float) -> Tensor:
             f"sos must fade to half within max_half_life={max_half_life:g} samples, got a pole of {half_life:.1f} "
             f"samples; raise max_half_life (up to {_LONGEST:g}), or move the pole inside"
         )
-    return first

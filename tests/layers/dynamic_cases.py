@@ -35,6 +35,11 @@ KINDS = [
     "Residual",
     "Blend",
     "Split",
+    "EMA",
+    "EMA warm",
+    "Resonator both",
+    "Biquad",
+    "SOS",
     *OTHERS,
 ]
 """Every layer of rate 1 throughout, but not all that differ in a number alone."""
@@ -55,8 +60,12 @@ CORE = [
     "ChannelBottleneck",
     "Chain",
     "Parallel",
+    "EMA first",
+    "Resonator",
+    "Biquad",
 ]
-"""One for each way in which time reaches a graph: a filter, a phase, a position, neither, two of them, two delays."""
+"""One for each way in which time reaches a graph: a filter, a phase, a position, neither, two of them, two delays, and the
+recurrences: of the first order, of coupled states, of the second order."""
 
 QUICK = ["Multirate", "LFORouting", "ChannelBottleneck"]
 """What the default suite makes do with."""

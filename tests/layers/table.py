@@ -179,10 +179,12 @@ def build(name: str, dtype: torch.dtype = torch.float64, scatter: bool = True) -
     return layer.requires_grad_()
 
 
-def signal(batch: int = 2, time: int = 19, dtype: torch.dtype = torch.float64, seed: int = 0) -> torch.Tensor:
-    """A signal of the table's width."""
+def signal(
+    batch: int = 2, time: int = 19, dtype: torch.dtype = torch.float64, seed: int = 0, width: int = WIDTH
+) -> torch.Tensor:
+    """A signal, of the table's width or another one."""
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(batch, time, WIDTH, dtype=torch.float64, generator=generator).to(dtype)
+    return torch.randn(batch, time, width, dtype=torch.float64, generator=generator).to(dtype)
 
 
 def scattered(layer: d.Layer, seed: int = 0) -> d.Layer:

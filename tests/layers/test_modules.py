@@ -14,7 +14,7 @@ from tests.layers.table import EVERY, ONE_OF_EACH_KIND, WIDTH, build, signal
 from tests.tolerances import assert_close, assert_same
 
 each = pytest.mark.parametrize("name", EVERY)
-WITHOUT_PARAMETERS = ("Delay", "ResamplePoly", "ResamplePoly down")
+WITHOUT_PARAMETERS = ("Delay", "ResamplePoly", "ResamplePoly down", "EMA fixed", "Biquad fixed")
 each_with_parameters = pytest.mark.parametrize(
     "name", [name for name in EVERY if name not in WITHOUT_PARAMETERS]
 )
@@ -82,7 +82,7 @@ def test_gradcheck_catches_a_gain_without_a_gradient():
 def test_every_parameter_gets_a_gradient(name):
     layer = build(name)
     y = layer(signal().requires_grad_())
-    (y * signal(*y.shape[:2], seed=3)).sum().backward()
+    (y * signal(*y.shape[:2], seed=3, width=layer.d_out)).sum().backward()
     check_gradients(layer)
 
 
@@ -105,7 +105,7 @@ def test_torch_func(name):
     """Gradients of each row by vmap are those of each row by autograd."""
     layer = build(name)
     parameters = dict(layer.named_parameters())
-    x, v = signal(3, 8), signal(1, ceil(8 * layer.rate), seed=4)
+    x, v = signal(3, 8), signal(1, ceil(8 * layer.rate), seed=4, width=layer.d_out)
 
     def loss(parameters, row):
         return (torch.func.functional_call(layer, parameters, (row.unsqueeze(0),)) * v).sum()
