@@ -188,7 +188,9 @@ def _section(
         v = v + first
     begins = None if segments is None else segments.position == 0
     y = recur_lags(v.unsqueeze(-2), -a[:, None, None], None, begins).squeeze(-2)
-    y = y.clone() if y.requires_grad else y  # the backward pass needs y itself, and the user may change the output
+    y = (
+        y.clone() if y.requires_grad else y
+    )  # the backward pass needs y itself, and the user may change the output
     last_x, last_y = latest(x, order, segments), latest(y, order, segments)
     return y, _to_come(b[1:], last_x) - _to_come(a, last_y) + _left_over(state, time, segments)
 
@@ -201,7 +203,8 @@ def _one_sample(
     if segments is not None:
         before = before.masked_fill((segments.position == 0).unsqueeze(-1), 0)
     y = b[0] * x + before[:, :1]
-    return y, F.pad(before[:, 1:], (0, 0, 0, 1)) + b[1:] * x - a * y
+    # As above: the states need y itself.
+    return y.clone() if y.requires_grad else y, F.pad(before[:, 1:], (0, 0, 0, 1)) + b[1:] * x - a * y
 
 
 def _to_come(taps: Tensor, last: Tensor) -> Tensor:

@@ -255,7 +255,7 @@ class _Sections(FirstValues):
 def _identity(sections: int, d_model: int) -> Tensor:
     with real_tensors():
         section = torch.tensor([1.0, 0.0, 0.0, 1.0, 0.0, 0.0], dtype=torch.float64)
-    return section[:, None].expand(sections, 6, d_model)
+        return section[:, None].expand(sections, 6, d_model)
 
 
 def _first(sos: Any, d_model: int, max_half_life: float) -> Tensor:

@@ -64,8 +64,8 @@ CORE = [
     "Resonator",
     "Biquad",
 ]
-"""One for each way in which time reaches a graph: a filter, a phase, a position, neither, two of them, two delays, and the
-recurrences: of the first order, of coupled states, of the second order."""
+"""One for each way in which time reaches a graph: a filter, a phase, a position, neither, two of them, two delays, and
+the recurrences: of the first order, of coupled states, of the second order."""
 
 QUICK = ["Multirate", "LFORouting", "ChannelBottleneck"]
 """What the default suite makes do with."""

@@ -62,8 +62,7 @@ def test_positions_taken_from_the_first_row_are_caught():
         assert_streaming_equals_batch(layer, signal())
 
 
-@pytest.mark.parametrize("forward", [lambda x: x, lambda x: x.add_(1)], ids=["a view", "in place"])
-def test_an_output_that_is_the_input_is_caught(forward):
+def test_a_layer_that_changes_its_input_is_caught():
     assert_no_mutation(lambda x: broken(lambda x: x + 1).step(x)[0], signal(), views=False)
     with pytest.raises(AssertionError):
-        assert_no_mutation(lambda x: broken(forward).step(x)[0], signal(), views=False)
+        assert_no_mutation(lambda x: broken(lambda x: x.add_(1)).step(x)[0], signal(), views=False)

@@ -16,7 +16,6 @@ from dsptorch.testing import assert_causal, assert_shift_covariant
 from dsptorch.testing.contract import CONTRACT, NotApplicable, subject_of
 from tests.layers.broken import broken
 from tests.layers.table import (
-    WIDTH,
     CAUSAL,
     CENTRED,
     EVERY,
@@ -24,6 +23,7 @@ from tests.layers.table import (
     RATES,
     STREAMING,
     WIDER,
+    WIDTH,
     WITHOUT_STEP,
     build,
     signal,
@@ -48,8 +48,8 @@ DOES_NOT_APPLY = (
         for name in WITHOUT_STEP
     }
 )
-"""Which layer has which promise not to keep: one that looks ahead has no state, an oscillator has no period, a recurrence
-never forgets, and of a module that is not ours nothing is known."""
+"""Which layer has which promise not to keep: one that looks ahead has no state, an oscillator has no period, a
+recurrence never forgets, and of a module that is not ours nothing is known."""
 
 
 def test_the_table_is_complete():
@@ -63,7 +63,13 @@ def test_the_table_is_complete():
     assert all(build(name).lookahead == 0 for name in STREAMING | WITHOUT_STEP)
     assert all(build(name).rate == 1 for name in CAUSAL | CENTRED | WIDER | WITHOUT_STEP)
     assert all(build(name).d_out > WIDTH for name in WIDER)
-    assert {word for name in RECURSIVE for word in name.split()} >= {"EMA", "EMABank", "Resonator", "Biquad", "SOS"}
+    assert {word for name in RECURSIVE for word in name.split()} >= {
+        "EMA",
+        "EMABank",
+        "Resonator",
+        "Biquad",
+        "SOS",
+    }
     assert all(build(name).rate != 1 for name in RATES)
     assert all(build(name).streams == (name not in WITHOUT_STEP) for name in EVERY)
     assert all(build(name).lookahead > 0 for name in CENTRED)
