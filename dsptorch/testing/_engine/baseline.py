@@ -27,6 +27,7 @@ class Baseline:
         mixing: How much, relatively, a row changed when the others were replaced.
         mixed: The output that changed the most then.
         noise: How much, relatively, any row changed when nothing was replaced.
+        uneven: Whether the model draws another number of random numbers for other inputs.
     """
 
     rows: int
@@ -35,6 +36,7 @@ class Baseline:
     mixing: float = 0.0
     mixed: Place = NOWHERE
     noise: float = 0.0
+    uneven: bool = False
 
     def rows_for(self, replacements: int) -> int:
         """The number of rows of a pass for some replacements."""
@@ -53,22 +55,22 @@ def baseline_of(perturber: Perturber, example: Tensor) -> Baseline:
     """
     clean, fixed = repeated(example[:1], _MIXED), False
     try:
-        before = perturber.run(clean)
+        before, count = perturber.run_and_count(clean)
     except Exception as error:
         if len(example) == _MIXED:
             raise
         clean, fixed = repeated(example[:1], len(example)), True
         try:
-            before = perturber.run(clean)
+            before, count = perturber.run_and_count(clean)
         except Exception:
             raise error from error.__cause__
     check_numbers(before)
     kept = len(clean) // 2
     others = (torch.arange(len(clean)) != kept).unsqueeze(1).expand(-1, clean.shape[1])
-    after = _run_again(perturber, perturber.replaced(clean, others, 1.0), clean)
+    after, other_count = _run_again(perturber, perturber.replaced(clean, others, 1.0), clean)
     width = sum(y[0].numel() for y in before.values())
     rows = len(clean) if fixed else max(2, min(_ROWS, _NUMBERS // max(1, width)))
-    found = Baseline(rows, fixed, (before, after))
+    found = Baseline(rows, fixed, (before, after), uneven=count != other_count)
     if len(clean) > 1 and moved(after, before)[kept].max() > 0:
         sizes = sizes_of(before)
         change = relatively_moved(after, before, sizes)[kept]
@@ -94,7 +96,7 @@ def baseline_alone(perturber: Perturber, example: Tensor, many: Baseline, rtol: 
     cut = time // 2
     changed = perturber.replaced(row, torch.arange(time).unsqueeze(0) >= cut, max(scales_of(row)))
     try:
-        before, after = perturber.run(row), perturber.run(changed)
+        (before, count), (after, other_count) = map(perturber.run_and_count, (row, changed))
         check_numbers(before)
     except Exception:
         return None  # no leak where nothing runs
@@ -103,14 +105,16 @@ def baseline_alone(perturber: Perturber, example: Tensor, many: Baseline, rtol: 
     past = slice(0, outputs_before(cut, rate_of(perturber.model, perturber.rate)))
     rounding = relatively_moved(among, before, sizes).max().item()
     change = relatively_moved(after, before, sizes)[:, past].max().item()
+    if count != other_count:
+        return None  # other random numbers change the past as a leak does
     same = rounding <= _NEAR and change <= max(rtol, 10 * rounding)
     return None if same else Baseline(1, True, (before, after))
 
 
-def _run_again(perturber: Perturber, x: Tensor, first: Tensor) -> Outputs:
+def _run_again(perturber: Perturber, x: Tensor, first: Tensor) -> tuple[Outputs, object]:
     """Run another pass after a first one."""
     try:
-        return perturber.run(x)
+        return perturber.run_and_count(x)
     except Exception as error:
         try:
             perturber.run(first)

@@ -22,7 +22,7 @@ from dsptorch.testing._engine.change import (
 )
 from dsptorch.testing._engine.outputs import Outputs, candidates, flat, followers, named
 from dsptorch.testing._engine.rates import Rate, rate_of
-from dsptorch.testing._engine.run import Model, called, cuda_devices, seed_all
+from dsptorch.testing._engine.run import Model, called, cuda_devices, drawn, seed_all
 
 
 class WorstChange(NamedTuple):
@@ -74,10 +74,15 @@ class Perturber:
 
     def run(self, x: Tensor) -> Outputs:
         """Run a pass, from the state that the model came with: what it keeps from call to call is put back."""
+        return self.run_and_count(x)[0]
+
+    def run_and_count(self, x: Tensor) -> tuple[Outputs, object]:
+        """Run a pass, and say how many random numbers it drew: equal for as many."""
         found = self._call(x)
+        count = drawn(cuda_devices(self.model, x))
         if not self.names:
             self.names = followers(found, x, self._call, rate_of(self.model, self.rate))
-        return flat({name: found[name] for name in self.names})
+        return flat({name: found[name] for name in self.names}), count
 
     def _call(self, x: Tensor) -> Outputs:
         """Copies of the outputs, before the model's buffers are put back: they may share its memory, or that of x."""

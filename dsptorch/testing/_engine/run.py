@@ -123,6 +123,19 @@ def seed_all(seed: int, devices: Iterable[int] = ()) -> None:
     np.random.seed(seed % 2**32)  # noqa: NPY002
 
 
+def drawn(devices: Iterable[int] = ()) -> tuple[object, ...]:
+    """How far the generators that `seed_all` seeds have come: equal after passes that drew as many numbers."""
+    states = [torch.default_generator.get_state()]
+    states += [torch.cuda.default_generators[device].get_state() for device in devices]
+    _, key, place, *_ = np.random.get_state()  # noqa: NPY002
+    return (
+        *(state.numpy().tobytes() for state in states),
+        random.getstate(),
+        np.asarray(key).tobytes(),
+        place,
+    )
+
+
 def cuda_devices(model: Model, *examples: Tensor) -> list[int]:
     """The indices of the GPUs that a model and its inputs lie on."""
     parameters = [p for module in modules_of(model) for p in module.parameters(recurse=False)]

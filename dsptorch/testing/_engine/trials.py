@@ -43,6 +43,10 @@ class Trial:
         return frozen if _JITTERED in self.mode else ""
 
     @property
+    def _where(self) -> str:
+        return self.mode.strip() or "in eval mode"
+
+    @property
     def rate(self) -> Fraction:
         """Output samples per input sample."""
         return rate_of(self.perturber.model, self.perturber.rate)
@@ -51,7 +55,13 @@ class Trial:
     def mixes(self) -> bool:
         """Whether a row changes when others are replaced."""
         self.check_repeats(self.baseline.noise)
-        return self.baseline.mixing > self.rtol
+        mixes = self.baseline.mixing > self.rtol
+        if mixes and self.baseline.uneven:
+            raise ValueError(
+                f"expected a model that draws as many random numbers for every input, got one that draws other numbers "
+                f"{self._where}, so that a row changes with the others; draw for all of the input, and take some"
+            )
+        return mixes
 
     @property
     def training(self) -> bool:
@@ -67,7 +77,7 @@ class Trial:
         if noise > self.rtol:
             raise ValueError(
                 f"expected a model that repeats itself, got outputs that differ by {noise:.3g} of their size for the "
-                f"same input {self.mode.strip() or 'in eval mode'}. If it keeps a cache or a hidden state from call to "
+                f"same input {self._where}. If it keeps a cache or a hidden state from call to "
                 "call, reset that in its forward; if it draws from a generator of its own, seed that there; if it is "
                 "rounding, run it in float64 or with a greater rtol"
             )
