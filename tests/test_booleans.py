@@ -13,6 +13,7 @@ from dsptorch.functional.design import firwin
 PLACES = (dsptorch, dsptorch.functional, dsptorch.testing)
 OTHERS = {  # what an argument without a default is given
     "d_model": 4,
+    "num": 2,
     "numtaps": 5,
     "cutoff": 0.5,
     "init": 0.5,

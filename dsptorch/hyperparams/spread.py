@@ -6,6 +6,7 @@ import torch
 
 from dsptorch.hyperparams.arguments import Hyperparam, check_hyperparam
 from dsptorch.hyperparams.bounded import BoundedHyperparam
+from dsptorch.hyperparams.first_values import real_tensors
 
 __all__ = ["Spread", "check_spread"]
 
@@ -56,7 +57,7 @@ def check_spread(
         raise TypeError(f"{name} must be a pair of numbers, got {value!r}; a hyperparameter stands by itself")
     if first == last:
         raise ValueError(f"{name} must be a pair of two different numbers, got {value}; give {first:g} alone")
-    parts = (torch.arange(width, dtype=torch.float64) + 0.5) / width
-    values = first * (last / first) ** parts
-    values = values.float().repeat_interleave(repeats)
+    with real_tensors():
+        parts = (torch.arange(width, dtype=torch.float64) + 0.5) / width
+        values = (first * (last / first) ** parts).float().repeat_interleave(repeats)
     return BoundedHyperparam(values, min(first, last), max(first, last), log=True, device=device)

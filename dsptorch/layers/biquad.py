@@ -11,15 +11,17 @@ from dsptorch.functional.biquad import BIQUADS, biquad_sos, reflected, reflectio
 from dsptorch.functional.lfilter import filter_sections, pole_radius
 from dsptorch.functional.memo import Memo
 from dsptorch.functional.timeline import Timeline
-from dsptorch.functional.validate import check_finite, describe
+from dsptorch.functional.validate import check_finite, describe, has_values
 from dsptorch.hyperparams import (
     BoundedHyperparam,
+    FirstValues,
     Spread,
     at_least_float32,
     check_spread,
     current,
     fixed_repr,
     made_of,
+    real_tensors,
 )
 from dsptorch.layers.base import Layer
 
@@ -52,7 +54,8 @@ class _Cascade(Layer):
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         sos = self._known(self.sos, self._made_of()).to(x.device, torch.promote_types(x.dtype, torch.float32))
         y, memory = filter_sections(sos, x, memory, timeline.segments)
-        return y.to(x.dtype), memory
+        # The backward pass reads the outputs of the recurrence, and whoever gets ours may change it in place.
+        return y.to(x.dtype, copy=y.requires_grad), memory
 
 
 class Biquad(_Cascade):
@@ -110,7 +113,7 @@ class Biquad(_Cascade):
                 raise ValueError(
                     "a free section has no freq and no q; leave them out, or choose another kind"
                 )
-            self.free = _Sections(d_model, _identity(1, d_model), 256.0, device, dtype)
+            self.free = _Sections(d_model, _first(1, d_model, 256.0), 256.0, device, dtype)
             return
         if kind not in BIQUADS:
             raise ValueError(f"kind must be one of {', '.join(BIQUADS)}, free, got {kind!r}")
@@ -208,7 +211,7 @@ class SOS(_Cascade):
         return f"{self.d_model}, sections={len(self.sections.b)}, max_half_life={self.max_half_life:g}"
 
 
-class _Sections(nn.Module):
+class _Sections(FirstValues):
     """Free sections: numerators, and denominators as reflection coefficients.
 
     Args:
@@ -231,16 +234,15 @@ class _Sections(nn.Module):
     ) -> None:
         super().__init__()
         self.radius = 2 ** (-1 / max_half_life)
-        k1, k2 = (k.float() for k in reflections(first[:, 4], first[:, 5], self.radius))
+        with real_tensors():
+            k1, k2 = (k.float() for k in reflections(first[:, 4], first[:, 5], self.radius))
+            self._first = first[:, :3].clone()
         self.k1, self.k2 = (BoundedHyperparam(k, -1.0, 1.0, device=device) for k in (k1, k2))
-        self._first = first[:, :3].clone()
         self.b = nn.Parameter(torch.empty(self._first.shape, device=device, dtype=dtype))
-        self.reset_parameters()
+        self.set_first_values()
 
-    @torch.no_grad()
-    def reset_parameters(self) -> None:
-        """Set the numerators to their first values; hyperparameters stay."""
-        self.b.copy_(self._first)
+    def first_values(self) -> dict[str, Tensor]:
+        return {"b": self._first}
 
     def sos(self) -> Tensor:
         """The sections, (sections, 6, d_model)."""
@@ -260,6 +262,13 @@ def _identity(sections: int, d_model: int) -> Tensor:
 
 def _first(sos: Any, d_model: int, max_half_life: float) -> Tensor:
     """The first sections, (sections, 6, d_model), or raise."""
+    with real_tensors():
+        return _checked(sos, d_model, max_half_life)
+
+
+def _checked(sos: Any, d_model: int, max_half_life: float) -> Tensor:
+    if isinstance(sos, Tensor) and not has_values(sos):
+        raise ValueError("sos has no values, being on the meta device; make it with device='cpu'")
     if isinstance(sos, int) and not isinstance(sos, bool):
         if sos < 1:
             raise ValueError(f"sos must be at least 1 section, got {sos}")

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from dsptorch.functional.recurrence import recur
 from dsptorch.functional.timeline import Timeline
-from dsptorch.functional.validate import check_int
+from dsptorch.functional.validate import check_bool, check_int
 from dsptorch.hyperparams import Spread, at_least_float32, check_spread, current, fixed_repr
 from dsptorch.layers.base import Layer
 
@@ -43,7 +43,7 @@ class _Averages(Layer):
             raise ValueError(f"start must be 'zero' or 'first', got {start!r}")
         if warm and start == "first":
             raise ValueError("warm=True weighs the samples since a start at zero; leave out start='first'")
-        self.kept, self.warm, self.start = kept, warm, start
+        self.kept, self.warm, self.start = kept, check_bool("warm", warm), start
         width, repeats = (d_model - kept, 1) if num == 1 else (num, d_model)
         self.half_life = check_spread(
             "half_life", half_life, SHORTEST, LONGEST, width=width, repeats=repeats, device=device
