@@ -59,6 +59,5 @@ def check_spread(
         raise ValueError(f"{name} must be a pair of two different numbers, got {value}; give {first:g} alone")
     with real_tensors():
         parts = (torch.arange(width, dtype=torch.float64) + 0.5) / width
-        values = first * (last / first) ** parts
-        values = values.float().repeat_interleave(repeats)
+        values = (first * (last / first) ** parts).float().repeat_interleave(repeats)
     return BoundedHyperparam(values, min(first, last), max(first, last), log=True, device=device)

@@ -11,7 +11,7 @@ from dsptorch.functional.biquad import BIQUADS, biquad_sos, reflected, reflectio
 from dsptorch.functional.lfilter import filter_sections, pole_radius
 from dsptorch.functional.memo import Memo
 from dsptorch.functional.timeline import Timeline
-from dsptorch.functional.validate import check_finite, describe
+from dsptorch.functional.validate import check_finite, describe, has_values
 from dsptorch.hyperparams import (
     BoundedHyperparam,
     FirstValues,
@@ -52,7 +52,8 @@ class _Cascade(Layer):
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         sos = self._known(self.sos, self._made_of()).to(x.device, torch.promote_types(x.dtype, torch.float32))
         y, memory = filter_sections(sos, x, memory, timeline.segments)
-        return y.to(x.dtype), memory
+        # The backward pass reads the outputs of the recurrence, and whoever gets ours may change it in place.
+        return y.to(x.dtype, copy=y.requires_grad), memory
 
 
 class Biquad(_Cascade):
@@ -110,7 +111,7 @@ class Biquad(_Cascade):
                 raise ValueError(
                     "a free section has no freq and no q; leave them out, or choose another kind"
                 )
-            self.free = _Sections(d_model, _identity(1, d_model), 256.0, device, dtype)
+            self.free = _Sections(d_model, _first(1, d_model, 256.0), 256.0, device, dtype)
             return
         if kind not in BIQUADS:
             raise ValueError(f"kind must be one of {', '.join(BIQUADS)}, free, got {kind!r}")
@@ -232,8 +233,8 @@ class _Sections(FirstValues):
         super().__init__()
         self.radius = 2 ** (-1 / max_half_life)
         with real_tensors():
-            self._first = first[:, :3].clone()
             k1, k2 = (k.float() for k in reflections(first[:, 4], first[:, 5], self.radius))
+            self._first = first[:, :3].clone()
         self.k1, self.k2 = (BoundedHyperparam(k, -1.0, 1.0, device=device) for k in (k1, k2))
         self.b = nn.Parameter(torch.empty(self._first.shape, device=device, dtype=dtype))
         self.set_first_values()
@@ -260,6 +261,13 @@ def _identity(sections: int, d_model: int) -> Tensor:
 
 def _first(sos: Any, d_model: int, max_half_life: float) -> Tensor:
     """The first sections, (sections, 6, d_model), or raise."""
+    with real_tensors():
+        return _checked(sos, d_model, max_half_life)
+
+
+def _checked(sos: Any, d_model: int, max_half_life: float) -> Tensor:
+    if isinstance(sos, Tensor) and not has_values(sos):
+        raise ValueError("sos has no values, being on the meta device; make it with device='cpu'")
     if isinstance(sos, int) and not isinstance(sos, bool):
         if sos < 1:
             raise ValueError(f"sos must be at least 1 section, got {sos}")

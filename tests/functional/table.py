@@ -13,6 +13,7 @@ from torch import Tensor
 
 import dsptorch.functional as f
 from dsptorch.testing import strategies as dst
+from tests.functional.table_recurrences import RECURRENCES
 from tests.oracles import literal_multirate, lptv_loop, runs, segmented_loop, upfirdn
 
 F64 = torch.float64
@@ -248,6 +249,7 @@ OPERATIONS: dict[str, Operation] = {
         lambda x, *taps: literal_multirate(x, *taps, 2, 0.25, 0.5),
         compiles=False,  # the layer wraps it: see Multirate.process
     ),
+    **{name: Operation(*row) for name, row in RECURRENCES.items()},
     "resample": Operation(
         lambda x, taps: f.resample(x, taps, 3, 2),
         st.tuples(SIGNAL, numbers(5, 2)),

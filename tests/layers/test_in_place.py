@@ -34,7 +34,7 @@ def gradients(layer, function, time):
     x = signal(2, time).requires_grad_()
     layer.zero_grad()
     y = function(x)
-    (y * torch.linspace(-1, 1, y.numel(), dtype=y.dtype).reshape(y.shape)).sum().backward()
+    (y * torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view_as(y)).sum().backward()
     return [y.detach(), x.grad, *(p.grad for p in layer.parameters() if p.grad is not None)]
 
 
