@@ -53,7 +53,7 @@ RECURRENCES = {
         lambda x, b, zi: scipy.signal.lfilter(b.numpy(), DENOMINATORS[0].numpy(), x.numpy(), 1, zi.numpy()),
     ),
     "linear_recurrence": (
-        lambda x, a, zi: f.linear_recurrence(x, a, zi),
+        f.linear_recurrence,
         st.tuples(SIGNAL, _numbers(2), _numbers(2, 2)),
         one_pole,
     ),
