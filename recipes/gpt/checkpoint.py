@@ -99,10 +99,8 @@ def write_file(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException as error:
+    except BaseException:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            error.filename = str(path)  # where the disk was full
         raise
     if hasattr(os, "O_DIRECTORY"):  # Windows does not open folders
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
