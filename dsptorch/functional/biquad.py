@@ -32,9 +32,9 @@ def biquad_sos(kind: str, freq: float | Tensor, q: float | Tensor) -> Tensor:
         ValueError: If there is no such kind.
 
     Example:
-        >>> sos = biquad_sos("lowpass", 0.25, 0.5 ** 0.5)
+        >>> sos = biquad_sos("lowpass", 1 / 6, 0.5 ** 0.5)
         >>> sos
-        tensor([0.2929, 0.5858, 0.2929, 1.0000, 0.0000, 0.1716])
+        tensor([ 0.1551,  0.3101,  0.1551,  1.0000, -0.6202,  0.2404])
 
     References:
         R. Bristow-Johnson, Cookbook formulae for audio equalizer biquad filter coefficients, 2005; W3C, Audio EQ

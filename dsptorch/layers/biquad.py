@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from dsptorch.functional.biquad import BIQUADS, biquad_sos, reflected, reflections
-from dsptorch.functional.lfilter import filter_sections, pole_radius
+from dsptorch.functional.lfilter import filter_sections
 from dsptorch.functional.memo import Memo
 from dsptorch.functional.timeline import Timeline
-from dsptorch.functional.validate import check_finite, describe, has_values
+from dsptorch.functional.validate import check_finite
 from dsptorch.hyperparams import (
     BoundedHyperparam,
     FirstValues,
@@ -24,8 +24,7 @@ from dsptorch.hyperparams import (
     real_tensors,
 )
 from dsptorch.layers.base import Layer
-
-_LONGEST = 512.0  # samples: of two equal poles further out, rounding to float32 could bring one to the circle
+from dsptorch.layers.first_sections import LONGEST, first_sections
 
 
 class _Cascade(Layer):
@@ -86,7 +85,7 @@ class Biquad(_Cascade):
         >>> Biquad(8, "bandpass")
         Biquad(
           8, kind=bandpass
-          (freq): BoundedHyperparam(mean 0.07971, shape=(8,), low=0.015625, high=0.25, log=True)
+          (freq): BoundedHyperparam(mean 0.08411, shape=(8,), low=0.015625, high=0.25, log=True)
           (q): BoundedHyperparam(0.7071, low=0.5, high=8, log=True)
         )
 
@@ -193,10 +192,12 @@ class SOS(_Cascade):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(d_model)
-        if not 1 <= check_finite("max_half_life", max_half_life) <= _LONGEST:
-            raise ValueError(f"max_half_life must be in [1, {_LONGEST:g}] samples, got {max_half_life}")
+        if not 1 <= check_finite("max_half_life", max_half_life) <= LONGEST:
+            raise ValueError(f"max_half_life must be in [1, {LONGEST:g}] samples, got {max_half_life}")
         self.max_half_life = max_half_life
-        self.sections = _Sections(d_model, _first(sos, d_model, max_half_life), max_half_life, device, dtype)
+        self.sections = _Sections(
+            d_model, first_sections(sos, d_model, max_half_life), max_half_life, device, dtype
+        )
 
     def sos(self) -> Tensor:
         """The present sections, as in scipy: (sections, 6, d_model)."""
@@ -251,57 +252,3 @@ class _Sections(FirstValues):
     def made_of(self) -> list[Any]:
         """What they are computed from."""
         return made_of(self.k1, self.k2, self.b)
-
-
-def _identity(sections: int, d_model: int) -> Tensor:
-    with real_tensors():
-        section = torch.tensor([1.0, 0.0, 0.0, 1.0, 0.0, 0.0], dtype=torch.float64)
-        return section[:, None].expand(sections, 6, d_model)
-
-
-def _first(sos: Any, d_model: int, max_half_life: float) -> Tensor:
-    """The first sections, (sections, 6, d_model), or raise."""
-    with real_tensors():
-        return _checked(sos, d_model, max_half_life)
-
-
-def _checked(sos: Any, d_model: int, max_half_life: float) -> Tensor:
-    if isinstance(sos, Tensor) and not has_values(sos):
-        raise ValueError("sos has no values, being on the meta device; make it with device='cpu'")
-    if isinstance(sos, int) and not isinstance(sos, bool):
-        if sos < 1:
-            raise ValueError(f"sos must be at least 1 section, got {sos}")
-        return _identity(sos, d_model)
-    try:
-        with real_tensors():
-            first = torch.as_tensor(sos).detach().cpu().double()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(
-            f"sos must be a number of sections, or an array of them, got {describe(sos)}"
-        ) from error
-    if first.dim() == 2:
-        first = first.unsqueeze(-1).expand(-1, -1, d_model)
-    if first.dim() != 3 or first.shape[1:] != (6, d_model) or not len(first):
-        raise ValueError(
-            f"sos must be of shape (sections, 6) or (sections, 6, {d_model}), got {tuple(torch.as_tensor(sos).shape)}; "
-            "scipy.signal.tf2sos makes sections of b and a"
-        )
-    with real_tensors():
-        _check_first(first, max_half_life)
-    return first
-
-
-def _check_first(first: Tensor, max_half_life: float) -> None:
-    if not torch.isfinite(first).all() or not (first[:, 3] == 1).all():
-        raise ValueError("sos must be finite, and sos[:, 3] must be 1; divide each section by it")
-    radius = pole_radius(first[:, 4], first[:, 5]).max().item()
-    if radius >= 1:
-        raise ValueError(
-            f"sos must be stable, with its poles inside the unit circle, got one at radius {radius:.6g}"
-        )
-    if radius > 2 ** (-1 / max_half_life):
-        half_life = -1 / torch.log2(torch.tensor(radius, dtype=torch.float64)).item()
-        raise ValueError(
-            f"sos must fade to half within max_half_life={max_half_life:g} samples, got a pole of {half_life:.1f} "
-            f"samples; raise max_half_life (up to {_LONGEST:g}), or move the pole inside"
-        )
