@@ -24,7 +24,7 @@ from dsptorch.hyperparams import (
     real_tensors,
 )
 from dsptorch.layers.base import Layer
-from dsptorch.layers.first_sections import LONGEST, first_sections
+from dsptorch.layers.first_sections import LONGEST, first_sections, identity_sections
 
 
 class _Cascade(Layer):
@@ -110,7 +110,7 @@ class Biquad(_Cascade):
                 raise ValueError(
                     "a free section has no freq and no q; leave them out, or choose another kind"
                 )
-            self.free = _Sections(d_model, _first(1, d_model, 256.0), 256.0, device, dtype)
+            self.free = _Sections(d_model, identity_sections(1, d_model), 256.0, device, dtype)
             return
         if kind not in BIQUADS:
             raise ValueError(f"kind must be one of {', '.join(BIQUADS)}, free, got {kind!r}")

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dsptorch.functional.lfilter import pole_radius
-from dsptorch.functional.validate import describe
+from dsptorch.functional.validate import describe, has_values
 from dsptorch.hyperparams import real_tensors
 
 __all__ = ["LONGEST", "first_sections", "identity_sections"]
