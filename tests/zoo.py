@@ -40,9 +40,11 @@ def llama(width: int, kind: str = "Llama", **options: Any) -> nn.Module:
     return from_transformers(f"{kind}Config", f"{kind}ForCausalLM", **options)
 
 
+BERT: dict[str, Any] = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+
+
 def bert(width: int) -> nn.Module:
-    dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    return from_transformers("BertConfig", "BertModel", **_sizes(width), **dropout)
+    return from_transformers("BertConfig", "BertModel", **_sizes(width), **BERT)
 
 
 def whisper_encoder(width: int, mels: int, time: int) -> nn.Module:
@@ -140,7 +142,7 @@ def marian(width: int) -> nn.Module:
 
 def _composed(config: str, model: str, encoder: Any, width: int) -> nn.Module:
     transformers = pytest.importorskip("transformers")
-    decoder = transformers.BertConfig(**_sizes(width), is_decoder=True, add_cross_attention=True)
+    decoder = transformers.BertConfig(**_sizes(width), **BERT, is_decoder=True, add_cross_attention=True)
     both = getattr(transformers, config).from_encoder_decoder_configs(encoder, decoder)
     torch.manual_seed(0)
     made: nn.Module = getattr(transformers, model)(config=both)
@@ -148,7 +150,7 @@ def _composed(config: str, model: str, encoder: Any, width: int) -> nn.Module:
 
 
 def bert_to_bert(width: int) -> nn.Module:
-    encoder = pytest.importorskip("transformers").BertConfig(**_sizes(width))
+    encoder = pytest.importorskip("transformers").BertConfig(**_sizes(width), **BERT)
     return _composed("EncoderDecoderConfig", "EncoderDecoderModel", encoder, width)
 
 

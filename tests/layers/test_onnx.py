@@ -81,18 +81,23 @@ def check_step(layer, sizes=SIZES, position=7):
             )
 
 
+def is_recurrent(name):
+    """Recurrences are blocked by the length with which they are exported: see docs/recurrences.md."""
+    return any(word in name for word in ("EMA", "Resonator", "Biquad", "SOS", "recurrences"))
+
+
 def test_a_layer_in_onnx():
     check_forward(build_any("FIR lowpass", torch.float32))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", [name for name in KINDS if not is_recurrent(name)])
 def test_every_layer_in_onnx(name):
     check_forward(build_any(name, torch.float32))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", CORE)
+@pytest.mark.parametrize("name", [name for name in CORE if not is_recurrent(name)])
 def test_steps_of_every_layer_in_onnx(name):
     layer = build_any(name, torch.float32)
     gated = any(type(part).__name__ == "LFORouting" for part in layer.modules())

@@ -169,7 +169,9 @@ PAIR: Any = {
 }
 PLACES_HF: dict[str, Place] = {
     "transformers Gemma": Place(lambda: zoo.gemma(WIDTH), "model.layers.*", ids, **LANGUAGE),
-    "transformers Mixtral": Place(lambda: zoo.mixtral(WIDTH), "model.layers.*", ids, **LANGUAGE),
+    "transformers Mixtral": Place(
+        lambda: zoo.mixtral(WIDTH), "model.layers.*", ids, no_export="its routing depends on data", **LANGUAGE
+    ),
     "transformers Mamba": Place(
         lambda: zoo.mamba(WIDTH),
         "backbone.layers.*",
@@ -215,6 +217,7 @@ PLACES_HF: dict[str, Place] = {
         causal=True,
         padded=lambda model, x, real: model(x, real),
         no_stream="its attention keeps no cache",
+        no_export="it looks at the numbers of its mask",
     ),
     "a U-Net in one dimension": Place(UNet, "middle", signal, {"layout": "bct"}),
 }
