@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -97,6 +98,13 @@ class FirstValues(nn.Module):
                 _reset(child)
                 for parameter, value in kept:
                     parameter.copy_(value)
+
+    def _load_from_state_dict(
+        self, state_dict: Mapping[str, Any], prefix: str, metadata: Any, strict: bool, *lists: Any
+    ) -> None:
+        super()._load_from_state_dict(state_dict, prefix, metadata, strict, *lists)  # type: ignore[no-untyped-call]
+        # Not strict, it may be transformers, which hands over raw memory in this way, one key at a time.
+        self._waits = self._waits and not (strict and all(map(has_values, self._own_tensors().values())))
 
     def _own_tensors(self) -> dict[str, Tensor]:
         return {name: t for name, t in {**self._parameters, **self._buffers}.items() if t is not None}

@@ -52,6 +52,7 @@ def test_each_value_is_guarded_by_itself():
     assert_same(h.raw.grad, torch.tensor([0.5, 0.0]))
 
 
+@pytest.mark.slow
 def test_compiled_code_is_guarded():
     h = BoundedHyperparam(0.5, 0.0, 1.0)
     guard_gradients(h)

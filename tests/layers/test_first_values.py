@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 from torch.nn.utils import prune
 
 import dsptorch
@@ -215,6 +217,32 @@ def test_a_default_dtype_of_half_precision_keeps_what_is_sensitive(name):
         torch.set_default_dtype(torch.float32)
     assert {n: t.dtype for n, t in layer.named_parameters()} == expected
     assert all(b.dtype == torch.float32 for b in layer.buffers())
+
+
+@pytest.fixture
+def mesh():
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    yield init_device_mesh("cpu", (1,))
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.filterwarnings("ignore:DTensor random operators:UserWarning")
+def test_sharded_parameters(mesh):
+    """As FSDP2 has it: built on the meta device, sharded, then given memory and values, module by module."""
+
+    def make():
+        return nn.Sequential(Multirate(WIDTH), LFORouting(WIDTH, 2), Chain(FIR(WIDTH, 3, init="lowpass")))
+
+    model, expected = within_meta(make), first(make)
+    for part in [*model, model]:
+        fully_shard(part, mesh=mesh)
+    reset_each(emptied(model))
+    assert {type(p).__name__ for p in model.parameters()} == {"DTensor"}
+    for name, parameter in model.named_parameters():
+        whole = parameter.full_tensor()
+        assert whole.isfinite().all(), name
+        if expected[name] is not None:
+            assert_same(whole.detach(), expected[name].detach())
 
 
 def test_a_folded_layer_keeps_its_taps():

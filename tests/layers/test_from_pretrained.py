@@ -185,12 +185,14 @@ def test_a_model_that_is_built_is_drawn_once():
 
 def test_layers_that_have_been_trained_stay_when_a_model_initialises_what_is_new(tmp_path):
     """As after insert, and load_state_dict with assign=True, whose tensors were never written to."""
-    model = Base(Config())
+    model, taps = Base(Config()), torch.rand(3, WIDTH)
     model.fir = FIR(WIDTH, 3)
-    taps = torch.rand(3, WIDTH)
-    model.fir.load_state_dict({"weight": taps.clone()}, assign=True)
+    model.empty = FIR(WIDTH, 3, device="meta")
+    for layer in (model.fir, model.empty):
+        layer.load_state_dict({"weight": taps.clone()}, assign=True)
     model.init_weights()
     assert_same(model.fir.weight.detach(), taps)
+    assert_same(model.empty.weight.detach(), taps)
 
 
 def test_parts_that_a_layer_built_are_reset_where_the_model_does_not(spoiled, tmp_path):

@@ -90,6 +90,18 @@ def test_one_value_that_is_no_scalar_would_not():
         check_takes_the_place_of_a_float(gained(torch.ones(1)), torch.bfloat16)
 
 
+def test_an_activation_without_dimensions_becomes_float32():
+    """As PyTorch promotes two tensors without dimensions; a float would not."""
+    m = small(lambda self, x: x.mean() * self.gain)
+    m.gain = 1.0
+    bind(m, "gain", hyperparam())
+    assert m(torch.ones(4, dtype=torch.bfloat16)).dtype == torch.float32
+    m = small(lambda self, x: x.mean(-1) * self.gain)
+    m.gain = 1.0
+    bind(m, "gain", hyperparam())
+    assert m(torch.ones(2, 4, dtype=torch.bfloat16)).dtype == torch.bfloat16
+
+
 def test_a_class_attribute():
     m = small(lambda self, x: x * self.gain)
     type(m).gain = 1.0

@@ -19,11 +19,11 @@ def bind(
     """Bind a hyperparameter to a number that a module keeps as an attribute, in place.
 
     From then on the module's `forward` reads `self.<name>` as `hyperparam()`: a tensor with 0 dimensions, with its
-    gradient, which does not promote half-precision activations. The hyperparameter becomes a child of the module
-    (`named_hyperparams`, `state_dict` and `.to()` see it) and keeps its own value: the number that the attribute held
-    need not equal it, nor lie in its bounds. `unbind` undoes it. deepcopy, pickle, `torch.compile`,
-    `torch.func.functional_call` and a checkpoint around the module still work, and so do `insert` and `remove`, in
-    any order.
+    gradient, which does not promote half-precision activations (one with 0 dimensions, as a mean over all, becomes
+    float32). The hyperparameter becomes a child of the module (`named_hyperparams`, `state_dict` and `.to()` see it)
+    and keeps its own value: the number that the attribute held need not equal it, nor lie in its bounds. `unbind`
+    undoes it. deepcopy, pickle, `torch.compile`, `torch.func.functional_call` and a checkpoint around the module still
+    work, and so do `insert` and `remove`, in any order.
 
     Only `forward`, and what it calls, sees the tensor. Before and after it the attribute is the number that it was,
     for other methods, hooks, `repr` and whoever reads it from outside: the value that learns is `hyperparam.value`. A
