@@ -102,7 +102,7 @@ class FirstValues(nn.Module):
     def _load_from_state_dict(
         self, state_dict: Mapping[str, Any], prefix: str, metadata: Any, strict: bool, *lists: Any
     ) -> None:
-        super()._load_from_state_dict(state_dict, prefix, metadata, strict, *lists)  # type: ignore[no-untyped-call]
+        super()._load_from_state_dict(state_dict, prefix, metadata, strict, *lists)
         # Not strict, it may be transformers, which hands over raw memory in this way, one key at a time.
         self._waits = self._waits and not (strict and all(map(has_values, self._own_tensors().values())))
 

@@ -1,5 +1,7 @@
 """The library gives the numbers that its first edition gave, to rounding: cases.npz, written by record.py."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -132,8 +134,8 @@ def test_a_weight_that_is_off_is_caught(name: str, dtype: torch.dtype) -> None:
 
 def test_a_late_output_is_caught() -> None:
     class Late(d.FIR):
-        def forward(self, x: Tensor, segment_ids: Tensor | None = None) -> Tensor:
-            return super().forward(x, segment_ids).roll(1, 1)  # planted
+        def forward(self, x: Tensor, segment_ids: Tensor | None = None, **carry: Any) -> Tensor:
+            return super().forward(x, segment_ids, **carry).roll(1, 1)  # planted
 
     late = Late(4, 4)
     late.load_state_dict(build("FIR identity").state_dict())
