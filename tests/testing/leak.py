@@ -20,7 +20,7 @@ class Leak(NamedTuple):
         lookahead: What `max_lookahead` must say for TIME samples; None: not checked.
         vocab_size: For models on token ids.
         says: A part of the message.
-        loudness: What the first row of the example is multiplied by.
+        loudness: What the first of several rows of the example is multiplied by.
     """
 
     model: Callable[[], Callable[[Tensor], object]]
@@ -49,7 +49,7 @@ def example(leak: Leak, batch: int = 2) -> Tensor:
     if leak.vocab_size:
         return torch.randint(0, leak.vocab_size, (batch, TIME), generator=generator)
     x = torch.randn(batch, TIME, WIDTH, generator=generator)
-    return torch.cat([leak.loudness * x[:1], x[1:]])
+    return torch.cat([leak.loudness * x[:1], x[1:]]) if batch > 1 else x
 
 
 def ahead(x, by=1):

@@ -90,6 +90,22 @@ def test_an_own_generator_is_named():
             check(lambda x: x + torch.rand(x.shape, generator=generator), SIGNAL)
 
 
+def test_draws_that_depend_on_the_input_are_named():
+    """A row that draws other numbers than before changes as if it saw the others."""
+
+    class NoisyWhereLoud(nn.Module):
+        def forward(self, x):
+            loud = x[..., 0] > 0
+            if self.training:
+                x[loud] += 0.1 * torch.randn(int(loud.sum()), x.shape[-1])
+            return x
+
+    for check in (assert_causal, max_lookahead):
+        with pytest.raises(ValueError, match=r"as many random numbers for every input.*in train mode"):
+            check(NoisyWhereLoud(), SIGNAL)
+        check(NoisyWhereLoud(), SIGNAL, train_mode=False)
+
+
 def test_the_example_is_not_written_into():
     x = SIGNAL.clone()
     assert_causal(lambda x: x.mul_(2), x)
