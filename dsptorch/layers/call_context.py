@@ -144,6 +144,9 @@ def segmented(segment_ids: Tensor | None) -> Iterator[None]:
         segment_ids: Which signal of its row each sample belongs to, (batch, time), integers; -1 is padding. None:
             each row is one signal, whatever a mask says.
 
+    Raises:
+        ValueError: At its end, if another such context began within it and has not ended.
+
     Example:
         >>> from torch import nn
         >>> from dsptorch import FIR, segmented
@@ -165,14 +168,23 @@ def segmented(segment_ids: Tensor | None) -> Iterator[None]:
     call = _here.call
     with _segments.during(call):
         _tell_autograd(call, threading.get_ident())
+        overlaps = False
         try:
             yield
+            opened = _segments()
+            overlaps = any(c is call for c in opened) and opened[-1] is not call
         finally:
             still_open = [c for c in _segments.in_thread() if c is not call]
             if _here.call is call:
                 left = type(before) is _Given and not any(c is before for c in still_open)
                 _here.call = before if not left else still_open[-1] if still_open else _NONE
             _tell_autograd(still_open[-1] if still_open else _NONE, threading.get_ident())
+    if overlaps:
+        raise ValueError(
+            "two contexts of dsptorch.segmented overlap, and neither is within the other, as happens to two generators "
+            "that take turns; a layer cannot tell whose ids are meant, and may have used those of the other. Leave one "
+            "before the other begins, or give the ids to the layers themselves"
+        )
 
 
 def current_call() -> Call:

@@ -80,6 +80,22 @@ def test_generators_that_overlap_leave_nothing_behind():
         assert_same(layer(x), plain)
 
 
+def test_generators_that_take_turns_are_reported():
+    layer, x = layer_and_signal()
+
+    def batches(ids):
+        for _ in range(2):
+            with segmented(ids):
+                yield x
+
+    for batch in batches(IDS):  # the caller is within the block, as that of a fixture is
+        assert_same(layer(batch), layer(x, IDS))
+    with pytest.raises(ValueError, match=r"two contexts of dsptorch\.segmented overlap"):
+        for _ in zip(batches(IDS), batches(IDS.flip(0)), strict=True):
+            pass
+    assert_same(layer(x), layer_and_signal()[0](x))
+
+
 def test_a_coroutine_does_not_see_the_ids_of_another():
     layer, x = layer_and_signal()
 

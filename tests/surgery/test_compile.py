@@ -1,12 +1,13 @@
 """What is compiled is what is inserted: torch.compile must never run the code of another model."""
 
 import copy
+import threading
 
 import pytest
 import torch
 from torch import nn
 
-from dsptorch import FIR, Multirate, insert, remove
+from dsptorch import FIR, Multirate, insert, remove, streaming
 from tests.surgery.models import small
 from tests.tolerances import assert_close
 
@@ -58,3 +59,24 @@ def test_hooks_would_not():
 
     with pytest.raises(AssertionError):
         check(treat, undo)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", [False, True])
+def test_compiled_code_streams_in_its_own_thread(first):
+    """Compiled before the stream is open, or within it."""
+    torch.compiler.reset()
+    model, x = nn.Sequential(nn.Linear(4, 4), Multirate(4), nn.Linear(4, 4)), torch.randn(2, 20, 4)
+    run, found = compiled(model), []
+    whole = model(x)
+    if first:
+        run(x)
+    with streaming(model):
+        chunks = [run(chunk) for chunk in x.split([10, 1, 1, 8], 1)[:2]]
+        thread = threading.Thread(target=lambda: found.append(run(x)))
+        thread.start()
+        thread.join()
+        chunks += [run(chunk) for chunk in x.split([10, 1, 1, 8], 1)[2:]]
+    assert_close(torch.cat(chunks, 1), whole)
+    assert_close(found[0], whole)
+    assert_close(run(x), whole)

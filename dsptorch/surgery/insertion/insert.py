@@ -42,7 +42,7 @@ def insert(
     `src_key_padding_mask`, `lengths`, ...), the layer does not see padding, and each row begins at its first real
     sample. A mask whose numbers count documents, 1, 2, ..., keeps them apart. Where something is padded and nothing
     says whether that is the layer's signal, the layer raises, and `mask` tells. Ids given by `segmented` come first. A
-    call that continues from a cache (`past_key_values`) is refused outside `streaming`, because the layers would lose
+    call that continues from a cache of any kind is refused outside `streaming`, because the layers would lose
     their history.
 
     Args:
