@@ -69,16 +69,18 @@ def show_text(
     show(b"\n")
 
 
+COMMANDS: dict[str, Callable[..., object]] = {  # beside train
+    "quickstart": quickstart,
+    "prepare": prepare,
+    "generate": show_text,
+    "study": study,
+}
+
+
 def main(arguments: Sequence[str]) -> None:
     """Run one command; without arguments, the quick start."""
-    commands: dict[str, Callable[..., object]] = {
-        "quickstart": quickstart,
-        "prepare": prepare,
-        "generate": show_text,
-        "study": study,
-    }
     parser = ArgumentParser(prog="gpt_enwik8.py", description=DESCRIPTION, exit_on_error=False)
-    subcommands = add_commands(parser, commands)
+    subcommands = add_commands(parser, COMMANDS)
     subcommands.add_subcommand("train", train_parser(), help="Train one arm.")
 
     arguments = arguments or ["quickstart"]
@@ -90,7 +92,7 @@ def main(arguments: Sequence[str]) -> None:
         elif command == "study":
             print(study(**vars(options)))
         else:
-            commands[command](**vars(options))
+            COMMANDS[command](**vars(options))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ from ppg.study import cost, report, study, tune
 
 DESCRIPTION = "Forecast a pulse wave, with and without dsptorch's layers. Without a command: the full study."
 
+COMMANDS: dict[str, Callable[..., str]] = {"study": study, "tune": tune, "cost": cost, "report": report}
+
 
 @checked
 def set_threads(threads: Annotated[int, Range(1, 1024)]) -> None:
@@ -33,14 +35,13 @@ def set_threads(threads: Annotated[int, Range(1, 1024)]) -> None:
 
 def main(arguments: Sequence[str]) -> None:
     """Run one command; without arguments, the study."""
-    commands: dict[str, Callable[..., str]] = {"study": study, "tune": tune, "cost": cost, "report": report}
     parser = ArgumentParser(prog="ppg_forecast.py", description=DESCRIPTION, exit_on_error=False)
     parser.add_argument("--threads", type=int, default=1, help="threads of torch; the models are small")
-    add_commands(parser, commands)
+    add_commands(parser, COMMANDS)
     with one_line_errors():
         parsed = parse(parser, arguments or ["study"])
         set_threads(parsed.threads)
-        print(commands[parsed.subcommand](**vars(parsed[parsed.subcommand])))
+        print(COMMANDS[parsed.subcommand](**vars(parsed[parsed.subcommand])))
 
 
 if __name__ == "__main__":

@@ -99,8 +99,10 @@ def write_file(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)  # where the disk was full
         raise
     if hasattr(os, "O_DIRECTORY"):  # Windows does not open folders
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)

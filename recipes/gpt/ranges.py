@@ -36,7 +36,7 @@ class Range:
 
     def __contains__(self, number: float) -> bool:
         """Whether a number lies in it; NaN lies in none."""
-        return self.low <= number <= self.high and number != self.without
+        return self.low <= number <= self.high and number not in (self.without, math.inf)
 
     def __repr__(self) -> str:
         """Show the range as in "in [0, 1)"."""

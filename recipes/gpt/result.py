@@ -53,10 +53,11 @@ def sum_up(fabric: Fabric, config: TrainConfig, data: str, parameters: int, *, t
     fabric.barrier()  # rank 0 has written all of it
     records = read_metrics(config.out / LOG)
     losses = {record["step"]: record["val_loss"] for record in records if "val_loss" in record}
-    if config.steps not in losses:
+    times = [record["step_ms"] for record in records if "step_ms" in record]
+    if config.steps not in losses or not times:
         raise CheckpointError(
-            f"expected a validation loss of step {config.steps} in {config.out / LOG}, got none; bring the file back "
-            "as it was, or start a new run in another --out"
+            f"expected times of steps, and a validation loss of step {config.steps}, in {config.out / LOG}, got none; "
+            "bring the file back as it was, or start a new run in another --out"
         )
     best = min(losses, key=losses.__getitem__)
     result = Result(
@@ -68,7 +69,7 @@ def sum_up(fabric: Fabric, config: TrainConfig, data: str, parameters: int, *, t
         test_loss=test_loss,
         best_val_loss=losses[best],
         best_step=best,
-        step_ms=statistics.median(record["step_ms"] for record in records if "step_ms" in record),
+        step_ms=statistics.median(times),
     )
     if fabric.is_global_zero:
         write_text(config.out / RESULT, json.dumps(asdict(result), indent=1) + "\n")

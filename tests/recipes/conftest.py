@@ -28,6 +28,22 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.fixture
+def refusal(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Return what runs a command line that is to be refused in one line, and returns the line."""
+
+    def run(main: Callable[[list[str]], None], arguments: list[str]) -> str:
+        capsys.readouterr()  # of what came before
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code in (1, 2)
+        lines = capsys.readouterr().err.strip().splitlines()
+        assert [line.startswith("error: ") for line in lines] == [True], lines
+        return str(lines[0])
+
+    return run
+
+
 @pytest.fixture(params=ARMS)
 def arm(request: pytest.FixtureRequest) -> Arm:
     return ARMS[request.param]

@@ -73,6 +73,20 @@ def test_any_file_is_split_90_5_5(tmp_path, suffix):
     assert load_splits(str(path)).name == splits.name
 
 
+@pytest.mark.parametrize(("place", "value"), [(10, 9), (8, 32), (8, 64), (6, 99)])
+def test_a_zip_of_another_program_is_named(tmp_path, place, value):
+    """Deflate64, patched data, strong encryption, another version: in the header of the file and in the directory."""
+    path = _packed(tmp_path, ".zip")
+    packed = bytearray(path.read_bytes())
+    packed[place - 2] = value
+    packed[packed.index(b"PK\1\2") + place] = value
+    path.write_bytes(packed)
+    with pytest.raises(
+        UsageError, match=r"text.zip cannot be unpacked here .*; unpack it with what packed it"
+    ):
+        load_splits(path)
+
+
 @pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz", ".zip"])
 @pytest.mark.parametrize("damage", ["cut", "other"])
 def test_a_damaged_file_is_named(tmp_path, suffix, damage):

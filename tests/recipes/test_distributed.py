@@ -11,6 +11,7 @@ from gpt.arms import build
 from gpt.config import TrainConfig, load_config
 from gpt.errors import UsageError
 from gpt.generate import generate, load_model
+from gpt.lock import locked
 from gpt.metrics import read_metrics
 from gpt.parallel import launch, shard
 from gpt.train import train
@@ -131,6 +132,18 @@ def test_the_leak_gate_stops_shards() -> None:
     assert leaky.returncode != 0
     assert "looks ahead after step 0" in leaky.stderr
     assert not losses("leaky")
+
+
+@pytest.mark.slow
+def test_one_process_of_two_holds_the_lock_and_says_why_they_end() -> None:
+    whole = two("ddp", "run")
+    assert whole.returncode == 0, whole.stderr
+    with locked(Path("run")):
+        second = two("ddp", "run", "--resume=true", "--devices=2", torchrun=False)
+    assert second.returncode == 1
+    assert second.stderr.count("error: expected a folder that no other process uses, got run") == 1
+    assert "Traceback" not in second.stderr
+    assert two("ddp", "run", "--resume=true").returncode == 0
 
 
 def test_a_batch_that_cannot_be_shared_out_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,14 +56,6 @@ def test_an_unknown_key_is_named(folder: Path, capsys: pytest.CaptureFixture[str
     assert "model.d_modle" in capsys.readouterr().err
 
 
-def test_what_the_user_can_set_right_is_said_without_a_traceback(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit):
-        main(["generate", "--checkpoint", str(folder / "text")])
-    assert "error: expected a checkpoint of this recipe" in capsys.readouterr().err
-
-
 def test_prepare_prints_the_sizes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["prepare", "--data", str(folder / "text")])
     assert capsys.readouterr().out.startswith("text, bytes: train ")
@@ -140,3 +132,37 @@ def test_the_quick_start_runs_to_its_end(folder: Path) -> None:
     assert "| plain GPT, RoPE" in text
     assert "Sample of " in text
     assert (folder / "quick" / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_stopped_by_ctrl_c_and_resumed_it_is_the_same_run(folder: Path) -> None:
+    """And while it runs, nothing else runs in its folder."""
+    whole = run(folder, *train("--out", "whole", "--checkpoint_every", 7))
+    assert whole.returncode == 0, whole.stderr
+    log = folder / "cut" / "metrics.jsonl"
+    with subprocess.Popen(
+        command(*train("--out", "cut", "--checkpoint_every", 7)),
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    ) as process:
+        while not log.exists() or '"step": 10,' not in log.read_text():
+            assert process.poll() is None
+            time.sleep(0.002)
+        process.send_signal(signal.SIGSTOP)
+        for more in ([], ["--resume", "true"]):
+            second = run(folder, *train("--out", "cut", "--checkpoint_every", 7, *more))
+            assert second.returncode == 1
+            (line,) = second.stderr.decode().splitlines()
+            assert f"no other process uses, got cut, where process {process.pid} of " in line
+        process.send_signal(signal.SIGCONT)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr
+        said = process.stderr.read().decode().splitlines()[-1]
+    assert process.returncode == 130
+    assert said == "stopped by Ctrl-C: the same command with --resume true goes on from the last checkpoint"
+    resumed = run(folder, *train("--out", "cut", "--checkpoint_every", 7, "--resume", "true"))
+    assert resumed.returncode == 0, resumed.stderr
+    assert curve(folder / "cut") == curve(folder / "whole")
+    one, other = (read_checkpoint(folder / name / "checkpoint.pt")["model"] for name in ("cut", "whole"))
+    assert all(torch.equal(one[name], other[name]) for name in other)

@@ -81,3 +81,15 @@ def test_the_mode_survives(shape: GPTConfig) -> None:
 def test_top_k_of_one_is_greedy(shape: GPTConfig) -> None:
     gpt = model(shape, Arm())
     assert generate(gpt, b"abc", 8, top_k=1) == generate(gpt, b"abc", 8, temperature=0)
+
+
+@pytest.mark.parametrize("temperature", [1e-300, 5e-324, 1e-3])
+def test_a_temperature_near_0_is_greedy(shape: GPTConfig, temperature: float) -> None:
+    gpt = model(shape, Arm())
+    assert generate(gpt, b"abc", 8, temperature=temperature) == generate(gpt, b"abc", 8, temperature=0)
+
+
+def test_a_vocabulary_wider_than_bytes_gives_bytes(shape: GPTConfig) -> None:
+    gpt = model(GPTConfig(**{**vars(shape), "vocab_size": 4096}), Arm())
+    for temperature in (0.0, 1e3):
+        assert len(generate(gpt, b"abc", 50, temperature=temperature, top_k=4096)) == 50

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import gpt.study
 import pytest
-from gpt.errors import CheckpointError
+from gpt.errors import CheckpointError, UsageError
 from gpt.study import study
 from gpt.table import markdown
 
@@ -49,6 +49,27 @@ def test_a_study_is_summed_up_and_not_made_twice(
     (tmp_path / "base.yaml").write_text(TINY.replace("LR", "1e-3"))
     with pytest.raises(CheckpointError, match=r"lr: 0\.003 .* 0\.001 now"):
         study(arms, [0, 1], data, tmp_path, out)
+
+
+def test_a_study_notices_another_text(tmp_path: Path, arms: list[str]) -> None:
+    """One byte of the validation text, beside a run that is finished, and beside one that is not."""
+    data, out = tmp_path / "text", tmp_path / "study"
+    study(arms[:1], [0], str(data), tmp_path, out)
+    text = bytearray(data.read_bytes())
+    text[len(text) * 92 // 100] ^= 1
+    data.write_bytes(text)
+    for file in ("result.json", "nothing"):
+        with pytest.raises(CheckpointError, match=r"data \(read\): .* in the checkpoint, .* now"):
+            study(arms[:1], [0], str(data), tmp_path, out)
+        (out / "base-seed0" / file).unlink(missing_ok=True)
+
+
+def test_arms_of_one_name_are_refused(tmp_path: Path, arms: list[str]) -> None:
+    other = tmp_path / "other" / "base.yaml"
+    other.parent.mkdir()
+    other.write_text(TINY.replace("LR", "1e-3"))
+    with pytest.raises(UsageError, match="arms: expected files of different names"):
+        study([arms[0], str(other)], [0], str(tmp_path / "text"), tmp_path, tmp_path / "study")
 
 
 def test_an_unknown_arm_is_named(tmp_path: Path, arms: list[str]) -> None:

@@ -2,12 +2,13 @@
 
 import json
 import math
-import re
+from collections.abc import Callable
 from pathlib import Path
 
 import ppg.study
 import pytest
 import torch
+from gpt.lock import LOCK, locked
 from ppg.data import Recording, split
 from ppg.table import table
 from ppg_forecast import main
@@ -70,12 +71,14 @@ def test_tune_says_what_each_rate_gives(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["study", "--arms", "[plain, nope]"], r"delays_multirate.*'nope'"),
+        (["study", "--arms", "[plain, nope]"], "['nope']"),
         (["study", "--arms", "[conv]"], "plain with them"),
-        (["study", "--seeds", "[]"], "seeds: expected"),
-        (["study", "--steps", "0"], "steps: expected an integer"),
+        (["study", "--arms", "[plain, plain]"], "each once"),
+        (["study", "--seeds", "[]"], "seeds: expected a sequence"),
+        (["study", "--steps", "0"], "steps: expected an integer >= 1, got 0"),
         (["study", "--horizon", "4800"], "lower --horizon"),
-        (["report", "--out", "/nowhere"], "nowhere"),
+        (["tune", "--horizon", "4800"], "lower --horizon"),
+        (["report", "--out", "/nowhere"], "nowhere/results.json, got no file"),
     ],
 )
 @pytest.mark.usefixtures("recording")
@@ -84,12 +87,10 @@ def test_what_the_user_can_set_right_is_said_without_a_traceback(
     message: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    refusal: Callable[..., str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit):
-        main(arguments)
-    assert re.search(f"error: .*{message}", capsys.readouterr().err)
+    assert message in refusal(main, arguments)
     assert not any(path.is_file() for path in tmp_path.rglob("*"))
 
 
@@ -115,3 +116,13 @@ OTHERS = ("val_rmse", "test_rmse_windows", "test_rmse_chunks", "chunks_apart", "
 
 def test_the_page_has_the_committed_table() -> None:
     assert (COMMITTED / "table.md").read_text() in (ROOT / "docs" / "ppg.md").read_text()
+
+
+@pytest.mark.usefixtures("recording")
+def test_a_folder_belongs_to_one_command(tmp_path: Path, refusal: Callable[..., str]) -> None:
+    main(["study", "--arms", "[plain]", "--seeds", "[0]", "--steps", "1", "--out", str(tmp_path)])
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.name != LOCK}
+    with locked(tmp_path):
+        for command in ("study", "tune", "cost", "report"):
+            assert "no other process uses" in refusal(main, [command, "--out", str(tmp_path)])
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
