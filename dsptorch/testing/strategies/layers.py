@@ -25,6 +25,7 @@ from dsptorch.layers import (
     Split,
     Upsample,
 )
+from dsptorch.testing.strategies.recurrences import RECURSIVE, recursive_layers
 from dsptorch.testing.strategies.signals import shapes, signals
 
 
@@ -115,7 +116,7 @@ def layers_with_inputs(
     return layer, draw(signals((*shape[:2], d_model)))
 
 
-_KINDS = (Delay, FIR, Multirate, LFORouting, ChannelBottleneck, Pointwise)
+_KINDS = (Delay, FIR, Multirate, LFORouting, ChannelBottleneck, Pointwise, *RECURSIVE)
 _RESAMPLERS = (Decimate, Upsample, ResamplePoly)
 
 
@@ -202,6 +203,8 @@ def _single(draw: st.DrawFn, d_model: int, causal: bool | None, kind: type[Layer
     if kind is ChannelBottleneck:
         ratio, mix = draw(st.sampled_from((None, 0.5))), draw(st.sampled_from((None, 0.25)))
         return ChannelBottleneck(d_model, bottleneck_ratio=ratio, residual_mix=mix)
+    if kind in RECURSIVE:
+        return draw(recursive_layers(d_model, kind))
     if kind is Pointwise:
         module = nn.Tanh() if draw(st.booleans()) else nn.Linear(d_model, d_model)
         return Pointwise(module, d_model)
