@@ -3,9 +3,9 @@
     python benchmarks/recurrences.py
 
 All arms of a case have the same parameters. Before anything is timed, their outputs, and their gradients of the input
-of every parameter, are compared with those of the loop in float64; if one differs by more than the tolerance, nothing is
-timed. "forward" runs without gradients; "forward + backward" makes all of them, which are set to None before every call.
-scipy has no gradients, and stands in the first mode alone.
+and of every parameter, are compared with those of the loop in float64; if one differs by more than the tolerance,
+nothing is timed. "forward" runs without gradients; "forward + backward" makes all of them, which are set to None before
+every call. scipy has no gradients, and stands in the first mode alone.
 """
 
 import argparse
@@ -76,7 +76,9 @@ def check_arms(arms: Mapping[str, nn.Module], x: Tensor, v: Tensor) -> dict[str,
             error = ((tensor.double() - expected[name]).abs().max() / largest).item()
             limit = TOLERANCE["output" if name == "output" else "gradient"]
             if not error <= limit:
-                raise DisagreementError(f"{arm}: {name} is off by {error:.1e} of its largest entry, over {limit:.0e}")
+                raise DisagreementError(
+                    f"{arm}: {name} is off by {error:.1e} of its largest entry, over {limit:.0e}"
+                )
             errors[arm][name] = error
     return errors
 
@@ -165,7 +167,9 @@ def measure(
     except DisagreementError as error:
         sys.exit(f"Nothing was timed, because the arms do not agree. {case}: {error}")
     worst = max(error for arm in errors.values() for error in arm.values())
-    print(f"{case}: all arms agree with the loop in float64, to {worst:.0e} of the largest entry (tolerances:")
+    print(
+        f"{case}: all arms agree with the loop in float64, to {worst:.0e} of the largest entry (tolerances:"
+    )
     print(f"{TOLERANCE}), in the output and in the gradients of the input and of every parameter.")
     x.requires_grad_()
 
@@ -174,7 +178,8 @@ def measure(
         for arm in arms.values():
             arm.zero_grad(set_to_none=True)
 
-    milliseconds, memory = {}, {}
+    milliseconds: dict[str, dict[str, Timing]] = {}
+    memory: dict[str, dict[str, int]] = {}
     for mode, calls in both_modes(arms, x, v).items():
         round_robin(calls, 2, options.device, before=clear)  # compiles and warms up
         milliseconds[mode] = round_robin(calls, options.repeats, options.device, before=clear)

@@ -31,7 +31,7 @@ class Kind(NamedTuple):
     def segment_ids(self, batch: int, time: int) -> Tensor:
         """Some that begin anew within blocks, at their borders and at the first sample."""
         times = torch.arange(time)
-        return torch.stack([(times + 3 * row) // (3 + 4 * (row % 2)) for row in range(batch)])
+        return torch.stack([times.div(3 + 4 * row, rounding_mode="floor") + row for row in range(batch)])
 
     def run(self, x: Tensor, a: Tensor, state: Tensor | None = None) -> Tensor:
         """By the library."""
@@ -45,6 +45,8 @@ class Kind(NamedTuple):
     def loop(self, x: Tensor, a: Tensor, state: Tensor | None = None) -> Tensor:
         """By the definition, so that autograd differentiates it by itself."""
         batch, time = x.shape[:2]
+        if time == 0:
+            return x
         ids = self.segment_ids(batch, time) if self.ids else torch.zeros(batch, time, dtype=torch.int64)
         rows = []
         for row in range(batch):
@@ -55,12 +57,10 @@ class Kind(NamedTuple):
                     past = [state[row]]
                 for t in range(start, stop):
                     matrices = a[row, t] if self.varying else a
-                    terms = [
-                        torch.einsum("ijc,jc->ic", m, y) for m, y in zip(matrices, past, strict=True)
-                    ]
+                    terms = [torch.einsum("ijc,jc->ic", m, y) for m, y in zip(matrices, past, strict=True)]
                     past = [x[row, t] + sum(terms), *past[:-1]]
                     signals.append(past[0])
-            rows.append(torch.stack(signals) if signals else x[row])
+            rows.append(torch.stack(signals))
         return torch.stack(rows) if rows else x
 
 

@@ -55,8 +55,8 @@ RECURRENCES: dict[str, Operation] = {
         ),
     ),
     "linear_recurrence": Operation(
-        lambda x, a, zi: f.linear_recurrence(x, a, zi),
-        st.tuples(dst.signals((2, 40, 2)), numbers(2, low=-5, high=5), numbers(2, 2)),
+        f.linear_recurrence,
+        st.tuples(dst.signals((2, 40, 2)), numbers(2, low=-3, high=3), numbers(2, 2)),
         lambda x, a, zi: both_ends(recurrence_loop(x.unsqueeze(2), a.reshape(1, 1, 2), zi.unsqueeze(1))),
     ),
     "linear_recurrence, time-varying": Operation(

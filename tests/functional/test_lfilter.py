@@ -23,7 +23,9 @@ def noise(*shape):
 def same(ours, scipys):
     """To 1e-10, as promised: the tolerance for float64 is 1e-9 of each value, and 1e-11."""
     assert_close(ours, torch.from_numpy(np.asarray(scipys)))
-    assert not ours.numel() or (ours - torch.from_numpy(scipys)).abs().max() < 1e-10 * max(1, abs(scipys).max())
+    assert not ours.numel() or (ours - torch.from_numpy(scipys)).abs().max() < 1e-10 * max(
+        1, abs(scipys).max()
+    )
 
 
 @st.composite
@@ -33,7 +35,7 @@ def cases(draw):
     drop = draw(st.integers(0, 2))
     b = b[: len(b) - drop] if len(b) > drop else b
     scale = draw(st.sampled_from([1.0, 2.0, -0.5]))
-    batch, time = draw(st.integers(1, 3)), draw(st.integers(0, 40))
+    batch, time = draw(st.integers(1, 3)), draw(st.integers(1, 40))
     torch.manual_seed(draw(st.integers(0, 99)))
     order = max(len(a), len(b)) - 1
     return b, scale * a, noise(batch, time, 2), noise(batch, order, 2)
@@ -107,7 +109,11 @@ def test_coefficients_of_each_channel():
 
 
 def check_chunks(run, cuts):
-    sos, x, ids = DESIGNS["butter 5"](), noise(2, 40, 2), torch.arange(40).div(7, rounding_mode="floor").repeat(2, 1)
+    sos, x, ids = (
+        DESIGNS["butter 5"](),
+        noise(2, 40, 2),
+        torch.arange(40).div(7, rounding_mode="floor").repeat(2, 1),
+    )
     ids[1] = ids[1].roll(3)
     alone = torch.zeros_like(x)
     for row, start, stop in runs(ids):
@@ -145,7 +151,8 @@ def test_a_state_that_is_wrong_is_caught(broken):
 def test_derivatives(time):
     sos = torch.from_numpy(DESIGNS["butter 5"]())[:2]
     b, a, x, zi = (
-        v.requires_grad_() for v in (sos[:, :3].clone(), sos[:, 4:].clone(), noise(1, time, 2), noise(2, 1, 2, 2))
+        v.requires_grad_()
+        for v in (sos[:, :3].clone(), sos[:, 4:].clone(), noise(1, time, 2), noise(2, 1, 2, 2))
     )
 
     def run(b, a, x, zi):
@@ -172,7 +179,11 @@ HALF = torch.tensor([[1.0, 0, 0, 1, -0.5, 0]])
     ("call", "error", "says"),
     [
         (lambda: sosfilt(HALF, X[0]), ValueError, r"sosfilt expects \(batch, time, channels\)"),
-        (lambda: sosfilt(HALF[:, :5], X), ValueError, r"sos must be of shape \(sections, 6\) .*scipy.signal.tf2sos"),
+        (
+            lambda: sosfilt(HALF[:, :5], X),
+            ValueError,
+            r"sos must be of shape \(sections, 6\) .*scipy.signal.tf2sos",
+        ),
         (lambda: sosfilt(HALF.unsqueeze(-1).expand(1, 6, 2), X), ValueError, r"or \(sections, 6, 3\), got"),
         (lambda: sosfilt(HALF, X, torch.zeros(2, 2, 3)), ValueError, r"channels\) = \(1, 2, 2, 3\), got"),
         (lambda: sosfilt(2 * HALF, X), ValueError, r"sos\[:, 3\] must be 1, got \[2.0\]"),
@@ -187,12 +198,20 @@ HALF = torch.tensor([[1.0, 0, 0, 1, -0.5, 0]])
             ValueError,
             r"radius 1\.04881.*linear_recurrence",
         ),
-        (lambda: lfilter([1.0], [1.0, 0.5, 0, 0, 0.1], X), ValueError, "up to order 2, got order 4.*sosfilt.*tf2sos"),
+        (
+            lambda: lfilter([1.0], [1.0, 0.5, 0, 0, 0.1], X),
+            ValueError,
+            "up to order 2, got order 4.*sosfilt.*tf2sos",
+        ),
         (lambda: lfilter([1.0] * 4, [1.0], X), ValueError, "got order 3"),
         (lambda: lfilter([1.0], [0.0, 1.0], X), ValueError, r"a\[0\] must not be 0"),
         (lambda: lfilter([1.0], [1.0, -1.0], X), ValueError, "the filter must have its poles inside"),
         (lambda: lfilter([], [1.0], X), ValueError, r"b must be of shape \(n,\)"),
-        (lambda: lfilter([1.0], [1.0, 0.5], X, torch.zeros(1, 3)), ValueError, r"channels\) = \(2, 1, 3\), got"),
+        (
+            lambda: lfilter([1.0], [1.0, 0.5], X, torch.zeros(1, 3)),
+            ValueError,
+            r"channels\) = \(2, 1, 3\), got",
+        ),
     ],
 )
 def test_refuses(call, error, says):

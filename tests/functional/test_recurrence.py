@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounterWithBackend
 from torch.autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
 
 from dsptorch.functional import find_segments, linear_recurrence, recurrence
@@ -13,7 +14,7 @@ each_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 def noise(*shape, dtype=torch.float64):
-    return torch.randn(*shape, dtype=dtype)
+    return torch.randn(shape, dtype=dtype)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,9 @@ def check_segments(run):
     x, a = noise(2, 60, 2), noise(2).tanh()
     ids = torch.tensor([0] * 20 + [1] * 23 + [2, 3, 2] + [5] * 14).repeat(2, 1)
     ids[1] = ids[1].roll(7)
-    assert_close(run(x, a, find_segments(ids)), recurrence_loop(x.unsqueeze(2), a.reshape(1, 1, 2), None, ids)[:, :, 0])
+    assert_close(
+        run(x, a, find_segments(ids)), recurrence_loop(x.unsqueeze(2), a.reshape(1, 1, 2), None, ids)[:, :, 0]
+    )
     x[0, 10] = torch.inf  # of the first signal alone
     assert run(x, a, find_segments(ids))[0, 20:].isfinite().all()
 
@@ -161,9 +164,7 @@ class TestFunc:
         inputs, kind = KINDS[kind].inputs(20, requires_grad=False), KINDS[kind]
         for batched in range(len(inputs)):
             dims = tuple(0 if i == batched else None for i in range(len(inputs)))
-            many = [
-                torch.stack([v, -2 * v, v / 3]) if i == batched else v for i, v in enumerate(inputs)
-            ]
+            many = [torch.stack([v, -2 * v, v / 3]) if i == batched else v for i, v in enumerate(inputs)]
             y = torch.func.vmap(kind.run, dims)(*many)
             for i in range(3):
                 one = [v if dim is None else v[i] for v, dim in zip(many, dims, strict=True)]
@@ -193,14 +194,16 @@ def test_half_precision_is_accumulated_in_float32(dtype):
 
 def check_graphs(kind):
     torch._dynamo.reset()
-    graphs = torch._dynamo.testing.CompileCounterWithBackend("aot_eager")
+    graphs = CompileCounterWithBackend("aot_eager")
     compiled = torch.compile(kind.run, fullgraph=True, backend=graphs)
     for time in (12, 13, 100, 2):
         inputs = kind.inputs(time)
         y, eager = compiled(*inputs), kind.run(*inputs)
         assert_close(y, eager)
         v = torch.randn_like(y)
-        for ours, its in zip(torch.autograd.grad(y, inputs, v), torch.autograd.grad(eager, inputs, v), strict=True):
+        for ours, its in zip(
+            torch.autograd.grad(y, inputs, v), torch.autograd.grad(eager, inputs, v), strict=True
+        ):
             assert_close(ours, its)
     assert graphs.frame_count <= 2
 
@@ -221,7 +224,13 @@ def test_compiles_once_for_all_lengths_with_its_backward(kind):
     [
         (torch.zeros(2, 5), 0.5, None, TypeError, r"a floating-point signal \(batch, time, channels\)"),
         (torch.zeros(2, 5, 3).long(), 0.5, None, TypeError, "got a torch.int64 tensor"),
-        (torch.zeros(2, 5, 3), torch.ones(2), None, ValueError, r"\(3,\) or \(2, 5, 3\) or \(\).*got.*\(2,\)"),
+        (
+            torch.zeros(2, 5, 3),
+            torch.ones(2),
+            None,
+            ValueError,
+            r"\(3,\) or \(2, 5, 3\) or \(\).*got.*\(2,\)",
+        ),
         (torch.zeros(2, 5, 3), torch.ones(3) * 1j, None, ValueError, r"the matrix \[\[r, -s\], \[s, r\]\]"),
         (torch.zeros(2, 5, 2, 3), torch.ones(3), None, ValueError, r"\(2, 2, 3\) or \(2, 5, 2, 2, 3\)"),
         (torch.zeros(2, 5, 3), 0.5, torch.zeros(3), ValueError, r"zi must be of shape \(2, 3\)"),

@@ -124,3 +124,15 @@ def test_no_subnormal_powers():
         found = module._powers(a.to(dtype), 32)
         assert ((found == 0) | (found.abs() > torch.finfo(dtype).tiny)).all()
         assert (found[:4] > 0).all()
+
+
+@pytest.mark.parametrize("varying", [False, True])
+def test_what_grows_out_of_all_bounds_spares_what_came_before(varying):
+    """Powers of the coefficient overflow long before the first states do."""
+    x = torch.zeros(1, 2000, 1, 1)
+    x[:, 700] = 1
+    a = torch.full((1, 2000, 1, 1, 1, 1) if varying else (1, 1, 1, 1), 1.7)
+    y = scan(x, a).flatten()
+    assert not y[:700].any()
+    assert_close(y[700:850], 1.7 ** torch.arange(150), scale=1e4)
+    assert not y.isnan().any()

@@ -22,7 +22,10 @@ def literal(x, freq, half_life, gain):
 
 
 def test_is_a_complex_one_pole():
-    freq, half_life = torch.tensor([0.0001, 0.01, 0.25, 0.5]).double(), torch.tensor([0.5, 3.0, 30.0, 8.0]).double()
+    freq, half_life = (
+        torch.tensor([0.0001, 0.01, 0.25, 0.5]).double(),
+        torch.tensor([0.5, 3.0, 30.0, 8.0]).double(),
+    )
     bounds = {"freq": (1e-5, 0.5 + 1e-7), "half_life": (0.5 - 1e-7, 64.0)}
     learned = {
         "freq": BoundedHyperparam(freq.clamp(max=0.4999), 1e-5, 0.5, log=True, dtype=torch.float64),

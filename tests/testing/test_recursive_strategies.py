@@ -60,7 +60,10 @@ def test_drawn_layers_stream():
     ("condition", "printed"),
     [
         (lambda layer: True, "EMA(4, half_life=1)"),
-        (lambda layer: type(layer).__name__ == "Resonator", "Resonator(4, freq=0.05, half_life=1, gain=peak, output=real)"),
+        (
+            lambda layer: type(layer).__name__ == "Resonator",
+            "Resonator(4, freq=0.05, half_life=1, gain=peak, output=real)",
+        ),
         (lambda layer: type(layer).__name__ == "Biquad", "Biquad(4, kind=lowpass, freq=0.05, q=0.5)"),
     ],
 )

@@ -116,8 +116,16 @@ def layers_with_inputs(
     return layer, draw(signals((*shape[:2], d_model)))
 
 
-_KINDS = (Delay, FIR, Multirate, LFORouting, ChannelBottleneck, Pointwise, *RECURSIVE)
-_RESAMPLERS = (Decimate, Upsample, ResamplePoly)
+_KINDS: tuple[type[Layer], ...] = (
+    Delay,
+    FIR,
+    Multirate,
+    LFORouting,
+    ChannelBottleneck,
+    Pointwise,
+    *RECURSIVE,
+)
+_RESAMPLERS: tuple[type[Layer], ...] = (Decimate, Upsample, ResamplePoly)
 
 
 def _kinds(kinds: Sequence[type[Layer]] | None, rate: int | None) -> tuple[type[Layer], ...]:
@@ -144,6 +152,8 @@ def _layers(
     how = draw(st.sampled_from(hows if same else hows[:2]))
     if how == "single":
         kind = draw(st.sampled_from(kinds))
+        if kind in RECURSIVE:
+            return draw(recursive_layers(d_model, kind))
         return (_resampler if kind in _RESAMPLERS else _single)(draw, d_model, causal, kind)
     if how == "Chain":
         part = _layers(d_model, causal, kinds, depth - 1, rate)
@@ -203,8 +213,6 @@ def _single(draw: st.DrawFn, d_model: int, causal: bool | None, kind: type[Layer
     if kind is ChannelBottleneck:
         ratio, mix = draw(st.sampled_from((None, 0.5))), draw(st.sampled_from((None, 0.25)))
         return ChannelBottleneck(d_model, bottleneck_ratio=ratio, residual_mix=mix)
-    if kind in RECURSIVE:
-        return draw(recursive_layers(d_model, kind))
     if kind is Pointwise:
         module = nn.Tanh() if draw(st.booleans()) else nn.Linear(d_model, d_model)
         return Pointwise(module, d_model)

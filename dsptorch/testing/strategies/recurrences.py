@@ -9,7 +9,7 @@ from torch import Tensor
 from dsptorch.hyperparams import BoundedHyperparam
 from dsptorch.layers import EMA, SOS, Biquad, Layer, Resonator
 
-RECURSIVE = (EMA, Resonator, Biquad, SOS)
+RECURSIVE: tuple[type[Layer], ...] = (EMA, Resonator, Biquad, SOS)
 """The kinds that `recursive_layers` draws, of those that keep width and rate."""
 
 
@@ -74,8 +74,7 @@ def recursive_layers(draw: st.DrawFn, d_model: int = 4, kind: type[Layer] | None
     """
     kind = draw(st.sampled_from(RECURSIVE)) if kind is None else kind
     if kind is EMA:
-        warm = draw(st.booleans())
-        start = "zero" if warm else draw(st.sampled_from(("zero", "first")))
+        warm, start = draw(st.sampled_from(((False, "zero"), (True, "zero"), (False, "first"))))
         return EMA(d_model, draw(_values(1.0, 16.0)), warm=warm, start=start)
     if kind is Resonator:
         gain = draw(st.sampled_from(("peak", "noise")))
