@@ -103,3 +103,17 @@ def literal_bottleneck(x, layer, hidden_gain, residual_mix):
     hidden = hidden * 0.5 * (1 + torch.erf(hidden / math.sqrt(2)))
     update = layer.residual_weight * ((hidden * hidden_gain) @ layer.up.weight.T + layer.up.bias)
     return x + (1 - residual_mix) * update
+
+
+def recurrence_loop(x: Tensor, a: Tensor, zi: Tensor | None = None, ids: Tensor | None = None) -> Tensor:
+    """y[t] = a[t] y[t-1] + x[t], one sample at a time; a: (n, n, channels) or (batch, time, n, n, channels)."""
+    y = torch.zeros_like(x)
+    for b in range(x.shape[0]):
+        state = torch.zeros_like(x[0, 0]) if zi is None else zi[b]
+        for t in range(x.shape[1]):
+            if ids is not None and t > 0 and ids[b, t] != ids[b, t - 1]:
+                state = torch.zeros_like(state)
+            matrix = a if a.dim() == 3 else a[b, t]
+            state = torch.stack([(row * state).sum(0) for row in matrix]) + x[b, t]
+            y[b, t] = state
+    return y

@@ -180,19 +180,21 @@ def _powers(a: Tensor, count: int) -> Tensor:
     powers = (a if a.device.type == "mps" else a.double()).unsqueeze(0)
     while len(powers) < count:
         powers = torch.cat([powers, _matmul(powers[-1], powers)])
-    return _flushed(powers[:count], a.dtype)
+    return _in_range(powers[:count], a.dtype)
 
 
 def _products(matrices: list[Tensor]) -> Tensor:
     """The products of the matrices of a block up to each sample: (batch, blocks, size, n, n, channels)."""
-    products = torch.stack(list(accumulate(matrices, lambda product, a: _matmul(a, product))), 2)
-    return _flushed(products, products.dtype)
+    return torch.stack(list(accumulate(matrices, lambda p, a: _in_range(_matmul(a, p), p.dtype))), 2)
 
 
-def _flushed(powers: Tensor, dtype: torch.dtype) -> Tensor:
-    """Powers as zero where they are next to nothing: products with subnormal numbers take many times as long."""
-    least = torch.finfo(dtype).tiny / torch.finfo(dtype).eps
-    return powers.masked_fill(powers.abs() < least, 0).to(dtype)
+def _in_range(powers: Tensor, dtype: torch.dtype) -> Tensor:
+    """Powers as zero where they are next to nothing, and as finite where they are not.
+
+    Products with subnormal numbers take many times as long; and 0 times infinity is NaN.
+    """
+    least, most = torch.finfo(dtype).tiny / torch.finfo(dtype).eps, torch.finfo(dtype).max ** 0.5
+    return powers.masked_fill(powers.abs() < least, 0).clamp(-most, most).to(dtype)
 
 
 def _matmul(p: Tensor, q: Tensor) -> Tensor:
@@ -207,7 +209,10 @@ def _doubled(x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | None, 
     """The same for p = 1 and any length in a fixed number of steps: after k of them, a state knows 2^k samples."""
     if state is not None:
         first = _run(
-            [x[:, 0]], [a if a.dim() == 4 else a[:, 0]], None if begins is None else [begins[:, 0]], state
+            [x[:, 0].clone()],
+            [a if a.dim() == 4 else a[:, 0]],
+            None if begins is None else [begins[:, 0]],
+            state,
         )
         x = torch.cat([first[0].unsqueeze(1), x[:, 1:]], 1)
     power = a.squeeze(-4) if a.dim() == 6 or a.device.type == "mps" else a.squeeze(-4).double()
@@ -217,9 +222,9 @@ def _doubled(x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | None, 
         outside = at >= x.shape[1] if reverse else at < 0
         at = torch.where(outside, times, at)
         before = _unless(outside if begins is None else outside | begins, x.index_select(1, at))
-        columns = _flushed(power, x.dtype).unbind(-2)
+        columns = _in_range(power, x.dtype).unbind(-2)
         x = sum((column * part for column, part in zip(columns, _parts(before), strict=True)), x)
-        power = _matmul(power, power if a.dim() == 4 else power.index_select(1, at))
+        power = _in_range(_matmul(power, power if a.dim() == 4 else power.index_select(1, at)), power.dtype)
         begins = None if begins is None else begins | (begins.index_select(1, at) & ~outside)
     return x
 

@@ -20,7 +20,7 @@ class _Averages(Layer):
 
     Args:
         d_model: The width of the input.
-        num: The averages of each channel.
+        num: The averages of each channel; None: one, with half-lives of a pair spread over the channels.
         kept: How many channels pass unchanged.
         half_life: As of `EMA`.
         warm: As of `EMA`.
@@ -31,20 +31,20 @@ class _Averages(Layer):
     def __init__(
         self,
         d_model: int,
-        num: int,
+        num: int | None,
         kept: int,
         half_life: Spread,
         warm: bool,
         start: str,
         device: torch.device | str | None,
     ) -> None:
-        super().__init__(d_model, check_int("num", num, least=1) * check_int("d_model", d_model, least=1))
+        super().__init__(d_model, d_model if num is None else check_int("num", num, least=1) * d_model)
         if start not in ("zero", "first"):
             raise ValueError(f"start must be 'zero' or 'first', got {start!r}")
         if check_bool("warm", warm) and start == "first":
             raise ValueError("warm=True weighs the samples since a start at zero; leave out start='first'")
         self.kept, self.warm, self.start = kept, check_bool("warm", warm), start
-        width, repeats = (d_model - kept, 1) if num == 1 else (num, d_model)
+        width, repeats = (d_model - kept, 1) if num is None else (num, d_model)
         self.half_life = check_spread(
             "half_life", half_life, SHORTEST, LONGEST, width=width, repeats=repeats, device=device
         )
@@ -139,7 +139,7 @@ class EMA(_Averages):
         dtype: torch.dtype | None = None,
     ) -> None:
         kept = check_int("d_model", d_model, least=1) // 2 if isinstance(half_life, (tuple, list)) else 0
-        super().__init__(d_model, 1, kept, half_life, warm, start, device)
+        super().__init__(d_model, None, kept, half_life, warm, start, device)
 
     def process(self, x: Tensor, memory: Tensor | None, timeline: Timeline) -> tuple[Tensor, Tensor]:  # noqa: D102
         if not self.kept:
@@ -192,7 +192,7 @@ class EMABank(_Averages):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__(d_model, num, 0, half_life, warm, start, device)
+        super().__init__(check_int("d_model", d_model, least=1), num, 0, half_life, warm, start, device)
         self.num = num
 
     def process(self, x: Tensor, memory: Tensor | None, timeline: Timeline) -> tuple[Tensor, Tensor]:  # noqa: D102

@@ -1,9 +1,7 @@
 """One table of every public functional operation: how it is called, on what, and what it is by definition."""
 
 import math
-from collections.abc import Callable
 from fractions import Fraction
-from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.signal
@@ -12,40 +10,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import dsptorch.functional as f
-from dsptorch.testing import strategies as dst
+from tests.functional.operation import F64, SIGNAL, Operation, designed, numbers, shaped
 from tests.functional.table_recurrences import RECURRENCES
 from tests.oracles import literal_multirate, lptv_loop, runs, segmented_loop, upfirdn
-
-F64 = torch.float64
-
-
-class Operation(NamedTuple):
-    """A row, named by the operation and perhaps, after a comma, by its use.
-
-    Attributes:
-        call: The operation, of the tensors that are drawn.
-        cases: Tuples of float64 tensors, and of whole numbers.
-        oracle: The same, by definition or by another library: tensors in, an array out.
-        differentiable: Whether its derivatives are checked.
-        compiles: Whether it is traced; what runs when a layer is built, or reads values, is not.
-    """
-
-    call: Callable[..., Any]
-    cases: st.SearchStrategy[tuple[Any, ...]]
-    oracle: Callable[..., Any]
-    differentiable: bool = True
-    compiles: bool = True
-
-
-def numbers(*shape: int, low: int = -8, high: int = 8) -> st.SearchStrategy[Tensor]:
-    """Quarters; they shrink to zeros."""
-    count = math.prod(shape)
-    values = st.lists(st.integers(low, high), min_size=count, max_size=count)
-    return values.map(lambda v: torch.tensor(v, dtype=F64).reshape(shape) / 4)
-
-
-def shaped(*shapes: tuple[int, ...], **kwargs: int) -> st.SearchStrategy[tuple[Tensor, ...]]:
-    return st.tuples(*(numbers(*shape, **kwargs) for shape in shapes))
 
 
 def off_grid(count: int) -> st.SearchStrategy[tuple[Tensor]]:
@@ -53,7 +20,6 @@ def off_grid(count: int) -> st.SearchStrategy[tuple[Tensor]]:
     return numbers(count).map(lambda v: (v + 1 / 16,))
 
 
-SIGNAL = dst.signals((2, 7, 2))
 LAGS = (-1, 0, 2)
 IDS = st.lists(st.integers(-1, 1), min_size=14, max_size=14).map(lambda ids: torch.tensor(ids).reshape(2, 7))
 
@@ -140,11 +106,6 @@ AWAY_FROM_INTEGERS = shaped((3,), low=0, high=11).map(lambda case: (case[0] + 0.
 def centre(taps: np.ndarray) -> float:
     """Where the taps balance."""
     return (np.arange(len(taps)) * taps).sum() / taps.sum()
-
-
-def designed(call: Callable[[int], Tensor], oracle: Callable[[int], Any]) -> Operation:
-    """What is designed for a factor."""
-    return Operation(call, st.tuples(st.integers(2, 6)), oracle, differentiable=False, compiles=False)
 
 
 OPERATIONS: dict[str, Operation] = {
@@ -249,7 +210,6 @@ OPERATIONS: dict[str, Operation] = {
         lambda x, *taps: literal_multirate(x, *taps, 2, 0.25, 0.5),
         compiles=False,  # the layer wraps it: see Multirate.process
     ),
-    **{name: Operation(*row) for name, row in RECURRENCES.items()},
     "resample": Operation(
         lambda x, taps: f.resample(x, taps, 3, 2),
         st.tuples(SIGNAL, numbers(5, 2)),
@@ -284,7 +244,7 @@ OPERATIONS: dict[str, Operation] = {
         shaped((1,), low=0, high=20),
         lambda width: 1 / (1 + np.exp(-4 * (width.numpy() - np.arange(5) - 0.5))),
     ),
-}
+} | RECURRENCES
 
 
 def circle(cycles: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Rows of the table of operations: recurrences, against scipy's lfilter and sosfilt with their states."""
+"""The rows of the recurrences in the table of functional operations; scipy is their definition."""
 
 import numpy as np
 import scipy.signal
@@ -8,59 +8,80 @@ from torch import Tensor
 
 import dsptorch.functional as f
 from dsptorch.testing import strategies as dst
-
-F64 = torch.float64
-SIGNAL = dst.signals((2, 7, 2))
-DENOMINATORS = torch.tensor([[1.0, -0.5, 0.25], [1.0, 0.25, -0.125]], dtype=F64)
+from tests.functional.operation import SIGNAL, Operation, numbers
+from tests.oracles import recurrence_loop
 
 
-def _numbers(*shape: int) -> st.SearchStrategy[Tensor]:
-    count = int(np.prod(shape))
-    values = st.lists(st.integers(-3, 3), min_size=count, max_size=count)
-    return values.map(lambda v: torch.tensor(v, dtype=F64).reshape(shape) / 4)
+def sections(k: Tensor, zeros: Tensor) -> Tensor:
+    """Two stable sections of numbers in (-1, 1), and of numerators."""
+    k1, k2 = (k / 3).unbind(-1)
+    return torch.stack([*zeros.unbind(-1), torch.ones_like(k1), k1 * (1 + k2), k2], -1)
 
 
-def _sections(numerators: Tensor) -> Tensor:
-    return torch.cat([numerators, DENOMINATORS.to(numerators)], 1)
+def by_sosfilt(k: Tensor, zeros: Tensor, x: Tensor, zi: Tensor) -> tuple[np.ndarray, ...]:
+    return scipy.signal.sosfilt(sections(k, zeros).numpy(), x.numpy(), axis=1, zi=zi.numpy())
 
 
-def one_pole(x: Tensor, a: Tensor, zi: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    y = np.empty(x.shape)
-    for row in range(x.shape[0]):
-        for c in range(x.shape[2]):
-            state = [float(a[c] * zi[row, c])]
-            y[row, :, c] = scipy.signal.lfilter([1.0], [1.0, -float(a[c])], x[row, :, c].numpy(), zi=state)[0]
-    return y, y[:, -1]
+def second_order(k: Tensor) -> Tensor:
+    """A denominator of numbers in (-1, 1), whose first coefficient is not 1."""
+    k1, k2 = (k / 3).unbind()
+    return 2 * torch.stack([torch.ones_like(k1), k1 * (1 + k2), k2])
 
 
-def lowpass(freq: Tensor, q: Tensor) -> np.ndarray:
-    """The cookbook's equations as they stand."""
-    w, q = 2 * np.pi * freq.numpy(), q.numpy()
-    alpha, c = np.sin(w) / (2 * q), np.cos(w)
-    section = [(1 - c) / 2, 1 - c, (1 - c) / 2, 1 + alpha, -2 * c, 1 - alpha]
-    return np.stack(section) / (1 + alpha)
+def cookbook(freq: Tensor, q: Tensor) -> np.ndarray:
+    """The low-pass by the bilinear transform of its analogue prototype."""
+    warped = 1 / np.tan(np.pi * freq.numpy())
+    rows = []
+    for k, quality in zip(warped, q.numpy(), strict=True):
+        b, a = scipy.signal.bilinear([1], [k**2, k / quality, 1], fs=0.5)
+        rows.append(np.concatenate([b, a]))
+    return np.stack(rows, -1)
 
 
-RECURRENCES = {
-    "biquad_sos": (
+IDS = st.lists(st.integers(0, 1), min_size=14, max_size=14).map(lambda ids: torch.tensor(ids).reshape(2, 7))
+POLES = numbers(2, 2, low=-8, high=8)
+
+RECURRENCES: dict[str, Operation] = {
+    "biquad_sos": Operation(
         lambda freq, q: f.biquad_sos("lowpass", freq, q),
-        st.tuples(_numbers(3), _numbers(3)).map(lambda case: ((case[0] + 1) / 4, case[1] + 1)),
-        lowpass,
+        st.tuples(numbers(3, low=1, high=7).map(lambda v: v / 4), numbers(3, low=1)),
+        cookbook,
     ),
-    "lfilter": (
-        lambda x, b, zi: f.lfilter(b, DENOMINATORS[0].to(b), x, zi),
-        st.tuples(SIGNAL, _numbers(3), _numbers(2, 2, 2)),
-        lambda x, b, zi: scipy.signal.lfilter(b.numpy(), DENOMINATORS[0].numpy(), x.numpy(), 1, zi.numpy()),
+    "lfilter": Operation(
+        lambda b, k, x, zi: f.lfilter(b, second_order(k), x, zi),
+        st.tuples(numbers(3), numbers(2), SIGNAL, numbers(2, 2, 2)),
+        lambda b, k, x, zi: scipy.signal.lfilter(
+            b.numpy(), second_order(k).numpy(), x.numpy(), axis=1, zi=zi.numpy()
+        ),
     ),
-    "linear_recurrence": (
+    "linear_recurrence": Operation(
         f.linear_recurrence,
-        st.tuples(SIGNAL, _numbers(2), _numbers(2, 2)),
-        one_pole,
+        st.tuples(dst.signals((2, 40, 2)), numbers(2, low=-3, high=3), numbers(2, 2)),
+        lambda x, a, zi: both_ends(recurrence_loop(x.unsqueeze(2), a.reshape(1, 1, 2), zi.unsqueeze(1))),
     ),
-    "sosfilt": (
-        lambda x, b, zi: f.sosfilt(_sections(b), x, zi),
-        st.tuples(SIGNAL, _numbers(2, 3), _numbers(2, 2, 2, 2)),
-        lambda x, b, zi: scipy.signal.sosfilt(_sections(b).numpy(), x.numpy(), 1, zi.numpy()),
+    "linear_recurrence, time-varying": Operation(
+        f.linear_recurrence,
+        st.tuples(SIGNAL, numbers(2, 7, 2)),
+        lambda x, a: recurrence_loop(x.unsqueeze(2), a[:, :, None, None]).squeeze(2).numpy(),
+    ),
+    "linear_recurrence, coupled": Operation(
+        f.linear_recurrence,
+        st.tuples(numbers(2, 7, 2, 2), numbers(2, 2, 2)),
+        lambda x, a: recurrence_loop(x, a).numpy(),
+    ),
+    "linear_recurrence, segments": Operation(
+        lambda ids, x, a: f.linear_recurrence(x, a, segments=f.find_segments(ids)),
+        st.tuples(IDS, SIGNAL, numbers(2)),
+        lambda ids, x, a: recurrence_loop(x.unsqueeze(2), a.reshape(1, 1, 2), None, ids).squeeze(2).numpy(),
+    ),
+    "sosfilt": Operation(
+        lambda k, zeros, x, zi: f.sosfilt(sections(k, zeros), x, zi),
+        st.tuples(POLES, numbers(2, 3), SIGNAL, numbers(2, 2, 2, 2)),
+        by_sosfilt,
     ),
 }
-"""The operation, its cases and its oracle, by name."""
+
+
+def both_ends(y: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """All states, and the last ones, of one state a channel."""
+    return y.squeeze(2).numpy(), y[:, -1].squeeze(1).numpy()

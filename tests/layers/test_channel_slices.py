@@ -28,6 +28,13 @@ DEPTHWISE = {
     ),
     "LFORouting depthwise": lambda width: d.LFORouting(width, width // 2, depthwise=True),
     "LFORouting, whole routes": lambda width: d.LFORouting(width, width // 2),
+    "EMA": lambda width: d.EMA(width, d.BoundedHyperparam(torch.linspace(2, 9, width), 1, 16, log=True)),
+    "EMA of one half-life": lambda width: d.EMA(width, d.BoundedHyperparam(4.0, 1, 16, log=True), warm=True),
+    "Resonator": lambda width: d.Resonator(
+        width, d.BoundedHyperparam(torch.linspace(0.1, 0.3, width), 0.05, 0.4, log=True), 8.0
+    ),
+    "Biquad": lambda width: d.Biquad(width, "bandpass", (0.05, 0.3)),
+    "SOS": lambda width: d.SOS(width, 2, max_half_life=16.0),
     "Chain": lambda width: d.Chain(d.FIR(width, 3), d.LFORouting(width, width // 2, depthwise=True)),
     "Parallel": lambda width: d.Parallel(d.Delay(width, 2), d.Residual(d.Multirate(width))),
     "Blend": lambda width: d.Blend(d.Multirate(width)),

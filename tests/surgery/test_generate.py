@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dsptorch import ChannelBottleneck, insert, streaming
+from dsptorch import EMA, SOS, Biquad, Chain, ChannelBottleneck, Resonator, insert, streaming
 from tests import zoo
 from tests.surgery.language import PROMPT, WIDTH, augmented, each, full_logits, prompts
 from tests.tolerances import assert_close
@@ -95,3 +95,20 @@ def test_layers_without_history_need_no_stream():
     insert(model, "transformer.h.*", lambda _: ChannelBottleneck(WIDTH))
     model.double().eval()
     check_generation(model, prompts())
+
+
+def test_generates_through_recurrences():
+    """Their states, of one tensor or of two sections, are kept, reordered and padded like a history."""
+    model = zoo.gpt2(WIDTH)
+    insert(
+        model,
+        "transformer.h.*",
+        lambda _: Chain(EMA(WIDTH, warm=True), Resonator(WIDTH), SOS(WIDTH, 2), Biquad(WIDTH)),
+    )
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    model.double().eval()
+    with streaming(model):
+        check_generation(model, prompts(padded=True), 8)
+        check_generation(model, prompts(padded=True), 4, num_beams=1, do_sample=True)

@@ -61,6 +61,7 @@ from tests.testing.broken_layers import (
 from tests.testing.bug import Bug, example, on
 from tests.testing.gallery_numbers import NUMBERS
 from tests.testing.gallery_rates import RATES
+from tests.testing.gallery_recurrences import RECURRENCES
 
 
 def resets(module):
@@ -163,6 +164,7 @@ BUGS: dict[str, Bug] = {
     ),
     **NUMBERS,
     **RATES,
+    **RECURRENCES,
     "a wrong backward": Bug(
         on(assert_gradients),
         lambda: _WrongBackward.apply,

@@ -12,6 +12,7 @@ except ImportError as error:
 
 from dsptorch.testing.strategies.filters import fir_taps, paraunitary_filters, stable_filters, unit_dc_taps
 from dsptorch.testing.strategies.layers import hyperparameters, layers, layers_with_inputs
+from dsptorch.testing.strategies.recurrences import recursive_layers, stable_poles, stable_sections
 from dsptorch.testing.strategies.signals import chunkings, dtypes, shapes, signals
 
 __all__ = [
@@ -22,8 +23,11 @@ __all__ = [
     "layers",
     "layers_with_inputs",
     "paraunitary_filters",
+    "recursive_layers",
     "shapes",
     "signals",
     "stable_filters",
+    "stable_poles",
+    "stable_sections",
     "unit_dc_taps",
 ]

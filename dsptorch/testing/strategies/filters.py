@@ -1,10 +1,10 @@
 """Coefficients of filters that have a property by construction."""
 
-import math
-
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
+
+from dsptorch.testing.strategies.recurrences import stable_sections
 
 
 @st.composite
@@ -64,16 +64,10 @@ def stable_filters(draw: st.DrawFn, max_sections: int = 2, max_radius: float = 0
         >>> bool((a[1:].abs().sum() > 0.5))
         True
     """
-    if not 0 < max_radius < 1:
-        raise ValueError(f"max_radius must be in (0, 1) for a stable filter, got {max_radius}")
     b = a = torch.ones(1, dtype=torch.float64)
     for _ in range(draw(st.integers(0, max_sections))):
-        radius = max_radius * draw(st.integers(0, 8)) / 8
-        angle = math.pi * draw(st.integers(0, 8)) / 8
-        zeros = [1.0, *(draw(st.integers(-8, 8)) / 4 for _ in range(2))]
-        b = _product(b, torch.tensor(zeros, dtype=torch.float64))
-        poles = [1.0, -2 * radius * math.cos(angle), radius**2]
-        a = _product(a, torch.tensor(poles, dtype=torch.float64))
+        section = draw(stable_sections(1, max_radius))[0]
+        b, a = _product(b, section[:3]), _product(a, section[3:])
     return b, a
 
 

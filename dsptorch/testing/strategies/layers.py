@@ -25,6 +25,7 @@ from dsptorch.layers import (
     Split,
     Upsample,
 )
+from dsptorch.testing.strategies.recurrences import RECURSIVE, recursive_layers
 from dsptorch.testing.strategies.signals import shapes, signals
 
 
@@ -115,8 +116,16 @@ def layers_with_inputs(
     return layer, draw(signals((*shape[:2], d_model)))
 
 
-_KINDS = (Delay, FIR, Multirate, LFORouting, ChannelBottleneck, Pointwise)
-_RESAMPLERS = (Decimate, Upsample, ResamplePoly)
+_KINDS: tuple[type[Layer], ...] = (
+    Delay,
+    FIR,
+    Multirate,
+    LFORouting,
+    ChannelBottleneck,
+    Pointwise,
+    *RECURSIVE,
+)
+_RESAMPLERS: tuple[type[Layer], ...] = (Decimate, Upsample, ResamplePoly)
 
 
 def _kinds(kinds: Sequence[type[Layer]] | None, rate: int | None) -> tuple[type[Layer], ...]:
@@ -143,6 +152,8 @@ def _layers(
     how = draw(st.sampled_from(hows if same else hows[:2]))
     if how == "single":
         kind = draw(st.sampled_from(kinds))
+        if kind in RECURSIVE:
+            return draw(recursive_layers(d_model, kind))
         return (_resampler if kind in _RESAMPLERS else _single)(draw, d_model, causal, kind)
     if how == "Chain":
         part = _layers(d_model, causal, kinds, depth - 1, rate)
