@@ -2,6 +2,7 @@
 
 from dsptorch.functional.bounds import from_bounded, to_bounded
 from dsptorch.functional.design import firwin, halfband, minimum_phase, unit_dc
+from dsptorch.functional.frames import analysis, synthesis
 from dsptorch.functional.kernel import lptv_filter
 from dsptorch.functional.lfo_routing import grouped_conv, lfo_gate
 from dsptorch.functional.multirate import multirate
@@ -25,6 +26,7 @@ __all__ = [
     "Segments",
     "State",
     "Timeline",
+    "analysis",
     "decimate_taps",
     "find_segments",
     "firwin",
@@ -43,6 +45,7 @@ __all__ = [
     "saw",
     "sine",
     "square",
+    "synthesis",
     "to_bounded",
     "triangle",
     "unit_dc",

@@ -172,6 +172,11 @@ OPERATIONS: dict[str, Operation] = {
         differentiable=False,
         compiles=False,  # on two pieces of any length
     ),
+    "analysis": Operation(
+        lambda x, bank: f.analysis(x, bank, 2),
+        st.tuples(SIGNAL, numbers(3, 5)),
+        lambda x, bank: np.concatenate([upfirdn(x, h, 1, 2) for h in bank], -1),
+    ),
     "decimate_taps": designed(
         lambda factor: f.decimate_taps("lowpass", factor, dtype=F64),
         lambda factor: scipy.signal.firwin(4 * factor, 1 / factor),
@@ -260,6 +265,11 @@ OPERATIONS: dict[str, Operation] = {
     "saw": Operation(f.saw, off_grid(6), lambda p: scipy.signal.sawtooth(2 * np.pi * (p.numpy() + 0.5))),
     "sine": Operation(f.sine, off_grid(6), lambda p: np.sin(2 * np.pi * p.numpy())),
     "square": Operation(f.square, off_grid(6), lambda p: scipy.signal.square(2 * np.pi * p.numpy())),
+    "synthesis": Operation(
+        lambda v, bank: f.synthesis(v, bank, 2),
+        st.tuples(dst.signals((2, 4, 6)), numbers(3, 5)),
+        lambda v, bank: sum(upfirdn(s, h, 2, 1) for s, h in zip(v.split(2, 2), bank, strict=True)),
+    ),
     "to_bounded": Operation(
         lambda raw: f.to_bounded(raw, 0.5, 8.0, log=True),
         SMOOTH,
