@@ -64,7 +64,12 @@ class _Form(NamedTuple):
         dtype = accumulation_dtype(first, second)
         a, b = first.to(dtype), second.to(dtype)
         if slot == W:
-            gradient = matrix_correlation(a, b, grid) if grid.dense else _correlation(a, b, grid)
+            if grid.dense:
+                shared = sharing if sharing == a.shape[3] else 1
+                gradient = matrix_correlation(a, b, grid, shared)
+                sharing //= shared
+            else:
+                gradient = _correlation(a, b, grid)
             return gradient.reshape(grid.total, -1, sharing).sum(2) if sharing > 1 else gradient
         signal, taps, result = (a, b, first.dtype) if slot == V else (b, a, second.dtype)
         if slot == X:  # a block of inputs meets outputs of its own block and of later ones

@@ -76,12 +76,13 @@ def filter_between_rates(
     if not torch.compiler.is_compiling() and first == end:
         return (seen[:, :0, :channels] * taps[:1]).repeat(1, 1, fan_out).to(seen.dtype)
     numtaps = taps.shape[0] // (fan_in * fan_out)
-    if taps.shape[1] < channels and (channels <= _FEW_CHANNELS or by_matrix(numtaps, up, down, channels)):
+    shared = taps.shape[1] < channels
+    if shared and channels <= _FEW_CHANNELS:
         y = filter_between_rates(
             _channels_as_rows(seen, fan_in), taps, up, down, memory, chunk.of_rows(channels), fan_in, fan_out
         )
         return _rows_as_channels(y, channels)
-    dense = by_matrix(numtaps, up, down, channels)
+    dense = by_matrix(taps.shape[0], up, down, channels, shared=shared)
     grid = make_grid(
         numtaps,
         memory,
@@ -97,6 +98,8 @@ def filter_between_rates(
         x, grid = own_samples(x, grid, position, start)
     y = block_filter(x, taps, grid)
     y = y.reshape(seen.shape[0], y.shape[1] * grid.outputs, fan_out * channels)
+    if first == 0 and not torch.compiler.is_compiling() and end == y.shape[1]:
+        return y
     # Not a slice: it has another layout where nothing is cut, and so another graph.
     return F.pad(y, (0, 0, -first, end - y.shape[1]))
 

@@ -14,6 +14,7 @@ from torch import Tensor
 __all__ = ["BlockGrid", "by_matrix", "in_blocks", "make_grid", "own_samples"]
 
 _MOST_BY_TAP = 128  # above, a product of matrices, zeros among them, is faster than one operation per tap
+_MOST_SHARED_BY_TAP = 32  # above, compilation takes long
 
 
 class BlockGrid(NamedTuple):
@@ -71,9 +72,15 @@ class BlockGrid(NamedTuple):
         ]
 
 
-def by_matrix(numtaps: int, up: int, down: int, channels: int) -> bool:
-    """Whether to multiply by matrices: one channel (nothing else is contiguous), or many taps or phases."""
-    return channels == 1 or max(numtaps, up, down) > _MOST_BY_TAP
+def by_matrix(taps: int, up: int, down: int, channels: int, *, shared: bool) -> bool:
+    """Whether to multiply by matrices, or tap by tap.
+
+    One channel goes by matrices, since nothing else in it is contiguous; so do many taps or phases. Channels that
+    share their taps do, unless compiled code makes a single pass of a few.
+    """
+    if shared:
+        return not torch.compiler.is_compiling() or max(taps, up, down) > _MOST_SHARED_BY_TAP
+    return channels == 1 or max(taps, up, down) > _MOST_BY_TAP
 
 
 def make_grid(
@@ -92,11 +99,14 @@ def make_grid(
     longer = dense and not one_period and fan_in == fan_out == 1
     times = max(-(-memory // down), -(-16 // max(up, down)), 1) if longer else 1
     size = times * down
-    return BlockGrid(up, down, numtaps, times * up, size, 0, 1 - (-memory // size), dense, fan_in, fan_out)
+    # A block of a single output ends with the input at its time: then a filter reaches the fewest blocks.
+    offset = size - 1 if up == times == 1 else 0
+    lags = 1 - (offset - memory) // size
+    return BlockGrid(up, down, numtaps, times * up, size, offset, lags, dense, fan_in, fan_out)
 
 
 def in_blocks(seen: Tensor, history: int, start: int, grid: BlockGrid) -> Tensor:
-    """The chunk from the last multiple of M on in blocks of inputs, behind as many blocks as the taps reach.
+    """The chunk, from that block on that the last multiple of M is in, behind as many blocks as the taps reach.
 
     Shape:
         seen: (batch, history + time, fan_in * channels).
@@ -107,7 +117,8 @@ def in_blocks(seen: Tensor, history: int, start: int, grid: BlockGrid) -> Tensor
     blocks = (time + size - 1) // size
     if torch.compiler.is_compiling():
         blocks += 1  # or one graph would hold for a single block, and another for several
-    padded = F.pad(seen, (0, 0, (grid.lags - 1) * size + start - history, blocks * size - time))
+    before = (grid.lags - 1) * size + grid.offset + start - history
+    padded = F.pad(seen, (0, 0, before, blocks * size - time - grid.offset))
     row, channels = size * grid.fan_in, width // grid.fan_in
     if size > 1 and torch.compiler.is_exporting():
         # A view is only allowed where it is proved that the blocks divide the time.
@@ -119,14 +130,14 @@ def in_blocks(seen: Tensor, history: int, start: int, grid: BlockGrid) -> Tensor
 def own_samples(x: Tensor, grid: BlockGrid, position: Tensor, start: int) -> tuple[Tensor, BlockGrid]:
     """Give each block all the samples that its outputs meet, zeros for those of another segment than its first."""
     blocks, size = x.shape[1] - (grid.lags - 1), grid.inputs
-    since = torch.arange(size, device=x.device)
     # Before the chunk: as though the segment of its first sample had gone on so long.
     before = position[:, :1] - torch.arange(start, 0, -1, device=x.device)
     age = F.pad(torch.cat([before, position], 1), (0, blocks * size - start - position.shape[1]), value=-1)
     age = age.view(x.shape[0], blocks, size)
-    first = age[:, :, :1]
+    first, since = age[:, :, :1], torch.arange(size, device=x.device) - grid.offset
     lags = range(grid.lags - 1, 0, -1)
-    own = [*(first >= lag * size - since for lag in lags), (age >= 0) & (age - since == first)]
+    last = first >= -since if grid.offset else (age >= 0) & (age - since == first)
+    own = [*(first >= lag * size - since for lag in lags), last]
     met = [x.narrow(1, grid.lags - 1 - lag, blocks) for lag in (*lags, 0)]
     # Not a product: what stands in another segment may be infinite.
     zero = torch.zeros((), dtype=x.dtype, device=x.device)
@@ -136,4 +147,4 @@ def own_samples(x: Tensor, grid: BlockGrid, position: Tensor, start: int) -> tup
     ]
     width = grid.lags * size
     together = torch.cat(frames, 2).unflatten(3, (grid.fan_in, -1)).flatten(2, 3)
-    return together, grid._replace(inputs=width, offset=width - size, lags=1)
+    return together, grid._replace(inputs=width, offset=width - size + grid.offset, lags=1)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import scipy.signal
@@ -12,39 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import dsptorch.functional as f
-from dsptorch.testing import strategies as dst
+from tests.functional.operation import F64, SIGNAL, Operation, numbers, shaped
+from tests.functional.table_banks import BANKS
 from tests.oracles import literal_multirate, lptv_loop, runs, segmented_loop, upfirdn
-
-F64 = torch.float64
-
-
-class Operation(NamedTuple):
-    """A row, named by the operation and perhaps, after a comma, by its use.
-
-    Attributes:
-        call: The operation, of the tensors that are drawn.
-        cases: Tuples of float64 tensors, and of whole numbers.
-        oracle: The same, by definition or by another library: tensors in, an array out.
-        differentiable: Whether its derivatives are checked.
-        compiles: Whether it is traced; what runs when a layer is built, or reads values, is not.
-    """
-
-    call: Callable[..., Any]
-    cases: st.SearchStrategy[tuple[Any, ...]]
-    oracle: Callable[..., Any]
-    differentiable: bool = True
-    compiles: bool = True
-
-
-def numbers(*shape: int, low: int = -8, high: int = 8) -> st.SearchStrategy[Tensor]:
-    """Quarters; they shrink to zeros."""
-    count = math.prod(shape)
-    values = st.lists(st.integers(low, high), min_size=count, max_size=count)
-    return values.map(lambda v: torch.tensor(v, dtype=F64).reshape(shape) / 4)
-
-
-def shaped(*shapes: tuple[int, ...], **kwargs: int) -> st.SearchStrategy[tuple[Tensor, ...]]:
-    return st.tuples(*(numbers(*shape, **kwargs) for shape in shapes))
 
 
 def off_grid(count: int) -> st.SearchStrategy[tuple[Tensor]]:
@@ -52,7 +22,6 @@ def off_grid(count: int) -> st.SearchStrategy[tuple[Tensor]]:
     return numbers(count).map(lambda v: (v + 1 / 16,))
 
 
-SIGNAL = dst.signals((2, 7, 2))
 LAGS = (-1, 0, 2)
 IDS = st.lists(st.integers(-1, 1), min_size=14, max_size=14).map(lambda ids: torch.tensor(ids).reshape(2, 7))
 
@@ -172,11 +141,6 @@ OPERATIONS: dict[str, Operation] = {
         differentiable=False,
         compiles=False,  # on two pieces of any length
     ),
-    "analysis": Operation(
-        lambda x, bank: f.analysis(x, bank, 2),
-        st.tuples(SIGNAL, numbers(3, 5)),
-        lambda x, bank: np.concatenate([upfirdn(x, h, 1, 2) for h in bank], -1),
-    ),
     "decimate_taps": designed(
         lambda factor: f.decimate_taps("lowpass", factor, dtype=F64),
         lambda factor: scipy.signal.firwin(4 * factor, 1 / factor),
@@ -265,11 +229,6 @@ OPERATIONS: dict[str, Operation] = {
     "saw": Operation(f.saw, off_grid(6), lambda p: scipy.signal.sawtooth(2 * np.pi * (p.numpy() + 0.5))),
     "sine": Operation(f.sine, off_grid(6), lambda p: np.sin(2 * np.pi * p.numpy())),
     "square": Operation(f.square, off_grid(6), lambda p: scipy.signal.square(2 * np.pi * p.numpy())),
-    "synthesis": Operation(
-        lambda v, bank: f.synthesis(v, bank, 2),
-        st.tuples(dst.signals((2, 4, 6)), numbers(3, 5)),
-        lambda v, bank: sum(upfirdn(s, h, 2, 1) for s, h in zip(v.split(2, 2), bank, strict=True)),
-    ),
     "to_bounded": Operation(
         lambda raw: f.to_bounded(raw, 0.5, 8.0, log=True),
         SMOOTH,
@@ -292,7 +251,7 @@ OPERATIONS: dict[str, Operation] = {
         shaped((1,), low=0, high=20),
         lambda width: 1 / (1 + np.exp(-4 * (width.numpy() - np.arange(5) - 0.5))),
     ),
-}
+} | BANKS
 
 
 def circle(cycles: Tensor) -> Tensor:
