@@ -1,12 +1,17 @@
 """Pure functions and the `PeriodicFIR` value: tensors in, tensors out. Imports torch alone."""
 
+from dsptorch.functional.bank_design import cosine_angles, lowpass_angles
 from dsptorch.functional.bounds import from_bounded, to_bounded
+from dsptorch.functional.cosine import cosine_bank, cosine_window
 from dsptorch.functional.design import firwin, halfband, minimum_phase, unit_dc
+from dsptorch.functional.dft import dft_bank, dual_window, tight_window
 from dsptorch.functional.frames import analysis, synthesis
 from dsptorch.functional.kernel import lptv_filter
+from dsptorch.functional.lattice import lattice_filters, with_vanishing_moment
 from dsptorch.functional.lfo_routing import grouped_conv, lfo_gate
 from dsptorch.functional.multirate import multirate
 from dsptorch.functional.oscillator import lfo_phase, saw, sine, square, triangle
+from dsptorch.functional.paraunitary import dct_reflections, paraunitary_bank
 from dsptorch.functional.periodic_fir import PeriodicFIR
 from dsptorch.functional.resample import resample
 from dsptorch.functional.resample_design import (
@@ -27,28 +32,39 @@ __all__ = [
     "State",
     "Timeline",
     "analysis",
+    "cosine_angles",
+    "cosine_bank",
+    "cosine_window",
+    "dct_reflections",
     "decimate_taps",
+    "dft_bank",
+    "dual_window",
     "find_segments",
     "firwin",
     "from_bounded",
     "grouped_conv",
     "halfband",
     "hat_weights",
+    "lattice_filters",
     "lfo_gate",
     "lfo_phase",
     "linear_phase_delay",
+    "lowpass_angles",
     "lptv_filter",
     "minimum_phase",
     "multirate",
+    "paraunitary_bank",
     "resample",
     "resample_taps",
     "saw",
     "sine",
     "square",
     "synthesis",
+    "tight_window",
     "to_bounded",
     "triangle",
     "unit_dc",
     "upsample_taps",
     "width_mask",
+    "with_vanishing_moment",
 ]

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from dsptorch.functional.memo import is_transformed
 from dsptorch.functional.polyphase_grid import BlockGrid
+from dsptorch.functional.precision import without_autocast
 
 __all__ = ["matrix_correlation", "matrix_filter"]
 
@@ -32,7 +33,7 @@ def matrix_filter(x: Tensor, taps: Tensor, grid: BlockGrid, *, adjoint: bool) ->
     windows = _windows(grid, adjoint, x.device)
     weight = F.pad(taps, (0, 0, 0, 1))[windows.numbers]  # (groups, rows, width, channels or 1)
     batch, blocks, channels = x.shape[0], x.shape[1] - (grid.lags - 1), x.shape[3]
-    with _without_autocast(x):
+    with without_autocast(x):
         if weight.shape[3] < channels:
             met = zip(windows.shared(x), weight.squeeze(3).unbind(0), strict=True)
             rows = [torch.bmm(matrix.expand(len(window), -1, -1), window) for window, matrix in met]
@@ -64,7 +65,7 @@ def matrix_correlation(x: Tensor, v: Tensor, grid: BlockGrid, sharing: int = 1) 
     """
     windows = _windows(grid, False, x.device)
     groups, rows, width = windows.numbers.shape
-    with _without_autocast(x):
+    with without_autocast(x):
         if sharing > 1:
             outputs = F.pad(v, (0, 0, 0, 0, 0, grid.lags - 1))
             outputs = outputs.reshape(v.shape[0] * outputs.shape[1], v.shape[2], v.shape[3])
@@ -168,11 +169,6 @@ def _numbers(tap: Tensor, grid: BlockGrid, adjoint: bool) -> Tensor:
 
 def _joined(parts: list[Tensor], dim: int) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
-
-
-def _without_autocast(x: Tensor) -> torch.autocast:
-    """Products in the dtype of x, on the meta device too, which has no autocast of its own."""
-    return torch.autocast("cpu" if x.device.type == "meta" else x.device.type, enabled=False)
 
 
 def _rows(height: int) -> int:

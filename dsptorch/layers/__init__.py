@@ -6,6 +6,7 @@ from dsptorch.layers.blend import Blend
 from dsptorch.layers.call_context import segmented
 from dsptorch.layers.chain import Chain
 from dsptorch.layers.channel_bottleneck import ChannelBottleneck
+from dsptorch.layers.filterbank import FilterBank, Synthesis
 from dsptorch.layers.fir import FIR, Delay
 from dsptorch.layers.fixed_filter import FixedFilter
 from dsptorch.layers.fold import fold_layer
@@ -15,6 +16,7 @@ from dsptorch.layers.parallel import Parallel, Residual, Split
 from dsptorch.layers.pointwise import Pointwise
 from dsptorch.layers.resample import Decimate, Upsample
 from dsptorch.layers.resample_poly import ResamplePoly
+from dsptorch.layers.subbands import Subbands
 
 __all__ = [
     "FIR",
@@ -24,6 +26,7 @@ __all__ = [
     "ChannelBottleneck",
     "Decimate",
     "Delay",
+    "FilterBank",
     "FilterLayer",
     "FixedFilter",
     "LFORouting",
@@ -35,6 +38,8 @@ __all__ = [
     "Residual",
     "Split",
     "State",
+    "Subbands",
+    "Synthesis",
     "Upsample",
     "fold_layer",
     "segmented",

@@ -11,13 +11,16 @@ from dsptorch.functional.fold import Weight
 from dsptorch.functional.periodic_fir import PeriodicFIR
 from dsptorch.functional.plan import Plan, Product
 from dsptorch.hyperparams import BoundedHyperparam
+from dsptorch.layers.bank_filters import FixedFilters
 from dsptorch.layers.base import FilterLayer, Layer
 from dsptorch.layers.blend import Blend
 from dsptorch.layers.chain import Chain
 from dsptorch.layers.channel_bottleneck import ChannelBottleneck
+from dsptorch.layers.filterbank import FilterBank, Synthesis
 from dsptorch.layers.fir import Delay
 from dsptorch.layers.fixed_filter import FixedFilter
 from dsptorch.layers.parallel import Parallel, Split
+from dsptorch.layers.subbands import Subbands
 
 __all__ = ["fold_layer"]
 
@@ -62,6 +65,25 @@ def _fold_chain(layer: Chain) -> Layer:
     members = [fold_layer(member) for member in layer.members]
     members = _merged(members)
     return (members[0] if len(members) == 1 else Chain(*members)).train(layer.training)
+
+
+@fold_layer.register
+def _fold_bank(layer: FilterBank) -> FilterBank:
+    folded = copy.deepcopy(layer)
+    with torch.no_grad():
+        folded.filters = FixedFilters(layer.matrix(), layer.stride)
+    return folded
+
+
+@fold_layer.register
+def _fold_synthesis(layer: Synthesis) -> Layer:
+    return Synthesis(_fold_bank(layer.bank)).train(layer.training)
+
+
+@fold_layer.register
+def _fold_subbands(layer: Subbands) -> Layer:
+    bank, *inner, _ = (fold_layer(member) for member in layer.members)
+    return Subbands(bank, *inner).train(layer.training)
 
 
 @fold_layer.register
