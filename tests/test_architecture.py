@@ -61,6 +61,7 @@ def check_imports(floor: str, source: str) -> None:
                     "itertools",
                     "abc",
                     "weakref",
+                    "contextlib",
                 }
                 assert root in allowed, name
             continue

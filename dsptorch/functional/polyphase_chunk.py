@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor
 
 from dsptorch.functional.polyphase import block_filter
 from dsptorch.functional.polyphase_grid import by_matrix, in_blocks, make_grid, own_samples
+from dsptorch.functional.precision import without_autocast
 from dsptorch.functional.timeline import outputs_before
 
 __all__ = ["Chunk", "filter_between_rates"]
@@ -34,7 +34,7 @@ class Chunk(NamedTuple):
         """The same for rows of one channel each."""
         if self.position is None:
             return self
-        return self._replace(position=self.position.repeat_interleave(channels, 0))
+        return self._replace(position=self.position.repeat(channels, 1))
 
 
 def filter_between_rates(
@@ -105,8 +105,16 @@ def filter_between_rates(
 
 
 def _channels_as_rows(x: Tensor, fan: int) -> Tensor:
-    return rearrange(x, "b t (f c) -> (b c) t f", f=fan)
+    # Not a reshape, of which an exporter does not know the strides.
+    channels = x.shape[2] // fan
+    if channels == 1:
+        return x
+    with without_autocast(x):  # which does not take every dtype together
+        return torch.cat(x.view(*x.shape[:2], fan, channels).unbind(3))
 
 
 def _rows_as_channels(y: Tensor, channels: int) -> Tensor:
-    return rearrange(y, "(b c) t f -> b t (f c)", c=channels)
+    if channels == 1:
+        return y
+    with without_autocast(y):
+        return torch.stack(y.view(channels, y.shape[0] // channels, *y.shape[1:]).unbind(), 3).flatten(2)

@@ -36,7 +36,7 @@ def matrix_filter(x: Tensor, taps: Tensor, grid: BlockGrid, *, adjoint: bool) ->
     with without_autocast(x):
         if weight.shape[3] < channels:
             met = zip(windows.shared(x), weight.squeeze(3).unbind(0), strict=True)
-            rows = [torch.bmm(matrix.expand(len(window), -1, -1), window) for window, matrix in met]
+            rows = [torch.bmm(matrix.expand(window.shape[0], -1, -1), window) for window, matrix in met]
             y = F.pad(_joined(rows, 1), (0, 0, 0, 0, 0, grid.lags - 1))
             y = y.view(batch, blocks + grid.lags - 1, y.shape[1], channels)[:, :blocks]
         else:
@@ -70,7 +70,9 @@ def matrix_correlation(x: Tensor, v: Tensor, grid: BlockGrid, sharing: int = 1) 
             outputs = F.pad(v, (0, 0, 0, 0, 0, grid.lags - 1))
             outputs = outputs.reshape(v.shape[0] * outputs.shape[1], v.shape[2], v.shape[3])
             met = zip(windows.shared(x), outputs.chunk(groups, 1), strict=True)
-            products = [_sum_of_products(out[: len(window)], window.transpose(1, 2)) for window, out in met]
+            products = [
+                _sum_of_products(out[: window.shape[0]], window.transpose(1, 2)) for window, out in met
+            ]
             gradient = torch.stack(products).view(-1, 1)
         else:
             outputs = v.permute(3, 2, 0, 1).reshape(x.shape[3], v.shape[2], v.shape[0] * v.shape[1])

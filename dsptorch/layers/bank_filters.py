@@ -126,13 +126,16 @@ class Paraunitary(_Learned):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        delayed = torch.eye(num_bands, dtype=torch.float64, device="cpu")[torch.arange(degree) % num_bands]
-        first = {"reflections": dct_reflections(num_bands), "vectors": delayed}
+        first = {"reflections": dct_reflections(num_bands)}
+        if degree:
+            unit = torch.eye(num_bands, dtype=torch.float64, device="cpu")
+            first["vectors"] = torch.stack([unit[i % num_bands] for i in range(degree)])
         super().__init__(num_bands, num_bands * (degree + 1), num_bands, first, device, dtype)
 
     def matrix(self) -> Tensor:
         """The present filters."""
-        return paraunitary_bank(self.vectors, self.reflections)
+        vectors = self.vectors if self.numtaps > self.stride else self.reflections[:0]
+        return paraunitary_bank(vectors, self.reflections)
 
 
 class Cosine(_Learned):

@@ -60,4 +60,4 @@ class Subbands(Chain):
     @property
     def members(self) -> list[Layer]:
         """The bank, the layer between if there is one, and the synthesis."""
-        return [*super().members, *self._synthesis]
+        return [*(layer for layer in self.layers if isinstance(layer, Layer)), *self._synthesis]

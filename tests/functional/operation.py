@@ -43,3 +43,8 @@ def shaped(*shapes: tuple[int, ...], **kwargs: int) -> st.SearchStrategy[tuple[T
 
 
 SIGNAL = dst.signals((2, 7, 2))
+
+
+def designed(call: Callable[[int], Tensor], oracle: Callable[[int], Any]) -> Operation:
+    """What is designed for a factor."""
+    return Operation(call, st.tuples(st.integers(2, 6)), oracle, differentiable=False, compiles=False)

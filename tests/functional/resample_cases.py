@@ -15,8 +15,10 @@ KINDS = {  # up, down, taps, channels, channels of the taps
 BANKS = {  # the function, bands, taps, samples from frame to frame, channels
     "analysis": (analysis, 3, 5, 2, 9),
     "analysis, matrix": (analysis, 4, 7, 3, 2),
+    "analysis, many taps": (analysis, 5, 8, 3, 9),
     "synthesis": (synthesis, 2, 5, 3, 9),
     "synthesis, matrix": (synthesis, 4, 7, 3, 2),
+    "synthesis, many taps": (synthesis, 5, 8, 3, 9),
 }
 
 EVERY = [*KINDS, *BANKS]

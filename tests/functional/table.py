@@ -1,9 +1,7 @@
 """One table of every public functional operation: how it is called, on what, and what it is by definition."""
 
 import math
-from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 import scipy.signal
@@ -12,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import dsptorch.functional as f
-from tests.functional.operation import F64, SIGNAL, Operation, numbers, shaped
+from tests.functional.operation import F64, SIGNAL, Operation, designed, numbers, shaped
 from tests.functional.table_banks import BANKS
 from tests.oracles import literal_multirate, lptv_loop, runs, segmented_loop, upfirdn
 
@@ -108,11 +106,6 @@ AWAY_FROM_INTEGERS = shaped((3,), low=0, high=11).map(lambda case: (case[0] + 0.
 def centre(taps: np.ndarray) -> float:
     """Where the taps balance."""
     return (np.arange(len(taps)) * taps).sum() / taps.sum()
-
-
-def designed(call: Callable[[int], Tensor], oracle: Callable[[int], Any]) -> Operation:
-    """What is designed for a factor."""
-    return Operation(call, st.tuples(st.integers(2, 6)), oracle, differentiable=False, compiles=False)
 
 
 OPERATIONS: dict[str, Operation] = {

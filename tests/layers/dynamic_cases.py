@@ -39,7 +39,19 @@ KINDS = [
 ]
 """Every layer of rate 1 throughout, but not all that differ in a number alone."""
 
-RATES = ["Decimate", "Decimate mean", "Upsample linear", "Chain to 2/3", "Split of decimators"]
+RATES = [
+    "Decimate",
+    "Decimate mean",
+    "Upsample linear",
+    "Chain to 2/3",
+    "Split of decimators",
+    "FilterBank",
+    "FilterBank lattice",
+    "FilterBank paraunitary",
+    "FilterBank DFT",
+    "Synthesis",
+    "Synthesis lattice",
+]
 """Layers of another rate, whose length a compiler can prove for any time.
 
 A `Chain` that holds outputs back, as `AtRate` does, needs a graph more for a time that is a multiple of its grid, and

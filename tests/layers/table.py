@@ -51,6 +51,18 @@ CAUSAL: dict[str, Callable[..., d.Layer]] = {
         d.FIR(1, 5, init="lowpass", delay=2, **kw), d.Multirate(WIDTH - 1, kernel_size=2, **kw)
     ),
     "AtRate": lambda **kw: d.AtRate(d.FIR(WIDTH, 3, init="lowpass", **kw), 4, **kw),
+    "Subbands": lambda **kw: d.Subbands(
+        d.FilterBank(WIDTH, 3, overlap=1, **kw), d.FIR(3 * WIDTH, 2, init="delays", **kw)
+    ),
+    "Subbands apart": lambda **kw: d.Subbands(
+        d.FilterBank(WIDTH, 2, "lattice", overlap=1, **kw), d.Split(d.Delay(WIDTH, 1), d.FIR(WIDTH, 2, **kw))
+    ),
+    "Subbands in subbands": lambda **kw: d.Subbands(
+        d.FilterBank(WIDTH, 2, "paraunitary", overlap=0.5, **kw),
+        d.Subbands(
+            d.FilterBank(2 * WIDTH, 2, "lattice", overlap=1, **kw), d.FIR(4 * WIDTH, 2, init="delays", **kw)
+        ),
+    ),
     "Chain down and up": lambda **kw: d.Chain(
         d.Decimate(WIDTH, 2, **kw), d.LFORouting(WIDTH, 2, **kw), d.Upsample(WIDTH, 2, init="linear", **kw)
     ),
@@ -104,8 +116,15 @@ RATES: dict[str, Callable[..., d.Layer]] = {
     "Split of decimators": lambda **kw: d.Split(
         d.Decimate(1, 2, **kw), d.Chain(d.FIR(WIDTH - 1, 2, **kw), d.Decimate(WIDTH - 1, 2, **kw))
     ),
+    "FilterBank": lambda **kw: d.FilterBank(WIDTH, 4, **kw),
+    "FilterBank odd": lambda **kw: d.FilterBank(WIDTH, 3, overlap=3, **kw),
+    "FilterBank lattice": lambda **kw: d.FilterBank(WIDTH, 2, "lattice", **kw),
+    "FilterBank paraunitary": lambda **kw: d.FilterBank(WIDTH, 4, "paraunitary", overlap=1.5, **kw),
+    "FilterBank DFT": lambda **kw: d.FilterBank(WIDTH, 5, "dft", overlap=1, **kw),
+    "Synthesis": lambda **kw: d.FilterBank(1, 4, overlap=1, **kw).synthesis(),
+    "Synthesis lattice": lambda **kw: d.FilterBank(2, 2, "lattice", overlap=1.5, **kw).synthesis(),
 }
-"""Causal layers of another rate."""
+"""Causal layers of another rate or width."""
 
 WITHOUT_STEP: dict[str, Callable[..., d.Layer]] = {
     "AtRate of a module": lambda **kw: d.AtRate(
@@ -133,6 +152,9 @@ ONE_OF_EACH_KIND = [
     "Decimate",
     "Upsample",
     "ResamplePoly",
+    "FilterBank",
+    "Synthesis",
+    "Subbands",
 ]
 """For what costs more than the contract: compilation, export, checkpoints."""
 
@@ -149,10 +171,12 @@ def build(name: str, dtype: torch.dtype = torch.float64, scatter: bool = True) -
     return layer.requires_grad_()
 
 
-def signal(batch: int = 2, time: int = 19, dtype: torch.dtype = torch.float64, seed: int = 0) -> torch.Tensor:
-    """A signal of the table's width."""
+def signal(
+    batch: int = 2, time: int = 19, dtype: torch.dtype = torch.float64, seed: int = 0, width: int = WIDTH
+) -> torch.Tensor:
+    """A signal, of the table's width if no other is given."""
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(batch, time, WIDTH, dtype=torch.float64, generator=generator).to(dtype)
+    return torch.randn(batch, time, width, dtype=torch.float64, generator=generator).to(dtype)
 
 
 def scattered(layer: d.Layer, seed: int = 0) -> d.Layer:
