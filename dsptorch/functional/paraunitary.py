@@ -74,8 +74,16 @@ def unit_vectors(vectors: Tensor) -> Tensor:
 def dct_reflections(num_bands: int) -> Tensor:
     """The vectors of M - 1 reflections whose product is the orthonormal DCT-II, up to the signs of its rows.
 
+    Args:
+        num_bands: The size of the DCT, at least 2.
+
     Shape:
         Result: (num_bands - 1, num_bands), float64.
+
+    Example:
+        >>> paraunitary_bank(torch.zeros(0, 2), dct_reflections(2).float())
+        tensor([[-0.7071, -0.7071],
+                [-0.7071,  0.7071]])
 
     References:
         A. S. Householder, Unitary triangularization of a nonsymmetric matrix, Journal of the ACM 5(4), 1958, pages

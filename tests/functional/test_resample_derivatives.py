@@ -8,6 +8,11 @@ from dsptorch.functional import polyphase, trilinear
 from tests.functional.resample_cases import EVERY, double, exact
 from tests.tolerances import assert_close
 
+QUICK = ["decimate", "upsample", "rational", "matrix", "matrix, shared", "analysis", "synthesis, matrix"]
+graphs = pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[] if kind in QUICK else pytest.mark.slow) for kind in EVERY]
+)
+
 
 @pytest.mark.parametrize("kind", EVERY)
 def test_first_and_second_derivatives(kind):
@@ -84,24 +89,24 @@ def test_half_precision_rounds_once(kind, dtype):
     assert torch.allclose(taps.grad.double(), expected[1], rtol=1e-4)
 
 
-@pytest.mark.parametrize("kind", EVERY)
+@graphs
 def test_one_graph_for_many_lengths(kind):
     torch._dynamo.reset()
     run, (like, taps) = double(kind)
-    graphs = []
+    made = []
 
     def backend(graph, inputs):
-        graphs.append(graph)
+        made.append(graph)
         return graph
 
     compiled = torch.compile(run, fullgraph=True, backend=backend)
     for batch, time in [(2, 16), (3, 17), (4, 30), (2, 33), (5, 8)]:
         x = torch.randn(batch, time, like.shape[2], dtype=torch.float64)
         assert_close(compiled(x, taps), run(x, taps))
-    assert len(graphs) <= 2  # the first is for one length
+    assert len(made) <= 2  # the first is for one length
 
 
-@pytest.mark.parametrize("kind", EVERY)
+@graphs
 def test_compiles_with_its_backward(kind):
     torch._dynamo.reset()
     run, inputs = double(kind, 7)
@@ -124,7 +129,7 @@ class _Module(torch.nn.Module):
         return self.run(x, self.taps)
 
 
-@pytest.mark.parametrize("kind", EVERY)
+@graphs
 def test_exports(kind):
     module, dim = _Module(kind), torch.export.Dim
     shapes = ({0: dim("batch"), 1: dim("time", min=4)},)

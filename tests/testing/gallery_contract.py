@@ -57,6 +57,7 @@ from tests.testing.broken_layers import (
     sampled,
 )
 from tests.testing.bug import Bug, example, on
+from tests.testing.gallery_banks import BANKS
 from tests.testing.gallery_numbers import NUMBERS
 from tests.testing.gallery_rates import RATES
 
@@ -156,6 +157,7 @@ BUGS: dict[str, Bug] = {
     ),
     **NUMBERS,
     **RATES,
+    **BANKS,
     "a wrong backward": Bug(
         on(assert_gradients),
         lambda: _WrongBackward.apply,
