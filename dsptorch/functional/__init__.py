@@ -24,6 +24,13 @@ from dsptorch.functional.response import FrequencyResponse
 from dsptorch.functional.soft import hat_weights, width_mask
 from dsptorch.functional.state import State
 from dsptorch.functional.timeline import Segments, Timeline, find_segments
+from dsptorch.functional.wavelets import (
+    WaveletFilters,
+    lattice_angles,
+    wavelet_angles,
+    wavelet_filters,
+    wavelet_names,
+)
 
 __all__ = [
     "FrequencyResponse",
@@ -31,6 +38,7 @@ __all__ = [
     "Segments",
     "State",
     "Timeline",
+    "WaveletFilters",
     "analysis",
     "cosine_angles",
     "cosine_bank",
@@ -46,6 +54,7 @@ __all__ = [
     "halfband",
     "hat_weights",
     "lattice_filters",
+    "lattice_angles",
     "lfo_gate",
     "lfo_phase",
     "linear_phase_delay",
@@ -65,6 +74,9 @@ __all__ = [
     "triangle",
     "unit_dc",
     "upsample_taps",
+    "wavelet_angles",
+    "wavelet_filters",
+    "wavelet_names",
     "width_mask",
     "with_vanishing_moment",
 ]

@@ -1,0 +1,117 @@
+"""The filters of the wavelets, and the angles of their lattices."""
+
+import decimal
+import math
+
+import numpy as np
+import pytest
+import pywt
+
+from dsptorch.functional import lattice_angles, wavelet_angles, wavelet_filters, wavelet_names
+from dsptorch.functional.exact import solve
+
+LONG = [f"coif{n}" for n in range(12, 18)]  # take half a second each
+ORTHONORMAL = [
+    pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in wavelet_names()
+]
+
+
+def lattice(angles: tuple[float, ...]) -> np.ndarray:
+    """The low and the high filter of a lattice: (2, taps)."""
+    taps = np.zeros((2, 2 * len(angles)))
+    taps[0, 0] = taps[1, 1] = 1
+    for i, a in enumerate(angles):
+        if i:
+            taps[1] = np.roll(taps[1], 2)
+        taps = np.array([[np.cos(a), np.sin(a)], [-np.sin(a), np.cos(a)]]) @ taps
+    return taps
+
+
+def pywt_error(wavelet: str) -> float:
+    """How far PyWavelets' own table is from orthonormal: up to 5e-12 for the symlets."""
+    taps = np.array(pywt.Wavelet(wavelet).dec_lo)
+    return max(abs(taps[2 * k :] @ taps[: len(taps) - 2 * k] - (k == 0)) for k in range(len(taps) // 2))
+
+
+@pytest.mark.parametrize("wavelet", ORTHONORMAL)
+def test_filters_are_those_of_pywavelets(wavelet):
+    theirs = pywt.Wavelet(wavelet)
+    # PyWavelets' symlets are known to fewer digits: their taps are as wrong as they are not orthonormal.
+    tolerance = max(1e-15, 10 * pywt_error(wavelet)) if "sym" in wavelet else 1e-15
+    for name, taps in wavelet_filters(wavelet)._asdict().items():
+        np.testing.assert_allclose(taps, getattr(theirs, name), rtol=0, atol=tolerance, err_msg=name)
+
+
+def test_the_comparison_catches_filters_in_the_wrong_order():
+    ours, theirs = wavelet_filters("db4"), pywt.Wavelet("db4")
+    assert not np.allclose(ours.rec_lo, theirs.dec_lo)
+    assert not np.allclose(ours.dec_hi, theirs.rec_hi)
+
+
+@pytest.mark.parametrize("wavelet", ORTHONORMAL)
+def test_filters_are_orthonormal_and_have_their_moments(wavelet):
+    low, high = map(np.array, wavelet_filters(wavelet)[:2])
+    for shift in range(0, len(low), 2):
+        for a, b, value in ((low, low, shift == 0), (high, high, shift == 0), (low, high, 0)):
+            assert abs(a[shift:] @ b[: len(b) - shift] - value) < 1e-15 * len(low)
+    order = 1 if wavelet == "haar" else int(wavelet.lstrip("dbsymcoif"))
+    n = (np.arange(len(low)) - len(low) / 2) / len(low)
+    for moment in range(min(2 * order if "coif" in wavelet else order, 8)):
+        assert abs(high @ n**moment) < 1e-15 * len(low)
+
+
+@pytest.mark.parametrize("wavelet", ORTHONORMAL)
+def test_angles_give_the_filters_back(wavelet):
+    angles = wavelet_angles(wavelet)
+    filters = wavelet_filters(wavelet)
+    np.testing.assert_allclose(lattice(angles), [filters.dec_lo, filters.dec_hi], rtol=0, atol=1e-14)
+    turns = (math.fsum(angles) - math.pi / 4) / (2 * math.pi)  # a vanishing moment
+    assert abs(turns - round(turns)) < 1e-14
+
+
+def test_angles_of_haar_and_db2():
+    assert wavelet_angles("haar") == pytest.approx([math.pi / 4])
+    assert wavelet_angles("db2") == pytest.approx([-math.pi / 3, 7 * math.pi / 12])
+
+
+def test_a_filter_that_ends_in_zeros_has_angles():
+    half = math.sqrt(0.5)
+    for taps in ([half, half, 0, 0], [0, 0, half, half, 0, 0], [0, 0, half, half], [1.0, 0, 0, 0], [0, 1.0]):
+        np.testing.assert_allclose(lattice(lattice_angles(taps))[0], taps, atol=1e-15)
+
+
+@pytest.mark.parametrize("taps", [[0.5, 0.5], [0.6, 0.2, 0.6, 0.4], pywt.Wavelet("db30").dec_lo])
+def test_what_is_not_orthonormal_to_all_its_digits_has_no_angles(taps):
+    with pytest.raises(ValueError, match="differs from them by"):
+        lattice_angles(taps)
+
+
+def test_an_odd_number_of_taps_is_refused():
+    with pytest.raises(ValueError, match="even number of taps"):
+        lattice_angles([0.3, 0.9, 0.3])
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("Haar", "haar"), ("db39", "db38"), ("symm4", "sym4"), ("coiff2", "coif2"), ("db0", "db1")],
+)
+def test_an_unknown_name_is_refused_with_the_nearest(name, nearest):
+    for function in (wavelet_filters, wavelet_angles):
+        with pytest.raises(
+            ValueError, match=rf"unknown wavelet '{name}'; the nearest names: .*\b{nearest}\b"
+        ):
+            function(name)
+    with pytest.raises(TypeError, match="must be a name"):
+        wavelet_filters(4)
+
+
+def test_a_decimal_context_of_the_caller_changes_nothing():
+    expected = wavelet_angles("db10")
+    with decimal.localcontext(decimal.Context(prec=3, traps=[decimal.Inexact])):
+        wavelet_angles.cache_clear()
+        assert wavelet_angles.__wrapped__("db10") == expected
+
+
+def test_linear_systems_need_pivots():
+    one = decimal.Decimal(1)
+    assert solve([[0 * one, one], [one, one]], [one, 3 * one]) == [2, 1]
