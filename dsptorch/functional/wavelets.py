@@ -18,7 +18,12 @@ _CLOSE = 1e-6
 
 
 class WaveletFilters(NamedTuple):
-    """The four filters of a wavelet, as PyWavelets orders them: analysis (dec) and synthesis (rec), low and high."""
+    """The four filters of a wavelet, as PyWavelets orders them: analysis (dec) and synthesis (rec), low and high.
+
+    Example:
+        >>> WaveletFilters._fields
+        ('dec_lo', 'dec_hi', 'rec_lo', 'rec_hi')
+    """
 
     dec_lo: tuple[float, ...]
     dec_hi: tuple[float, ...]
