@@ -1,6 +1,7 @@
-"""The low-pass filters of the orthonormal wavelets, computed from their definitions.
+"""The low-pass filters of the wavelets, computed from their definitions.
 
-Each function returns the synthesis filter `rec_lo`, in decimals of 100 digits, of which the first 50 are right.
+Each function returns the synthesis filter `rec_lo`, `biorthogonal` `dec_lo` and `rec_lo`, in decimals of 100 digits, of
+which the first 50 are right.
 """
 
 import math
@@ -9,7 +10,7 @@ from decimal import Decimal
 
 from dsptorch.functional.exact import Complex, exactly, from_roots, multiply, power, roots, solve
 
-__all__ = ["coiflet", "daubechies", "symlet"]
+__all__ = ["BIORTHOGONAL", "biorthogonal", "coiflet", "daubechies", "symlet"]
 
 # Which zeros of a symlet lie outside of the unit circle, from the smallest pair (of z and 1 / z) on.
 _OUTSIDE = {
@@ -17,6 +18,14 @@ _OUTSIDE = {
     12: "101010", 13: "001110", 14: "0011010", 15: "0011100", 16: "10011010", 17: "01110001", 18: "101100101",
     19: "001011100", 20: "1010011010",
 }  # fmt: skip
+
+# Of each biorthogonal wavelet: the zeros at -1 of rec_lo and of dec_lo, and which other zeros are those of rec_lo,
+# counted from the group with the smallest modulus.
+BIORTHOGONAL: dict[str, tuple[int, int, tuple[int, ...]]] = {
+    f"{rec}.{dec}": (rec, dec, ())
+    for rec, decs in ((1, (1, 3, 5)), (2, (2, 4, 6, 8)), (3, (1, 3, 5, 7, 9)))
+    for dec in decs
+} | {"4.4": (4, 4, (0,)), "5.5": (6, 4, (0,)), "6.8": (6, 8, (1,))}
 
 
 @exactly
@@ -100,6 +109,42 @@ def coiflet(order: int) -> list[Decimal]:
         if max(map(abs, move)) < Decimal(10) ** -40:
             return [x * Decimal(2).sqrt() for x in taps]
     raise RuntimeError(f"the equations of the coiflet of order {order} did not converge")
+
+
+@exactly
+def biorthogonal(wavelet: str) -> tuple[list[Decimal], list[Decimal]]:
+    """Return dec_lo and rec_lo of a symmetric biorthogonal wavelet, padded with zeros to one even length.
+
+    Their product is the maximally flat half-band filter. For the spline wavelets rec_lo is a B-spline and dec_lo has all
+    zeros but those at -1; "4.4", "5.5" and "6.8" share the other zeros in groups of z, 1 / z and their conjugates::
+
+        rec_lo(z) ~ (1 + z)^N R(z),   dec_lo(z) ~ (1 + z)^M Q(z),   R Q = P((2 - z - 1 / z) / 4),   N + M = 2L
+
+    Args:
+        wavelet: The two numbers of its name, such as "2.2".
+
+    References:
+        Cohen, Daubechies and Feauveau, "Biorthogonal bases of compactly supported wavelets", Communications on Pure and
+        Applied Mathematics 45(5), 1992, pages 485-560.
+    """
+    rec, dec, own = BIORTHOGONAL[wavelet]
+    groups = sorted((z for z in _inside((rec + dec) // 2) if z.im >= 0), key=abs)
+    filters = []
+    for count, picked in ((dec, False), (rec, True)):
+        zeros = []
+        for i, z in enumerate(groups):
+            if (i in own) == picked:
+                pair = [z, Complex(1) / z]
+                zeros += pair if z.im == 0 else pair + [other.conjugate() for other in pair]
+        filters.append(_factor(count, zeros))
+    longest = max(map(len, filters))
+    length, odd = longest + longest % 2, longest % 2
+    padded = []
+    for taps, centre in zip(filters, (length // 2, length // 2 - odd), strict=True):
+        before = centre - len(taps) // 2
+        zero = [Decimal(0)]
+        padded.append(zero * before + taps + zero * (length - before - len(taps)))
+    return padded[0], padded[1]
 
 
 def _inside(moments: int) -> list[Complex]:

@@ -9,7 +9,7 @@ from functools import cache
 from typing import NamedTuple
 
 from dsptorch.functional.exact import exactly
-from dsptorch.functional.wavelet_design import coiflet, daubechies, symlet
+from dsptorch.functional.wavelet_design import BIORTHOGONAL, biorthogonal, coiflet, daubechies, symlet
 
 __all__ = ["WaveletFilters", "lattice_angles", "wavelet_angles", "wavelet_filters", "wavelet_names"]
 
@@ -38,18 +38,20 @@ def wavelet_names() -> list[str]:
         >>> wavelet_names()[:3]
         ['haar', 'db1', 'db2']
     """
-    return ["haar", *(f"{family}{n}" for family, (_, orders) in _FAMILIES.items() for n in orders)]
+    orthonormal = [f"{family}{n}" for family, (_, orders) in _FAMILIES.items() for n in orders]
+    return ["haar", *orthonormal, *(f"{family}{n}" for family in ("bior", "rbio") for n in BIORTHOGONAL)]
 
 
 def wavelet_filters(wavelet: str) -> WaveletFilters:
     """Compute the filters of a wavelet, in float64.
 
-    For an orthonormal wavelet with synthesis low-pass h of length N::
+    They are orthonormal, or biorthogonal ("bior" and, with analysis and synthesis exchanged, "rbio")::
 
-        rec_lo[n] = h[n],   dec_lo[n] = h[N - 1 - n],   dec_hi[n] = (-1)^(n + 1) h[n],   rec_hi[n] = (-1)^n h[N - 1 - n]
+        dec_hi[n] = (-1)^(n + 1) rec_lo[n],   rec_hi[n] = (-1)^n dec_lo[n];   orthonormal: dec_lo[n] = rec_lo[N - 1 - n]
 
     Args:
-        wavelet: "haar", "db1" to "db38", "sym2" to "sym20", "coif1" to "coif17".
+        wavelet: "haar", "db1" to "db38", "sym2" to "sym20", "coif1" to "coif17"; "bior1.1", "1.3", "1.5", "2.2", "2.4",
+            "2.6", "2.8", "3.1", "3.3", "3.5", "3.7", "3.9", "4.4", "5.5", "6.8", and "rbio" with the same numbers.
 
     Raises:
         ValueError: If there is no such wavelet; the nearest names are in the message.
@@ -61,9 +63,10 @@ def wavelet_filters(wavelet: str) -> WaveletFilters:
     References:
         Daubechies, "Ten Lectures on Wavelets", 1992, chapters 6 and 8.
     """
-    taps = [float(x) for x in _orthonormal(check_wavelet(wavelet))]
-    high = [x if n % 2 else -x for n, x in enumerate(taps)]
-    return WaveletFilters(tuple(taps[::-1]), tuple(high), tuple(taps), tuple(high[::-1]))
+    dec_lo, rec_lo = (tuple(map(float, taps)) for taps in _low_passes(check_wavelet(wavelet)))
+    dec_hi = tuple(x if n % 2 else -x for n, x in enumerate(rec_lo))
+    rec_hi = tuple(-x if n % 2 else x for n, x in enumerate(dec_lo))
+    return WaveletFilters(dec_lo, dec_hi, rec_lo, rec_hi)
 
 
 @cache
@@ -77,13 +80,18 @@ def wavelet_angles(wavelet: str) -> tuple[float, ...]:
         Half as many angles as the filter has taps; they sum to pi / 4, modulo 2 pi.
 
     Raises:
-        ValueError: If there is no such wavelet.
+        ValueError: If there is no such wavelet, or it is biorthogonal.
 
     Example:
         >>> [round(a / math.pi * 12, 6) for a in wavelet_angles("db2")]
         [-4.0, 7.0]
     """
-    return lattice_angles(_orthonormal(check_wavelet(wavelet))[::-1])
+    if check_wavelet(wavelet).startswith(("bior", "rbio")):
+        raise ValueError(
+            f"wavelet {wavelet!r} is biorthogonal, and angles make orthonormal banks only; take an orthonormal wavelet "
+            "such as 'db4' or 'sym4', or Lifting"
+        )
+    return lattice_angles(_low_passes(wavelet)[0])
 
 
 @exactly
@@ -163,9 +171,14 @@ def _nearest(wavelet: str) -> list[str]:
 
 
 @cache
-def _orthonormal(wavelet: str) -> tuple[Decimal, ...]:
-    family, order = re.fullmatch(r"([a-z]+)(\d+)", wavelet.replace("haar", "db1")).groups()  # type: ignore[union-attr]
-    return tuple(_FAMILIES[family][0](int(order)))
+def _low_passes(wavelet: str) -> tuple[Sequence[Decimal], Sequence[Decimal]]:
+    """The filters dec_lo and rec_lo, in decimals."""
+    family, order = re.match(r"(\D*)(.*)", wavelet.replace("haar", "db1")).groups()  # type: ignore[union-attr]
+    if family in _FAMILIES:
+        taps = _FAMILIES[family][0](int(order))
+        return taps[::-1], taps
+    dec_lo, rec_lo = biorthogonal(order)
+    return (dec_lo, rec_lo) if family == "bior" else (rec_lo[::-1], dec_lo[::-1])
 
 
 def _low_pass(angles: Sequence[float]) -> list[float]:
