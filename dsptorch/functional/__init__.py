@@ -5,6 +5,7 @@ from dsptorch.functional.bounds import from_bounded, to_bounded
 from dsptorch.functional.cosine import cosine_bank, cosine_window
 from dsptorch.functional.design import firwin, halfband, minimum_phase, unit_dc
 from dsptorch.functional.dft import dft_bank, dual_window, tight_window
+from dsptorch.functional.dwt import dwt, idwt, wavedec, waverec
 from dsptorch.functional.frames import analysis, synthesis
 from dsptorch.functional.kernel import lptv_filter
 from dsptorch.functional.lattice import lattice_filters, with_vanishing_moment
@@ -23,6 +24,7 @@ from dsptorch.functional.resample_design import (
 from dsptorch.functional.response import FrequencyResponse
 from dsptorch.functional.soft import hat_weights, width_mask
 from dsptorch.functional.state import State
+from dsptorch.functional.swt import iswt, swt
 from dsptorch.functional.timeline import Segments, Timeline, find_segments
 from dsptorch.functional.wavelets import (
     WaveletFilters,
@@ -47,6 +49,7 @@ __all__ = [
     "decimate_taps",
     "dft_bank",
     "dual_window",
+    "dwt",
     "find_segments",
     "firwin",
     "from_bounded",
@@ -54,6 +57,8 @@ __all__ = [
     "halfband",
     "hat_weights",
     "lattice_filters",
+    "idwt",
+    "iswt",
     "lattice_angles",
     "lfo_gate",
     "lfo_phase",
@@ -68,15 +73,18 @@ __all__ = [
     "saw",
     "sine",
     "square",
+    "swt",
     "synthesis",
     "tight_window",
     "to_bounded",
     "triangle",
     "unit_dc",
     "upsample_taps",
+    "wavedec",
     "wavelet_angles",
     "wavelet_filters",
     "wavelet_names",
+    "waverec",
     "width_mask",
     "with_vanishing_moment",
 ]

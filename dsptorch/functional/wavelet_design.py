@@ -115,7 +115,7 @@ def coiflet(order: int) -> list[Decimal]:
 def biorthogonal(wavelet: str) -> tuple[list[Decimal], list[Decimal]]:
     """Return dec_lo and rec_lo of a symmetric biorthogonal wavelet, padded with zeros to one even length.
 
-    Their product is the maximally flat half-band filter. For the spline wavelets rec_lo is a B-spline and dec_lo has all
+    Their product is the maximally flat half-band filter. For spline wavelets rec_lo is a B-spline and dec_lo has all
     zeros but those at -1; "4.4", "5.5" and "6.8" share the other zeros in groups of z, 1 / z and their conjugates::
 
         rec_lo(z) ~ (1 + z)^N R(z),   dec_lo(z) ~ (1 + z)^M Q(z),   R Q = P((2 - z - 1 / z) / 4),   N + M = 2L

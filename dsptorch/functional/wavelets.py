@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from functools import cache
 from typing import NamedTuple
 
+from dsptorch.functional.dynamo import constant
 from dsptorch.functional.exact import exactly
 from dsptorch.functional.wavelet_design import BIORTHOGONAL, biorthogonal, coiflet, daubechies, symlet
 
@@ -42,6 +43,7 @@ def wavelet_names() -> list[str]:
     return ["haar", *orthonormal, *(f"{family}{n}" for family in ("bior", "rbio") for n in BIORTHOGONAL)]
 
 
+@constant
 def wavelet_filters(wavelet: str) -> WaveletFilters:
     """Compute the filters of a wavelet, in float64.
 
