@@ -26,6 +26,7 @@ from dsptorch.functional.soft import hat_weights, width_mask
 from dsptorch.functional.state import State
 from dsptorch.functional.swt import iswt, swt
 from dsptorch.functional.timeline import Segments, Timeline, find_segments
+from dsptorch.functional.undecimated import undecimated
 from dsptorch.functional.wavelets import (
     WaveletFilters,
     lattice_angles,
@@ -78,6 +79,7 @@ __all__ = [
     "tight_window",
     "to_bounded",
     "triangle",
+    "undecimated",
     "unit_dc",
     "upsample_taps",
     "wavedec",

@@ -11,12 +11,14 @@ from dsptorch.layers.fir import FIR, Delay
 from dsptorch.layers.fixed_filter import FixedFilter
 from dsptorch.layers.fold import fold_layer
 from dsptorch.layers.lfo_routing import LFORouting
+from dsptorch.layers.lifting import InverseLifting, Lifting
 from dsptorch.layers.multirate import Multirate
 from dsptorch.layers.parallel import Parallel, Residual, Split
 from dsptorch.layers.pointwise import Pointwise
 from dsptorch.layers.resample import Decimate, Upsample
 from dsptorch.layers.resample_poly import ResamplePoly
 from dsptorch.layers.subbands import Subbands
+from dsptorch.layers.undecimated import UndecimatedBands, UndecimatedBank
 
 __all__ = [
     "FIR",
@@ -29,8 +31,10 @@ __all__ = [
     "FilterBank",
     "FilterLayer",
     "FixedFilter",
+    "InverseLifting",
     "LFORouting",
     "Layer",
+    "Lifting",
     "Multirate",
     "Parallel",
     "Pointwise",
@@ -40,6 +44,8 @@ __all__ = [
     "State",
     "Subbands",
     "Synthesis",
+    "UndecimatedBands",
+    "UndecimatedBank",
     "Upsample",
     "fold_layer",
     "segmented",

@@ -19,6 +19,7 @@ from dsptorch.layers.channel_bottleneck import ChannelBottleneck
 from dsptorch.layers.filterbank import FilterBank, Synthesis
 from dsptorch.layers.fir import Delay
 from dsptorch.layers.fixed_filter import FixedFilter
+from dsptorch.layers.lifting import InverseLifting, Lifting
 from dsptorch.layers.parallel import Parallel, Split
 from dsptorch.layers.subbands import Subbands
 
@@ -99,6 +100,14 @@ def _fold_parallel(layer: Parallel) -> Layer:
 
 @fold_layer.register
 def _fold_split(layer: Split) -> Layer:
+    folded = copy.deepcopy(layer)
+    folded.layers = nn.ModuleList(fold_layer(member) for member in layer.members)
+    return folded
+
+
+@fold_layer.register(Lifting)
+@fold_layer.register(InverseLifting)
+def _fold_lifting(layer: Lifting | InverseLifting) -> Layer:
     folded = copy.deepcopy(layer)
     folded.layers = nn.ModuleList(fold_layer(member) for member in layer.members)
     return folded

@@ -1,6 +1,7 @@
 """One table of every public layer in every variant that matters: what the contract is tested on."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,6 +17,12 @@ def _bounded(value: float) -> d.BoundedHyperparam:
 
 def _factor(value: float, low: int, high: int, device: str | None = None, **_: object) -> d.BoundedHyperparam:
     return d.BoundedHyperparam(value, low, high, integer=True, device=device)
+
+
+def _lifting(width: int, **kw: Any) -> d.Lifting:
+    """A filter predicts, and a chain that is not linear updates."""
+    update = d.Chain(d.FIR(width, 2, init="delays", **kw), d.Pointwise(nn.Tanh(), width))
+    return d.Lifting(d.FIR(width, 3, init="lowpass", **kw), update)
 
 
 CAUSAL: dict[str, Callable[..., d.Layer]] = {
@@ -63,6 +70,8 @@ CAUSAL: dict[str, Callable[..., d.Layer]] = {
             d.FilterBank(2 * WIDTH, 2, "lattice", overlap=1, **kw), d.FIR(4 * WIDTH, 2, init="delays", **kw)
         ),
     ),
+    "UndecimatedBank": lambda **kw: d.UndecimatedBank(WIDTH, 3, **kw),
+    "UndecimatedBank short": lambda **kw: d.UndecimatedBank(WIDTH, 1, 4, **kw),
     "Chain down and up": lambda **kw: d.Chain(
         d.Decimate(WIDTH, 2, **kw), d.LFORouting(WIDTH, 2, **kw), d.Upsample(WIDTH, 2, init="linear", **kw)
     ),
@@ -123,6 +132,9 @@ RATES: dict[str, Callable[..., d.Layer]] = {
     "FilterBank DFT": lambda **kw: d.FilterBank(WIDTH, 5, "dft", overlap=1, **kw),
     "Synthesis": lambda **kw: d.FilterBank(1, 4, overlap=1, **kw).synthesis(),
     "Synthesis lattice": lambda **kw: d.FilterBank(2, 2, "lattice", overlap=1.5, **kw).synthesis(),
+    "Lifting": lambda **kw: _lifting(WIDTH, **kw),
+    "InverseLifting": lambda **kw: d.InverseLifting(_lifting(WIDTH // 2, **kw)),
+    "UndecimatedBands": lambda **kw: d.UndecimatedBands(WIDTH, 2, 3, **kw),
 }
 """Causal layers of another rate or width."""
 
@@ -155,6 +167,10 @@ ONE_OF_EACH_KIND = [
     "FilterBank",
     "Synthesis",
     "Subbands",
+    "Lifting",
+    "InverseLifting",
+    "UndecimatedBank",
+    "UndecimatedBands",
 ]
 """For what costs more than the contract: compilation, export, checkpoints."""
 
