@@ -30,6 +30,9 @@ from dsptorch.layers import (
     UndecimatedBands,
     UndecimatedBank,
     Upsample,
+    Wavelet,
+    WaveletPacket,
+    WaveletSynthesis,
     segmented,
 )
 from dsptorch.meta import MetaController
@@ -64,6 +67,9 @@ __all__ = [
     "UndecimatedBands",
     "UndecimatedBank",
     "Upsample",
+    "Wavelet",
+    "WaveletPacket",
+    "WaveletSynthesis",
     "bind",
     "find",
     "fold",

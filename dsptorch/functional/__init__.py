@@ -61,6 +61,7 @@ __all__ = [
     "idwt",
     "iswt",
     "lattice_angles",
+    "lattice_filters",
     "lfo_gate",
     "lfo_phase",
     "linear_phase_delay",

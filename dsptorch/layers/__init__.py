@@ -19,6 +19,7 @@ from dsptorch.layers.resample import Decimate, Upsample
 from dsptorch.layers.resample_poly import ResamplePoly
 from dsptorch.layers.subbands import Subbands
 from dsptorch.layers.undecimated import UndecimatedBands, UndecimatedBank
+from dsptorch.layers.wavelet import Wavelet, WaveletPacket, WaveletSynthesis
 
 __all__ = [
     "FIR",
@@ -47,6 +48,9 @@ __all__ = [
     "UndecimatedBands",
     "UndecimatedBank",
     "Upsample",
+    "Wavelet",
+    "WaveletPacket",
+    "WaveletSynthesis",
     "fold_layer",
     "segmented",
 ]
