@@ -60,6 +60,7 @@ from tests.testing.bug import Bug, example, on
 from tests.testing.gallery_banks import BANKS
 from tests.testing.gallery_numbers import NUMBERS
 from tests.testing.gallery_rates import RATES
+from tests.testing.gallery_wavelets import WAVELETS
 
 BUGS: dict[str, Bug] = {
     "a state that forgets history for short chunks": Bug(
@@ -158,6 +159,7 @@ BUGS: dict[str, Bug] = {
     **NUMBERS,
     **RATES,
     **BANKS,
+    **WAVELETS,
     "a wrong backward": Bug(
         on(assert_gradients),
         lambda: _WrongBackward.apply,
