@@ -35,6 +35,8 @@ KINDS = [
     "Residual",
     "Blend",
     "Split",
+    "UndecimatedBank",
+    "UndecimatedBands",
     *OTHERS,
 ]
 """Every layer of rate 1 throughout, but not all that differ in a number alone."""
@@ -51,12 +53,19 @@ RATES = [
     "FilterBank DFT",
     "Synthesis",
     "Synthesis lattice",
+    "Lifting",
+    "InverseLifting",
+    "WaveletSynthesis",
 ]
 """Layers of another rate, whose length a compiler can prove for any time.
 
 A `Chain` that holds outputs back, as `AtRate` does, needs a graph more for a time that is a multiple of its grid, and
-an exporter cannot prove its length; nor can it that of blocks longer than the grid, as `ResamplePoly` makes.
+an exporter cannot prove its length; nor can it that of blocks longer than the grid, as `ResamplePoly` and `Wavelet`
+make.
 """
+
+WAVELETS = ["Wavelet", "WaveletPacket"]
+"""Those that compile once for all lengths, but have no exporter that proves it."""
 
 CORE = [
     "FIR delays",

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from tests.layers.dynamic_cases import CORE, KINDS, RATES, build_any
+from tests.layers.dynamic_cases import CORE, KINDS, RATES, WAVELETS, build_any
 from tests.layers.table import signal
 from tests.tolerances import assert_close
 
@@ -86,7 +86,9 @@ def test_a_layer_in_onnx():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize(
+    "name", [*KINDS, "Decimate", "Lifting", "InverseLifting", "WaveletSynthesis", *WAVELETS]
+)
 def test_every_layer_in_onnx(name):
     check_forward(build_any(name, torch.float32))
 
