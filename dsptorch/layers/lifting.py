@@ -63,8 +63,9 @@ class Lifting(_Steps):
 
         d = e - predict(o),    s = o + update(d),    y = concat(s, d)
 
-    `InverseLifting` takes the steps back in the other order, o = s - update(d), e = d + predict(o): exactly, whatever
-    the modules are, non-linear ones too. On whole numbers, with modules that return whole numbers, not a bit is lost.
+    `synthesis()` makes the layer that takes the steps back in the other order, o = s - update(d), e = d + predict(o):
+    exactly, whatever the modules are, non-linear ones too. On whole numbers, with modules that return whole numbers,
+    not a bit is lost.
 
     Args:
         *steps: predict, update, and perhaps more, in turn: layers of rate 1 that keep the width, or any modules
@@ -83,7 +84,7 @@ class Lifting(_Steps):
         ...     return torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.Tanh())
         >>> layer = Lifting(tanh_of_taps(), tanh_of_taps(), d_model=1)
         >>> x = torch.randn(2, 7, 1)
-        >>> back = InverseLifting(layer)(layer(x))
+        >>> back = layer.synthesis()(layer(x))
         >>> torch.allclose(back[:, 1:8], x, atol=1e-6)        # one sample late
         True
 
@@ -117,6 +118,10 @@ class Lifting(_Steps):
                 )
         super().__init__(layers, width, 2 * width)
         self.grid = 2 * self._frame_grid
+
+    def synthesis(self) -> "InverseLifting":
+        """Make the layer that puts the bands together again, with these steps."""
+        return InverseLifting(self)
 
     @property
     def lookahead(self) -> int:

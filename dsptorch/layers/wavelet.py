@@ -56,7 +56,7 @@ class _Tree(Layer):
         """Return to the wavelet of the name."""
         self.angles.copy_(torch.tensor(self._first[:-1], dtype=torch.float64))
 
-    def filters(self) -> Tensor:
+    def matrix(self) -> Tensor:
         """The analysis filters, dec_lo and dec_hi: (2, taps). Those of the synthesis are their mirror images."""
         return self._kept(  # type: ignore[no-any-return]
             lambda: lattice_filters(with_vanishing_moment(self.angles)), (self.angles,)
@@ -76,6 +76,10 @@ class _Tree(Layer):
     def receptive_field(self) -> int:
         """The reach of the filters of all levels."""
         return self.total_delay + 1
+
+    def synthesis(self) -> "WaveletSynthesis":
+        """Make the layer that puts the bands together again, with these filters."""
+        return WaveletSynthesis(self)
 
     @abstractmethod
     def synthesize(self, y: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:
@@ -98,9 +102,9 @@ class Wavelet(_Tree):
         y = concat(cA_J, cD_J, 2 samples of cD_J-1, ..., 2^(J-1) samples of cD_1)
 
     The filters are a lattice of rotations, whose angles learn: orthonormal, with a vanishing moment, whatever the
-    optimizer does. `WaveletSynthesis` puts the signal together again, exactly. Frame n stands at input 2^J n and comes
-    with it: nothing waits. (PyWavelets' coefficient n stands at input 2^J n + 2^J - 1: with a zero before the signal,
-    ours are the same after frame 0.)
+    optimizer does. `synthesis()` makes the layer that puts the signal together again, exactly. Frame n stands at input
+    2^J n and comes with it: nothing waits. (PyWavelets' coefficient n stands at input 2^J n + 2^J - 1: with a zero
+    before the signal, ours are the same after frame 0.)
 
     Args:
         d_model: The width.
@@ -143,11 +147,11 @@ class Wavelet(_Tree):
         super().__init__(d_model, wavelet, level, device, dtype)
 
     def process(self, x: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:  # noqa: D102
-        return wavelet_analysis(x, self.filters(), self.level, memory, timeline)
+        return wavelet_analysis(x, self.matrix(), self.level, memory, timeline)
 
     def synthesize(self, y: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:
         """Put the next chunk of frames together."""
-        return wavelet_synthesis(y, self.filters(), self.level, memory, timeline)
+        return wavelet_synthesis(y, self.matrix(), self.level, memory, timeline)
 
     def split(self, y: Tensor) -> list[Tensor]:
         """Split frames into coefficients, in PyWavelets' order: [cA_J, cD_J, ..., cD_1].
@@ -169,7 +173,7 @@ class WaveletPacket(_Tree):
 
         y = concat(bands),    each band: v[n] = sum_k  h[k] * u[2n - k] at each level, h one of dec_lo, dec_hi
 
-    Filters, frames and delays are as of `Wavelet`; `WaveletSynthesis` puts the signal together again.
+    Filters, frames, delays and `synthesis()` are as of `Wavelet`.
 
     Args:
         d_model: The width.
@@ -218,7 +222,7 @@ class WaveletPacket(_Tree):
         self._places = [k ^ (k >> 1) if order == "freq" else k for k in range(2**level)]
 
     def process(self, x: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:  # noqa: D102
-        y, memory = packet_analysis(x, self.filters(), self.level, memory, timeline)
+        y, memory = packet_analysis(x, self.matrix(), self.level, memory, timeline)
         bands = self.split(y)
         return torch.cat([bands[place] for place in self._places], -1), memory
 
@@ -226,7 +230,7 @@ class WaveletPacket(_Tree):
         """Put the next chunk of frames together."""
         bands = self.split(y)
         natural = [bands[self._places.index(k)] for k in range(len(bands))]
-        return packet_synthesis(torch.cat(natural, -1), self.filters(), self.level, memory, timeline)
+        return packet_synthesis(torch.cat(natural, -1), self.matrix(), self.level, memory, timeline)
 
     def split(self, y: Tensor) -> list[Tensor]:
         """Split frames into bands, (batch, frames, d_model) each."""
@@ -267,7 +271,7 @@ class WaveletSynthesis(Layer):
     lookahead = 0
     period = 1
 
-    def __init__(self, wavelet: Wavelet | WaveletPacket) -> None:
+    def __init__(self, wavelet: _Tree) -> None:
         if not isinstance(wavelet, _Tree):
             raise TypeError(
                 f"WaveletSynthesis takes a Wavelet or a WaveletPacket, got {type(wavelet).__name__}"

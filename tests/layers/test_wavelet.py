@@ -90,7 +90,7 @@ def test_synthesis_is_the_transpose_delayed(tree):
 
 def check_is_a_wavelet(layer):
     """The filters are orthonormal, and the high-pass stops DC."""
-    low, high = layer.filters().double()
+    low, high = layer.matrix().double()
     tolerance = 1e-6 if layer.angles.dtype == torch.float32 else 1e-13
     for shift in range(0, len(low), 2):
         for a, b, expected in ((low, low, shift == 0), (low, high, 0), (high, high, shift == 0)):
@@ -106,13 +106,13 @@ def check_is_a_wavelet(layer):
 def test_a_wavelet_that_learned_is_a_wavelet(kind, steps):
     """Steps of Adam at lr 0.1 of a loss that knows nothing of wavelets, in float32."""
     layer, x = kind(1, "db4", 2), signal(4, 128, torch.float32, width=1)
-    first = layer.filters().detach().clone()
+    first = layer.matrix().detach().clone()
     optimizer = torch.optim.Adam(layer.parameters(), lr=0.1)
     for _ in range(steps):
         optimizer.zero_grad()
         layer(x).abs().mean().backward()
         optimizer.step()
-    assert (layer.filters() - first).abs().max() > 0.1
+    assert (layer.matrix() - first).abs().max() > 0.1
     check_is_a_wavelet(layer)
     late = layer.total_delay
     back = WaveletSynthesis(layer)(layer(F.pad(x, (0, 0, 0, late))))[:, late : late + 128]
@@ -122,7 +122,7 @@ def test_a_wavelet_that_learned_is_a_wavelet(kind, steps):
 def test_free_taps_are_no_wavelet():
     layer = Wavelet(1, "db2")
     taps = torch.tensor(wavelet_filters("db2")[:2]) + 1e-3
-    layer.filters = lambda: taps
+    layer.matrix = lambda: taps
     with pytest.raises(AssertionError):
         check_is_a_wavelet(layer)
 

@@ -38,7 +38,7 @@ class IsNotReversed(Wavelet):
     """The filters of its synthesis are those of the analysis, in the same order."""
 
     def synthesize(self, y, memory, timeline):
-        return wavelet_tree.wavelet_synthesis(y, self.filters().flip(1), self.level, memory, timeline)
+        return wavelet_tree.wavelet_synthesis(y, self.matrix().flip(1), self.level, memory, timeline)
 
 
 class DetailsDoNotWait(Wavelet):
@@ -53,8 +53,8 @@ class DetailsDoNotWait(Wavelet):
 class FreeTaps(Wavelet):
     """Filters that learned as taps, and not as angles."""
 
-    def filters(self):
-        return super().filters() * torch.linspace(0.9, 1.1, 4, **DOUBLE)
+    def matrix(self):
+        return super().matrix() * torch.linspace(0.9, 1.1, 4, **DOUBLE)
 
 
 class SwapsBands(WaveletPacket):

@@ -23,6 +23,7 @@ from dsptorch.layers import (
     ResamplePoly,
     Residual,
     Split,
+    UndecimatedBank,
     Upsample,
 )
 from dsptorch.testing.strategies.signals import shapes, signals
@@ -115,7 +116,7 @@ def layers_with_inputs(
     return layer, draw(signals((*shape[:2], d_model)))
 
 
-_KINDS = (Delay, FIR, Multirate, LFORouting, ChannelBottleneck, Pointwise)
+_KINDS = (Delay, FIR, Multirate, LFORouting, ChannelBottleneck, Pointwise, UndecimatedBank)
 _RESAMPLERS = (Decimate, Upsample, ResamplePoly)
 
 
@@ -143,6 +144,8 @@ def _layers(
     how = draw(st.sampled_from(hows if same else hows[:2]))
     if how == "single":
         kind = draw(st.sampled_from(kinds))
+        if kind is UndecimatedBank:
+            return UndecimatedBank(d_model, draw(st.integers(1, 3)), draw(st.integers(2, 3)))
         return (_resampler if kind in _RESAMPLERS else _single)(draw, d_model, causal, kind)
     if how == "Chain":
         part = _layers(d_model, causal, kinds, depth - 1, rate)
