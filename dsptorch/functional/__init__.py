@@ -57,7 +57,6 @@ __all__ = [
     "grouped_conv",
     "halfband",
     "hat_weights",
-    "lattice_filters",
     "idwt",
     "iswt",
     "lattice_angles",

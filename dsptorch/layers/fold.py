@@ -22,6 +22,7 @@ from dsptorch.layers.fixed_filter import FixedFilter
 from dsptorch.layers.lifting import InverseLifting, Lifting
 from dsptorch.layers.parallel import Parallel, Split
 from dsptorch.layers.subbands import Subbands
+from dsptorch.layers.wavelet import WaveletSynthesis, WaveletTree
 
 __all__ = ["fold_layer"]
 
@@ -85,6 +86,19 @@ def _fold_synthesis(layer: Synthesis) -> Layer:
 def _fold_subbands(layer: Subbands) -> Layer:
     bank, *inner, _ = (fold_layer(member) for member in layer.members)
     return Subbands(bank, *inner).train(layer.training)
+
+
+@fold_layer.register
+def _fold_tree(layer: WaveletTree) -> WaveletTree:
+    folded = copy.deepcopy(layer)
+    with torch.no_grad():
+        folded.filters = FixedFilters(layer.matrix(), 2)
+    return folded
+
+
+@fold_layer.register
+def _fold_wavelet_synthesis(layer: WaveletSynthesis) -> Layer:
+    return WaveletSynthesis(_fold_tree(layer.wavelet)).train(layer.training)
 
 
 @fold_layer.register

@@ -1,15 +1,14 @@
 """Wavelet transforms and packets as layers: learned filters that stay a wavelet, and reconstruct."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dsptorch.functional.blocks import from_blocks
-from dsptorch.functional.lattice import lattice_filters, with_vanishing_moment
 from dsptorch.functional.memo import Memo
 from dsptorch.functional.timeline import Timeline
 from dsptorch.functional.validate import check_int
@@ -20,16 +19,15 @@ from dsptorch.functional.wavelet_tree import (
     wavelet_synthesis,
 )
 from dsptorch.functional.wavelets import wavelet_angles
-from dsptorch.hyperparams import at_least_float32
+from dsptorch.layers.bank_filters import BankFilters, Lattice
 from dsptorch.layers.base import Layer, whole
 
 _DEEPEST = 12  # levels: a frame of 4,096 samples
 
 
-class _Tree(Layer):
+class WaveletTree(Layer):
     """A tree of one two-band bank, whose filters are those of a lattice with a vanishing moment."""
 
-    no_weight_decay = ("angles",)
     lookahead = 0
 
     def __init__(
@@ -43,29 +41,22 @@ class _Tree(Layer):
         if check_int("level", level, least=1) > _DEEPEST:
             raise ValueError(f"level must be at most {_DEEPEST}, got {level}: a frame is 2^level samples")
         super().__init__(d_model, 2**level * check_int("d_model", d_model, least=1))
-        self._first = wavelet_angles(wavelet)
+        angles = torch.tensor(wavelet_angles(wavelet)[:-1], dtype=torch.float64, device="cpu")
         self.wavelet, self.level = wavelet, level
+        self.filters: BankFilters = Lattice(angles, vanishing_moment=True, device=device, dtype=dtype)
         self.rate, self.grid = Fraction(1, 2**level), 2**level
-        dtype = torch.promote_types(torch.get_default_dtype() if dtype is None else dtype, torch.float32)
-        self.angles = nn.Parameter(torch.empty(len(self._first) - 1, device=device, dtype=dtype))
         self._kept = Memo()
-        self.reset_parameters()
-
-    @torch.no_grad()
-    def reset_parameters(self) -> None:
-        """Return to the wavelet of the name."""
-        self.angles.copy_(torch.tensor(self._first[:-1], dtype=torch.float64))
 
     def matrix(self) -> Tensor:
-        """The analysis filters, dec_lo and dec_hi: (2, taps). Those of the synthesis are their mirror images."""
-        return self._kept(  # type: ignore[no-any-return]
-            lambda: lattice_filters(with_vanishing_moment(self.angles)), (self.angles,)
-        )
+        """The present filters, dec_lo and dec_hi: (2, taps). Those of the synthesis are the same, reversed."""
+        filters = self.filters
+        result: Tensor = self._kept(filters.matrix, [*filters.parameters(), *filters.buffers()])
+        return result
 
     @property
     def total_delay(self) -> int:
         """By how many input samples analysis and synthesis together are late: (2^J - 1) (N - 1)."""
-        return (self.grid - 1) * (2 * len(self._first) - 1)
+        return (self.grid - 1) * (self.filters.numtaps - 1)
 
     @property
     def period(self) -> int:
@@ -85,15 +76,11 @@ class _Tree(Layer):
     def synthesize(self, y: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:
         """Put the next chunk of frames together."""
 
-    def extra_repr(self) -> str:
+    def extra_repr(self) -> str:  # noqa: D102
         return f"{self.d_model}, wavelet={self.wavelet!r}, level={self.level}"
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "_Tree":
-        super()._apply(at_least_float32(fn), recurse)  # type: ignore[no-untyped-call]
-        return self
 
-
-class Wavelet(_Tree):
+class Wavelet(WaveletTree):
     """Split each channel into the bands of a discrete wavelet transform, in frames of 2^level samples.
 
     From cA_0 = x, with the filters that `pywt` calls dec_lo and dec_hi:
@@ -115,7 +102,8 @@ class Wavelet(_Tree):
         dtype: Their dtype, float32 at least.
 
     Attributes:
-        angles: The angles of the lattice in radians, half as many as a filter has taps, less one: the last one follows.
+        filters: The module with the angles of the lattice, half as many as a filter has taps, less the last, which
+            follows from the vanishing moment.
 
     Shape:
         (batch, time, d_model) -> (batch, ceil(time / 2^level), 2^level * d_model), in the same dtype.
@@ -168,7 +156,7 @@ class Wavelet(_Tree):
         return torch.cat([c.reshape(c.shape[0], frames, -1) for c in coeffs], -1)
 
 
-class WaveletPacket(_Tree):
+class WaveletPacket(WaveletTree):
     """Split each channel into the 2^level bands of its wavelet packets: every band is split again at every level.
 
         y = concat(bands),    each band: v[n] = sum_k  h[k] * u[2n - k] at each level, h one of dec_lo, dec_hi
@@ -185,7 +173,7 @@ class WaveletPacket(_Tree):
         dtype: Their dtype, float32 at least.
 
     Attributes:
-        angles: As of `Wavelet`.
+        filters: As of `Wavelet`.
 
     Shape:
         (batch, time, d_model) -> (batch, ceil(time / 2^level), 2^level * d_model), in the same dtype: band by band.
@@ -271,8 +259,8 @@ class WaveletSynthesis(Layer):
     lookahead = 0
     period = 1
 
-    def __init__(self, wavelet: _Tree) -> None:
-        if not isinstance(wavelet, _Tree):
+    def __init__(self, wavelet: WaveletTree) -> None:
+        if not isinstance(wavelet, WaveletTree):
             raise TypeError(
                 f"WaveletSynthesis takes a Wavelet or a WaveletPacket, got {type(wavelet).__name__}"
             )

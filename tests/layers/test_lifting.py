@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from dsptorch import FIR, Chain, Decimate, InverseLifting, LFORouting, Lifting, Pointwise
+from dsptorch import FIR, Chain, Decimate, InverseLifting, LFORouting, Lifting, Pointwise, Subbands
 from dsptorch.layers import FixedFilter, fold_layer
 from dsptorch.testing import assert_close, assert_same
 from dsptorch.testing.strategies import layers as any_layers
@@ -130,6 +130,13 @@ def test_the_inverse_shares_the_steps():
         for p in lifting.parameters():
             p.mul_(0.3)
     assert_close(round_trip(lifting.double(), signal()), signal())
+
+
+def test_subbands_own_the_steps_once():
+    layer, x = scattered(Subbands(Lifting(FIR(WIDTH, 2), FIR(WIDTH, 3)))), signal()
+    assert len(list(layer.parameters())) == len(layer.state_dict()) == 2
+    assert_close(layer(x)[:, 1:], x[:, :-1])
+    assert_close(fold_layer(layer)(x), layer(x))
 
 
 def test_its_steps_fold():

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsptorch import FIR, Chain, Wavelet, WaveletPacket, WaveletSynthesis, insert
+from dsptorch import FIR, Chain, Subbands, Wavelet, WaveletPacket, WaveletSynthesis, insert
 from dsptorch.functional import wavelet_filters
+from dsptorch.layers import fold_layer
 from dsptorch.testing import (
     assert_close,
     assert_energy_preserving,
@@ -40,9 +41,7 @@ def check_coefficients(mine, theirs):
 @pytest.mark.filterwarnings("ignore:Level value")
 def test_the_coefficients_are_those_of_pywavelets(wavelet, level):
     for time in (1, 2, 37):
-        layer, x = Wavelet(3, wavelet, level).double(), signal(2, time, width=3)
-        with torch.no_grad():  # to all digits
-            layer.reset_parameters()
+        layer, x = Wavelet(3, wavelet, level, dtype=torch.float64), signal(2, time, width=3)
         theirs = pywt.wavedec(x.numpy(), wavelet, "zero", level, axis=1)
         for mine, its in zip(layer.split(frames_like_pywt(layer, x)), theirs, strict=True):
             check_coefficients(mine, its)
@@ -51,8 +50,7 @@ def test_the_coefficients_are_those_of_pywavelets(wavelet, level):
 @pytest.mark.parametrize("order", ["natural", "freq"])
 @pytest.mark.parametrize(("wavelet", "level"), [("haar", 3), ("db3", 1), ("coif1", 2), ("db2", 4)])
 def test_the_packets_are_those_of_pywavelets(wavelet, level, order):
-    layer, x = WaveletPacket(3, wavelet, level, order=order).double(), signal(2, 37, width=3)
-    layer.reset_parameters()
+    layer, x = WaveletPacket(3, wavelet, level, order=order, dtype=torch.float64), signal(2, 37, width=3)
     nodes = pywt.WaveletPacket(x.numpy(), wavelet, "zero", maxlevel=level, axis=1).get_level(level, order)
     for mine, node in zip(layer.split(frames_like_pywt(layer, x)), nodes, strict=True):
         check_coefficients(mine, node.data)
@@ -84,14 +82,14 @@ def test_synthesis_is_the_transpose_delayed(tree):
     layer = scattered(kind(1, wavelet, level))
     late, frames = layer.total_delay, 5
     x, v = signal(1, frames * layer.grid, width=1), signal(1, frames, seed=1, width=layer.d_out)
-    back = WaveletSynthesis(layer)(F.pad(v, (0, 0, 0, late)))[:, late:]
+    back = layer.synthesis()(F.pad(v, (0, 0, 0, late)))[:, late:]
     assert_close((layer(x) * v).sum(), (x * back[:, : x.shape[1]]).sum())
 
 
 def check_is_a_wavelet(layer):
     """The filters are orthonormal, and the high-pass stops DC."""
     low, high = layer.matrix().double()
-    tolerance = 1e-6 if layer.angles.dtype == torch.float32 else 1e-13
+    tolerance = 1e-6 if layer.filters.angles.dtype == torch.float32 else 1e-13
     for shift in range(0, len(low), 2):
         for a, b, expected in ((low, low, shift == 0), (low, high, 0), (high, high, shift == 0)):
             assert abs((a[shift:] * b[: len(b) - shift]).sum().item() - expected) < tolerance
@@ -130,9 +128,9 @@ def test_free_taps_are_no_wavelet():
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_angles_stay_float32_and_bands_are_as_exact_as_the_signal(dtype):
     layer, x = Wavelet(WIDTH, "db3", 2), signal(2, 60, torch.float32)
-    before = layer.angles.detach().clone()
+    before = layer.filters.angles.detach().clone()
     layer.to(dtype)
-    assert_same(layer.angles.detach(), before)
+    assert_same(layer.filters.angles.detach(), before)
     exact = layer(x.to(dtype).float())
     y = layer(x.to(dtype))
     assert y.dtype == dtype
@@ -164,6 +162,23 @@ def test_a_layer_between_the_bands_streams_with_them():
         y, state = layer.step(token, state)
         ys.append(y)
     assert_close(torch.cat(ys, 1), layer(x))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_folds_into_fixed_filters(kind):
+    layer, x = scattered(kind(WIDTH, "db3", 2)), signal(2, 40)
+    y = layer(x)
+    folded, back = fold_layer(layer), fold_layer(layer.synthesis())
+    assert not [*folded.parameters(), *back.parameters()]
+    assert_close(folded(x), y)
+    assert_close(back(y), layer.synthesis()(y))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_subbands_own_its_filters_once(kind):
+    layer, x = Subbands(scattered(kind(WIDTH, "db2", 2))), signal(2, 40)
+    assert [name for name, _ in layer.named_parameters()] == ["layers.0.filters.angles"]
+    assert_close(layer(x)[:, layer.delay :], x[:, : -layer.delay])
 
 
 def test_a_width_that_grows_does_not_go_into_a_model():
