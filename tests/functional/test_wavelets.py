@@ -10,7 +10,7 @@ import pywt
 from dsptorch.functional import lattice_angles, wavelet_angles, wavelet_filters, wavelet_names
 from dsptorch.functional.exact import solve
 
-SLOW = [f"coif{n}" for n in range(12, 18)]  # take half a second each
+SLOW = [f"coif{n}" for n in range(8, 18)] + [f"db{n}" for n in range(25, 38)]  # take up to half a second each
 EVERY = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in wavelet_names()]
 ORTHONORMAL = [case for case in EVERY if case not in wavelet_names()[-30:]]
 

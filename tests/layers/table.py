@@ -71,7 +71,6 @@ CAUSAL: dict[str, Callable[..., d.Layer]] = {
         ),
     ),
     "UndecimatedBank": lambda **kw: d.UndecimatedBank(WIDTH, 3, **kw),
-    "UndecimatedBank short": lambda **kw: d.UndecimatedBank(WIDTH, 1, 4, **kw),
     "Chain down and up": lambda **kw: d.Chain(
         d.Decimate(WIDTH, 2, **kw), d.LFORouting(WIDTH, 2, **kw), d.Upsample(WIDTH, 2, init="linear", **kw)
     ),
@@ -133,20 +132,9 @@ RATES: dict[str, Callable[..., d.Layer]] = {
     "Synthesis": lambda **kw: d.FilterBank(1, 4, overlap=1, **kw).synthesis(),
     "Synthesis lattice": lambda **kw: d.FilterBank(2, 2, "lattice", overlap=1.5, **kw).synthesis(),
     "Wavelet": lambda **kw: d.Wavelet(WIDTH, "db2", 2, **kw),
-    "Wavelet long": lambda **kw: d.Wavelet(WIDTH, "sym4", 1, **kw),
-    "Wavelet deep": lambda **kw: d.Wavelet(WIDTH, "db2", 3, **kw),
-    "WaveletPacket": lambda **kw: d.WaveletPacket(WIDTH, "db3", 2, **kw),
-    "WaveletPacket by frequency": lambda **kw: d.WaveletPacket(WIDTH, "db2", 3, order="freq", **kw),
+    "WaveletPacket": lambda **kw: d.WaveletPacket(WIDTH, "db3", 2, order="freq", **kw),
     "WaveletSynthesis": lambda **kw: d.WaveletSynthesis(d.Wavelet(1, "db2", 2, **kw)),
-    "WaveletSynthesis deep": lambda **kw: d.Chain(
-        d.FIR(WIDTH, 2, **kw),
-        d.Pointwise(nn.Linear(WIDTH, WIDTH, **kw), WIDTH),
-        d.WaveletSynthesis(d.Wavelet(1, "db3", 2, **kw)),
-        d.Decimate(1, 2, 2, **kw),
-    ),
-    "WaveletSynthesis of packets": lambda **kw: d.WaveletSynthesis(
-        d.WaveletPacket(1, "db2", 2, order="freq", **kw)
-    ),
+    "WaveletSynthesis of packets": lambda **kw: d.WaveletSynthesis(d.WaveletPacket(1, "db2", 2, **kw)),
     "Lifting": lambda **kw: _lifting(WIDTH, **kw),
     "InverseLifting": lambda **kw: d.InverseLifting(_lifting(WIDTH // 2, **kw)),
     "UndecimatedBands": lambda **kw: d.UndecimatedBands(WIDTH, 2, 3, **kw),
