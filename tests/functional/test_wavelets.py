@@ -1,6 +1,7 @@
 """The filters of the wavelets, and the angles of their lattices."""
 
 import decimal
+import itertools
 import math
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 import pywt
 
 from dsptorch.functional import lattice_angles, wavelet_angles, wavelet_filters, wavelet_names
-from dsptorch.functional.exact import solve
+from dsptorch.functional.exact import exactly, solve
+from dsptorch.functional.wavelet_design import _OUTSIDE, _inside
 
 SLOW = [f"coif{n}" for n in range(8, 18)] + [f"db{n}" for n in range(25, 38)]  # take up to half a second each
 EVERY = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in wavelet_names()]
@@ -141,3 +143,24 @@ def test_a_decimal_context_of_the_caller_changes_nothing():
 def test_linear_systems_need_pivots():
     one = decimal.Decimal(1)
     assert solve([[0 * one, one], [one, one]], [one, 3 * one]) == [2, 1]
+
+
+def asymmetry(zeros):
+    """The mean square distance of the phase of prod (1 - z e^-iw) from the line through its ends."""
+    w = np.pi * np.arange(1, 512) / 512
+    phase = sum(np.unwrap(np.angle(1 - z * np.exp(-1j * w))) for z in zeros)
+    phase = phase - np.round(phase[0] / np.pi) * np.pi
+    outside = sum(abs(z) > 1 for z in zeros)
+    return np.mean((phase + outside * w) ** 2)
+
+
+@pytest.mark.parametrize("moments", range(4, 11))
+def test_symlets_are_least_asymmetric(moments):
+    inside = [complex(z.re, z.im) for z in exactly(_inside)(moments) if z.im >= 0]
+    groups = [[z] if z.imag == 0 else [z, z.conjugate()] for z in sorted(inside, key=abs)]
+    found = {}
+    for choice in itertools.product("01", repeat=len(groups)):
+        zeros = [1 / z if out == "1" else z for group, out in zip(groups, choice, strict=True) for z in group]
+        found["".join(choice)] = asymmetry(zeros)
+    assert found[_OUTSIDE[moments]] < 1.001 * min(found.values())
+    assert sorted(found.values())[2] > 1.01 * min(found.values())  # all but the mirror image are worse
