@@ -69,9 +69,12 @@ class Complex:
 def roots(polynomial: Sequence[int]) -> list[Complex]:
     """Return the roots of a polynomial whose roots are simple, by Aberth's method from their float64 values."""
     degree = len(polynomial) - 1
-    companion = torch.diag(torch.ones(degree - 1, dtype=torch.float64), -1) if degree else torch.empty(0, 0)
+    # On the CPU, whatever the default device: the values are read.
+    companion = torch.zeros(degree, degree, dtype=torch.float64, device="cpu")
     for i, coefficient in enumerate(polynomial[1:]):
         companion[0, i] = -coefficient / polynomial[0]
+        if i:
+            companion[i, i - 1] = 1.0
     found = [Complex(Decimal(z.real), Decimal(z.imag)) for z in torch.linalg.eigvals(companion).tolist()]
     for _ in range(50):
         largest = Decimal(0)

@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 import pywt
+import torch
 
-from dsptorch.functional import lattice_angles, wavelet_angles, wavelet_filters, wavelet_names
+from dsptorch.functional import lattice_angles, wavelet_angles, wavelet_filters, wavelet_names, wavelets
 from dsptorch.functional.exact import exactly, solve
 from dsptorch.functional.wavelet_design import _OUTSIDE, _inside
 
@@ -138,6 +139,17 @@ def test_a_decimal_context_of_the_caller_changes_nothing():
     with decimal.localcontext(decimal.Context(prec=3, traps=[decimal.Inexact])):
         wavelet_angles.cache_clear()
         assert wavelet_angles.__wrapped__("db10") == expected
+
+
+def test_a_default_device_and_dtype_of_the_caller_change_nothing():
+    expected = wavelet_filters("db9")
+    wavelets._low_passes.cache_clear()
+    torch.set_default_dtype(torch.float16)
+    try:
+        with torch.device("meta"):
+            assert wavelet_filters("db9") == expected
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def test_linear_systems_need_pivots():
