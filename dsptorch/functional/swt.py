@@ -48,6 +48,7 @@ def swt(
         TypeError, ValueError: If an argument is not as described.
 
     Example:
+        >>> import torch
         >>> x = torch.randn(2, 50, 3)
         >>> coeffs = swt(x, "db2", level=3, trim_approx=True)
         >>> [tuple(c.shape) for c in coeffs] == [(2, 50, 3)] * 4
@@ -91,6 +92,7 @@ def iswt(coeffs: Sequence[Any], wavelet: str | WaveletFilters, norm: bool = Fals
         TypeError, ValueError: If an argument is not as described.
 
     Example:
+        >>> import torch
         >>> x = torch.randn(1, 9, 1)
         >>> torch.allclose(iswt(swt(x, "haar", 2, norm=True), "haar", norm=True), x, atol=1e-6)
         True
