@@ -3,8 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from difflib import get_close_matches
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -16,6 +14,7 @@ from dsptorch.functional.dft import dft_bank, tight_window
 from dsptorch.functional.lattice import lattice_filters, with_vanishing_moment
 from dsptorch.functional.paraunitary import dct_reflections, paraunitary_bank
 from dsptorch.functional.validate import check_int, describe
+from dsptorch.functional.wavelets import wavelet_angles
 from dsptorch.hyperparams import at_least_float32
 
 __all__ = ["BankFilters", "FixedFilters", "bank_filters"]
@@ -241,7 +240,7 @@ def _dft(num_bands: int, overlap: float, *where: Any) -> DFT:
 
 def _wavelet(kind: str, num_bands: int, overlap: float | None, *where: Any) -> Lattice:
     try:
-        angles = _wavelet_angles(kind)
+        angles = wavelet_angles(kind)
     except ValueError as error:
         near = get_close_matches(kind, KINDS, 1)
         raise ValueError(
@@ -254,14 +253,6 @@ def _wavelet(kind: str, num_bands: int, overlap: float | None, *where: Any) -> L
             "give num_bands=2 and no overlap"
         )
     return Lattice(torch.tensor(angles[:-1], dtype=torch.float64, device="cpu"), True, *where)
-
-
-def _wavelet_angles(name: str) -> tuple[float, ...]:
-    """The angles of the lattice of an orthonormal wavelet; they sum to pi / 4."""
-    if find_spec("dsptorch.functional.wavelets") is None:
-        raise ValueError("no wavelets are known")
-    angles: tuple[float, ...] = import_module("dsptorch.functional.wavelets").wavelet_angles(name)
-    return angles
 
 
 KINDS: dict[str, Callable[..., BankFilters]] = {

@@ -7,12 +7,8 @@ from torch import Tensor
 
 import dsptorch.functional
 from dsptorch.testing import assert_close, assert_no_mutation
-from tests.functional.table import OPERATIONS as BASIC
-from tests.functional.table import Operation
-from tests.functional.wavelet_table import WAVELETS
+from tests.functional.table import OPERATIONS, Operation
 from tests.strategies import fails, holds
-
-OPERATIONS = BASIC | WAVELETS
 
 each = pytest.mark.parametrize("name", OPERATIONS)
 

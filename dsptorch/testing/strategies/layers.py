@@ -15,16 +15,21 @@ from dsptorch.layers import (
     ChannelBottleneck,
     Decimate,
     Delay,
+    FilterBank,
     Layer,
     LFORouting,
+    Lifting,
     Multirate,
     Parallel,
     Pointwise,
     ResamplePoly,
     Residual,
     Split,
+    Subbands,
     UndecimatedBank,
     Upsample,
+    Wavelet,
+    WaveletPacket,
 )
 from dsptorch.testing.strategies.signals import shapes, signals
 
@@ -140,7 +145,8 @@ def _layers(
     rate: int | None,
 ) -> Layer:
     same = tuple(kind for kind in kinds if kind not in _RESAMPLERS)
-    hows = ("single", "Chain", "Parallel", "Residual", "Blend", "AtRate", "Split") if depth else ("single",)
+    hows = ("single", "Chain", "Parallel", "Residual", "Blend", "AtRate", "Split", "Subbands")
+    hows = hows if depth else hows[:1]
     how = draw(st.sampled_from(hows if same else hows[:2]))
     if how == "single":
         kind = draw(st.sampled_from(kinds))
@@ -154,7 +160,20 @@ def _layers(
         half = d_model // 2
         groups = (half, d_model - half) if half else (d_model,)
         return Split(*(draw(_layers(width, causal, same, depth - 1, 1)) for width in groups))
+    if how == "Subbands":
+        bank = _bank(draw, d_model)
+        return Subbands(bank, draw(_layers(bank.d_out, causal, same, depth - 1, 1)))
     return _around(draw, d_model, how, _layers(d_model, causal, same, depth - 1, 1))
+
+
+def _bank(draw: st.DrawFn, d_model: int) -> FilterBank | Wavelet | WaveletPacket | Lifting:
+    """A bank of two bands, or of four."""
+    kind = draw(st.sampled_from((FilterBank, Lifting, Wavelet, WaveletPacket)))
+    if kind is FilterBank:
+        return FilterBank(d_model, 2, "lattice", overlap=draw(st.sampled_from((0.5, 1, 1.5))))
+    if kind is Lifting:
+        return Lifting(*(FIR(d_model, draw(st.integers(1, 3))) for _ in range(draw(st.integers(1, 2)))))
+    return (Wavelet if kind is Wavelet else WaveletPacket)(d_model, "db2", draw(st.integers(1, 2)))
 
 
 def _around(draw: st.DrawFn, d_model: int, how: str, inner: st.SearchStrategy[Layer]) -> Layer:

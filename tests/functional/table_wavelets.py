@@ -5,7 +5,7 @@ import pywt
 import torch
 
 import dsptorch.functional as f
-from tests.functional.table import F64, Operation, designed, shaped
+from tests.functional.operation import F64, Operation, designed, shaped
 
 
 def first_tap(angles: tuple[float, ...]) -> torch.Tensor:
@@ -16,19 +16,6 @@ def first_tap(angles: tuple[float, ...]) -> torch.Tensor:
 def forward(transform, **kwargs):
     """A transform of PyWavelets, of a tensor."""
     return lambda x: tuple(transform(x.numpy(), axis=1, **kwargs))
-
-
-def by_rotation(angles: np.ndarray) -> list[np.ndarray]:
-    """The definition of the lattice: rotate, delay the second output by a frame, rotate."""
-    filters = [np.zeros(2 * len(angles)) for _ in range(2)]
-    filters[0][0] = filters[1][1] = 1
-    for i, angle in enumerate(angles):
-        low, high = filters[0], np.roll(filters[1], 2 * (i > 0))
-        filters = [
-            np.cos(angle) * low + np.sin(angle) * high,
-            np.cos(angle) * high - np.sin(angle) * low,
-        ]
-    return filters
 
 
 def weighed_bands(x: torch.Tensor, taps: torch.Tensor, gain: torch.Tensor) -> np.ndarray:
@@ -66,19 +53,11 @@ WAVELETS: dict[str, Operation] = {
         shaped(*[(2, 8, 2)] * 3),
         lambda *coeffs: pywt.iswt([c.numpy() for c in coeffs], "db2", axis=1),
     ),
-    "lattice_filters": Operation(
-        f.lattice_filters,
-        shaped((3,)),
-        lambda angles: np.array(by_rotation(angles.numpy())),
-    ),
     "undecimated": Operation(
         lambda x, taps, gain: f.undecimated(taps, gain)(x),
         shaped((2, 7, 2), (2, 3, 2), (3, 2)),
         weighed_bands,
         compiles=False,  # Dynamo does not trace the building of an expression
-    ),
-    "with_vanishing_moment": Operation(
-        f.with_vanishing_moment, shaped((3,)), lambda a: np.append(a.numpy(), np.pi / 4 - a.numpy().sum())
     ),
     "swt": Operation(
         lambda x: tuple(f.swt(x, "db2", 2, trim_approx=True)),
