@@ -202,7 +202,7 @@ def test_a_width_that_grows_does_not_go_into_a_model():
         (
             lambda: Wavelet(4).step(signal().float(), Wavelet(4, level=2).step(signal().float())[1]),
             ValueError,
-            "agree in position modulo 2",
+            "changes the rate every 2 samples",
         ),
     ],
 )

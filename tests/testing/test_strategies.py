@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
-from dsptorch import AtRate, Decimate, Layer, ResamplePoly, Split, Upsample
+from dsptorch import AtRate, Decimate, Layer, ResamplePoly, Split, Subbands, Upsample
 from dsptorch.testing import (
     assert_bounded,
     assert_close,
@@ -184,7 +184,7 @@ def test_refuses_rates_that_it_does_not_draw():
             find(dst.layers(**arguments), lambda layer: True)
 
 
-@pytest.mark.parametrize("kind", [AtRate, Split, Decimate, Upsample, ResamplePoly])
+@pytest.mark.parametrize("kind", [AtRate, Split, Subbands, Decimate, Upsample, ResamplePoly])
 def test_every_kind_of_layer_is_drawn(kind):
     assert type(find(dst.layers(rate=None), lambda layer: type(layer) is kind)) is kind
 

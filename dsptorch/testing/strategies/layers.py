@@ -122,6 +122,10 @@ def layers_with_inputs(
 
 
 _KINDS = (Delay, FIR, Multirate, LFORouting, ChannelBottleneck, Pointwise, UndecimatedBank)
+_HOWS: tuple[str, ...] = (
+    "single",
+    *("Chain", "Parallel", "Residual", "Blend", "AtRate", "Split", "Subbands"),
+)
 _RESAMPLERS = (Decimate, Upsample, ResamplePoly)
 
 
@@ -145,8 +149,7 @@ def _layers(
     rate: int | None,
 ) -> Layer:
     same = tuple(kind for kind in kinds if kind not in _RESAMPLERS)
-    hows = ("single", "Chain", "Parallel", "Residual", "Blend", "AtRate", "Split", "Subbands")
-    hows = hows if depth else hows[:1]
+    hows = _HOWS if depth else _HOWS[:1]
     how = draw(st.sampled_from(hows if same else hows[:2]))
     if how == "single":
         kind = draw(st.sampled_from(kinds))
