@@ -46,7 +46,7 @@ from torch import Tensor, nn
 
 from dsptorch import FilterBank
 
-TOLERANCE = {"output": 2e-6, "gradient": 2e-5}  # of the largest entry
+TOLERANCE = {"output": 2e-6, "gradient": 1e-4}  # of the largest entry; a tap sums up half a million products
 RIVALS = ("ptwt", "unfold + matmul", "unfold + matmul, compiled")
 
 
@@ -120,7 +120,7 @@ def check_arms(arms: Mapping[str, nn.Module], x: Tensor, v: Tensor) -> dict[str,
     for name, arm in arms.items():
         if name == "copy":
             continue
-        inner = getattr(arm, "_orig_mod", arm)  # torch.compile wraps the module
+        inner: Any = getattr(arm, "_orig_mod", arm)  # torch.compile wraps the module
         reference = expected(x, v, layer.bank, inner.phase)
         x = x.detach().requires_grad_()
         arm.zero_grad()
@@ -130,6 +130,7 @@ def check_arms(arms: Mapping[str, nn.Module], x: Tensor, v: Tensor) -> dict[str,
         found |= {key: parameter.grad for key, parameter in inner.named_parameters()}
         errors[name] = {}
         for key, tensor in found.items():
+            assert tensor is not None, key
             error = ((tensor.double() - reference[key]).abs().max() / reference[key].abs().max()).item()
             limit = TOLERANCE["output" if key == "output" else "gradient"]
             if not error <= limit:
@@ -152,7 +153,7 @@ def both_modes(
     def forward_backward(arm: nn.Module, gradients: list[Tensor]) -> None:
         torch.autograd.backward(arm(x), gradients)
 
-    backward = {}
+    backward: dict[str, Callable[[], Any]] = {}
     for name, arm in arms.items():
         outputs = arm(x)
         gradients = [torch.ones_like(outputs[0])] if name == "copy" else cotangents(v, outputs)

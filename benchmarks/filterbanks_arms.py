@@ -105,14 +105,14 @@ def by_definition(x: Tensor, taps: Tensor, stride: int, phase: int) -> Tensor:
     """v_k[n] = sum_m h_k[m] x[M n + p - m]: (B, T, D), (bands, numtaps) -> (B, bands, frames, D)."""
     batch, _, channels = x.shape
     padded = F.pad(x.transpose(1, 2), (taps.shape[1] - 1 - phase, 0)).flatten(0, 1).unsqueeze(1)
-    y = F.conv1d(padded, taps.flip(1).unsqueeze(1), stride=stride)
+    y: Tensor = F.conv1d(padded, taps.flip(1).unsqueeze(1), stride=stride)
     return y.view(batch, channels, len(taps), -1).permute(0, 2, 3, 1)
 
 
 def side_by_side(outputs: list[Tensor], bands: int, frames: int) -> Tensor:
     """The outputs of an arm as (B, bands, frames, D), without frames after the end of the signal."""
     if len(outputs) == 1:
-        return outputs[0].unflatten(2, (bands, -1)).transpose(1, 2)[:, :, :frames]
+        return outputs[0].view(*outputs[0].shape[:2], bands, -1).transpose(1, 2)[:, :, :frames]
     return torch.stack(outputs, 1)[:, :, :frames]
 
 

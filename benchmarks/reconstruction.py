@@ -4,8 +4,8 @@
 
 500 steps of Adam at a learning rate of 0.1 make the bands of random signals sparse. The error is the largest sample of
 synthesis(analysis(x)) - x, of noise, over the largest sample of x. Beside the families of `FilterBank` stand filters
-whose every tap is free, and, where ptwt is installed (`pip install ptwt`), its `SoftOrthogonalWavelet`, which adds its own
-loss for reconstruction, with three weights.
+whose every tap is free, and, where ptwt is installed (`pip install ptwt`), its `SoftOrthogonalWavelet`, which adds its
+own loss for reconstruction, with three weights.
 """
 
 import argparse
@@ -132,9 +132,10 @@ def sparsity(bands: Tensor) -> Tensor:
 
 
 def signals(generator: torch.Generator, dtype: torch.dtype) -> Tensor:
-    """Return random signals with more of the low frequencies: (B, T, 1)."""
-    steps = torch.randn(8, 256, 1, generator=generator, dtype=torch.float64)
-    return (steps.cumsum(1) - steps.cumsum(1).mean(1, keepdim=True)).to(dtype)
+    """Return sums of tones between 0.18 and 0.28 cycles per sample, where no bank begins with a band: (8, 256, 1)."""
+    frequency, phase = torch.rand(2, 8, 1, 4, generator=generator, dtype=torch.float64)
+    cycles = (0.18 + 0.1 * frequency) * torch.arange(256).unsqueeze(1) + phase
+    return torch.cos(2 * torch.pi * cycles).sum(2, keepdim=True).to(dtype)
 
 
 def train(bank: Bank, steps: int, lr: float, seed: int = 0) -> dict[str, list[float]]:
@@ -142,17 +143,21 @@ def train(bank: Bank, steps: int, lr: float, seed: int = 0) -> dict[str, list[fl
     dtype = next(bank.parameters()).dtype
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(4, 1000, 1, generator=generator, dtype=torch.float64).to(dtype)
+    unseen = signals(generator, dtype)
     optimizer = torch.optim.Adam(bank.parameters(), lr=lr)
     curve: dict[str, list[float]] = {"step": [], "loss": [], "error": []}
     for step in range(steps + 1):
-        loss = sparsity(bank.bands(signals(generator, dtype)))
         if step % 10 == 0 or step == steps:
             with torch.no_grad():
-                error = bank.error(noise)
-            for name, value in (("step", step), ("loss", loss.item()), ("error", error)):
+                found = {
+                    "step": step,
+                    "loss": sparsity(bank.bands(unseen)).item(),
+                    "error": bank.error(noise),
+                }
+            for name, value in found.items():
                 curve[name].append(value)
         optimizer.zero_grad()
-        (loss + bank.penalty()).backward()
+        (sparsity(bank.bands(signals(generator, dtype))) + bank.penalty()).backward()
         optimizer.step()
     return curve
 
@@ -183,7 +188,13 @@ def main() -> None:
     torch.manual_seed(0)
     curves = {name: train(bank, options.steps, options.lr) for name, bank in banks().items()}
     rows = [
-        [name, f"{c['loss'][0]:.3f}", f"{c['loss'][-1]:.3f}", f"{max(c['error']):.1e}", f"{c['error'][-1]:.1e}"]
+        [
+            name,
+            f"{c['loss'][0]:.3f}",
+            f"{c['loss'][-1]:.3f}",
+            f"{max(c['error']):.1e}",
+            f"{c['error'][-1]:.1e}",
+        ]
         for name, c in curves.items()
     ]
     print(table(["bank", "task before", "after", "largest error", "error at the end"], rows))

@@ -31,11 +31,11 @@ def dft_bank(window: Tensor) -> Tensor:
         ValueError: If ``window`` is not such a tensor.
 
     Example:
-        >>> dft_bank(torch.tensor([3.0, 4.0])) * 2**0.5
-        tensor([[ 4.,  3.],
-                [ 0.,  0.],
-                [-4.,  3.],
-                [ 0.,  0.]])
+        >>> dft_bank(torch.ones(2)).mul(2).square().round()
+        tensor([[2., 2.],
+                [0., 0.],
+                [2., 2.],
+                [0., 0.]])
 
     References:
         J. B. Allen and L. R. Rabiner, A unified approach to short-time Fourier analysis and synthesis, Proceedings of

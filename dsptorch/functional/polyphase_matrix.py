@@ -138,11 +138,16 @@ class _Windows(NamedTuple):
 
     def shared(self, x: Tensor) -> list[Tensor]:
         """The windows of each group, (batch * blocks' - (lags - 1), width, channels): some cross from row to row."""
-        width, flat = self.numbers.shape[2], x.reshape(x.shape[0] * x.shape[1] * x.shape[2], x.shape[3])
-        span = (x.shape[0] * x.shape[1] - self.lags) * self.step + width
-        return [
-            flat.narrow(0, place, span).unfold(0, width, self.step).transpose(1, 2) for place in self.first
-        ]
+        width, channels, step = self.numbers.shape[2], x.shape[3], self.step
+        flat = x.reshape(x.shape[0] * x.shape[1] * x.shape[2], channels)
+        count = x.shape[0] * x.shape[1] - (self.lags - 1)
+        if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
+            # Inductor copies what is unfolded, and not this view: of a tensor that begins where its memory does.
+            whole = F.pad(flat, (0, 0, 0, 1))
+            size, strides = (count, width, channels), (step * channels, channels, 1)
+            return [whole.as_strided(size, strides, at * channels) for at in self.first]
+        span = (count - 1) * step + width
+        return [flat.narrow(0, at, span).unfold(0, width, step).transpose(1, 2) for at in self.first]
 
 
 def _windows(grid: BlockGrid, adjoint: bool, device: torch.device) -> _Windows:

@@ -54,6 +54,7 @@ def resample(
         ValueError: If a shape, a rate or ``history`` is none of these.
 
     Example:
+        >>> import torch
         >>> x = torch.arange(6.0).reshape(1, 6, 1)
         >>> resample(x, torch.tensor([0.5, 0.5]), up=1, down=2).flatten()
         tensor([0.0000, 1.5000, 3.5000])

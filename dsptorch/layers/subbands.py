@@ -28,6 +28,7 @@ class Subbands(Chain):
 
     Example:
         >>> import torch
+        >>> from dsptorch import FilterBank
         >>> layer = Subbands(FilterBank(2, num_bands=4))
         >>> x = torch.randn(1, 40, 2)
         >>> torch.allclose(layer(x)[:, layer.delay :], x[:, : -layer.delay], atol=1e-5)
