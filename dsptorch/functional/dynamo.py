@@ -4,14 +4,26 @@ Dynamo does not look into `filter_chunk`: it would spend seconds on the bookkeep
 Dynamo, AOTAutograd and Inductor, does. A plan is a constant to all of them (`torch.utils._pytree.register_constant`).
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._pytree import register_constant
 
-__all__ = ["first_samples", "guard_hooks", "in_blocks", "known_equal", "without_none"]
+__all__ = ["constant", "first_samples", "guard_hooks", "in_blocks", "known_equal", "without_none"]
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def constant(function: _Function) -> _Function:
+    """Decorate a function whose result Dynamo is to take as a constant, without tracing it.
+
+    That is `torch.compiler.assume_constant_result`, which imports Dynamo, and takes seconds.
+    """
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
 
 
 class _Nothing:

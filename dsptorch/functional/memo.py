@@ -31,7 +31,7 @@ class Memo:
 
     def __call__(self, compute: Callable[[], Any], weights: Sequence[Any]) -> Any:
         """The result for these weights: tensors, floats and dtypes."""
-        if torch.is_grad_enabled() or is_transformed():
+        if torch.is_grad_enabled() or is_transformed() or torch.is_inference_mode_enabled():
             return compute()
         kept = self._kept
         if kept is not None and len(kept[0]) == len(weights) and all(map(_equal, weights, kept[0])):
@@ -59,10 +59,9 @@ def is_readable(weight: Any) -> bool:
 
 
 def is_transformed() -> bool:
-    """Whether operations are traced, differentiated forward, batched, counted, faked, or in inference mode."""
+    """Whether operations are traced, differentiated forward, batched, counted, or faked."""
     return (
         torch.compiler.is_compiling()
-        or torch.is_inference_mode_enabled()
         or torch._C._get_tracing_state() is not None
         or forward_ad._current_level >= 0
         or torch._C._functorch.peek_interpreter_stack() is not None

@@ -1,4 +1,4 @@
-"""The kernel of every change of rate: blocks of inputs to blocks of outputs, through one set of taps.
+"""The kernel of every change of rate and of every filterbank: blocks of inputs to blocks of outputs, through taps.
 
 Where L outputs go with every M inputs, tap h[i] connects input j with output n if i = n M - j L. In blocks of M inputs
 and L outputs that is one trilinear form,
@@ -7,7 +7,8 @@ and L outputs that is one trilinear form,
 
 in which tap i connects input m_i of the block a_i blocks earlier with output p_i. Its three partial derivatives are the
 filter (in v), the adjoint (in x) and the correlation (in h): see `trilinear`. The form treats x and v alike, so the
-adjoint is the filter with inputs and outputs exchanged: the adjoint of decimation is upsampling with the same taps.
+adjoint is the filter with inputs and outputs exchanged: the adjoint of decimation is upsampling with the same taps. A
+filterbank is the same form: its outputs of one time, one for each band, are outputs of one block.
 """
 
 from typing import NamedTuple
@@ -28,12 +29,13 @@ def block_filter(x: Tensor, taps: Tensor, grid: BlockGrid) -> Tensor:
 
     Args:
         x: The blocks of inputs, behind the `grid.lags - 1` blocks before them.
-        taps: One filter for each channel.
+        taps: The filters of each channel, or of all channels.
         grid: Which tap connects which input with which output.
 
     Shape:
-        x: (batch, blocks + grid.lags - 1, grid.inputs, channels). taps: (grid.numtaps, channels).
-        Result: (batch, blocks, grid.outputs, channels), in the dtype of x; half precision is accumulated in float32.
+        x: (batch, blocks + grid.lags - 1, grid.inputs * grid.fan_in, channels). taps: (grid.total, channels or 1).
+        Result: (batch, blocks, grid.outputs * grid.fan_out, channels), in the dtype of x; half precision is
+        accumulated in float32.
 
     Example:
         >>> from dsptorch.functional.polyphase_grid import BlockGrid
@@ -45,36 +47,45 @@ def block_filter(x: Tensor, taps: Tensor, grid: BlockGrid) -> Tensor:
     References:
         P. P. Vaidyanathan, Multirate Systems and Filter Banks, 1993, section 4.3 (polyphase decomposition), page 120.
     """
-    return partial_derivative(_Form(grid), V, {X: x, W: taps})
+    return partial_derivative(_Form(grid, x.shape[3] // taps.shape[1]), V, {X: x, W: taps})
 
 
 class _Form(NamedTuple):
-    """The form on a grid."""
+    """The form on a grid, in which so many neighbouring channels share their taps."""
 
     grid: BlockGrid
+    sharing: int
 
     def compute(
         self, slot: int, first: Tensor, second: Tensor, position: object = None, following: object = None
     ) -> Tensor:
         """The derivative of S in the argument `slot`, given the other two."""
-        grid = self.grid
+        grid, sharing = self
         dtype = accumulation_dtype(first, second)
         a, b = first.to(dtype), second.to(dtype)
         if slot == W:
-            return matrix_correlation(a, b, grid) if grid.dense else _correlation(a, b, grid)
+            if grid.dense:
+                shared = sharing if sharing == a.shape[3] else 1
+                gradient = matrix_correlation(a, b, grid, shared)
+                sharing //= shared
+            else:
+                gradient = _correlation(a, b, grid)
+            return gradient.reshape(grid.total, -1, sharing).sum(2) if sharing > 1 else gradient
         signal, taps, result = (a, b, first.dtype) if slot == V else (b, a, second.dtype)
         if slot == X:  # a block of inputs meets outputs of its own block and of later ones
             signal = F.pad(signal, (0, 0, 0, 0, grid.lags - 1, grid.lags - 1))
+        if 1 < taps.shape[1] < signal.shape[3]:  # in a vmap
+            taps = taps.repeat_interleave(sharing, 1)
         y = (matrix_filter if grid.dense else _filter)(signal, taps, grid, adjoint=slot == X)
         return y.to(result)
 
 
 def _filter(x: Tensor, taps: Tensor, grid: BlockGrid, *, adjoint: bool) -> Tensor:
     """Tap by tap: y[q, p] += h[tap] * x[q - lag, m]."""
-    links, outputs, blocks = grid.links(), grid.outputs, x.shape[1] - (grid.lags - 1)
+    links, blocks = grid.links(), x.shape[1] - (grid.lags - 1)
+    outputs = grid.inputs * grid.fan_in if adjoint else grid.outputs * grid.fan_out
     if adjoint:  # inputs and outputs exchange their places
         links = [(m, p, grid.lags - 1 - lag, tap) for p, m, lag, tap in links]
-        outputs = grid.inputs
     met = [(p, x[:, :, m].narrow(1, grid.lags - 1 - lag, blocks), taps[tap]) for p, m, lag, tap in links]
     rows = []
     for output in range(outputs):

@@ -1,21 +1,13 @@
 """Changing the rate of a signal by L / M: L outputs go with every M inputs, the first of both at the same time."""
 
 import math
-from fractions import Fraction
 
-import torch
-import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor
 
-from dsptorch.functional.polyphase import block_filter
-from dsptorch.functional.polyphase_grid import by_matrix, in_blocks, make_grid, own_samples
-from dsptorch.functional.timeline import outputs_before
+from dsptorch.functional.polyphase_chunk import Chunk, filter_between_rates
 from dsptorch.functional.validate import describe
 
 __all__ = ["resample"]
-
-_FEW_CHANNELS = 8  # up to these, channels that share their taps are rows of one product of matrices
 
 
 def resample(
@@ -62,6 +54,7 @@ def resample(
         ValueError: If a shape, a rate or ``history`` is none of these.
 
     Example:
+        >>> import torch
         >>> x = torch.arange(6.0).reshape(1, 6, 1)
         >>> resample(x, torch.tensor([0.5, 0.5]), up=1, down=2).flatten()
         tensor([0.0000, 1.5000, 3.5000])
@@ -74,35 +67,7 @@ def resample(
     """
     taps = _checked_taps(seen, taps)
     memory, up, down, taps = _reduced(taps, up, down)
-    start = phase % down
-    time = seen.shape[1] - history
-    shape = (seen.shape[0], time)
-    if time < 0 or (position is not None and position.shape != shape):
-        raise ValueError(
-            "seen must be the history and the chunk after it, and position of shape (batch, time), got "
-            f"history={history}, seen of shape {tuple(seen.shape)}"
-            + ("" if position is None else f" and position of shape {tuple(position.shape)}")
-        )
-    rate = Fraction(up, down)
-    first, end = outputs_before(start, rate), outputs_before(start + time, rate)
-    if not torch.compiler.is_compiling() and first == end:
-        return (seen[:, :0] * taps[:1]).to(seen.dtype)
-    channels = seen.shape[2]
-    if taps.shape[1] < channels:
-        if channels <= _FEW_CHANNELS or by_matrix(taps.shape[0], up, down, channels):
-            rows = rearrange(seen, "b t c -> (b c) t").unsqueeze(-1)
-            ages = None if position is None else position.repeat_interleave(channels, 0)
-            y = resample(rows, taps, up, down, history=history, phase=phase, position=ages)
-            return rearrange(y.squeeze(-1), "(b c) t -> b t c", c=channels)
-        taps = taps.expand(-1, channels)
-    grid = make_grid(taps.shape[0], memory, up, down, channels, one_period=position is not None)
-    x = in_blocks(seen, history, start, grid)
-    if position is not None:
-        x, grid = own_samples(x, grid, position, start)
-    y = block_filter(x, taps, grid)
-    y = y.reshape(seen.shape[0], y.shape[1] * grid.outputs, channels)
-    # Not a slice: it has another layout where nothing is cut, and so another graph.
-    return F.pad(y, (0, 0, -first, end - y.shape[1]))
+    return filter_between_rates(seen, taps, up, down, memory, Chunk(history, phase, position))
 
 
 def _checked_taps(seen: Tensor, taps: Tensor) -> Tensor:

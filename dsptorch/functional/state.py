@@ -81,6 +81,11 @@ def _phase(state: State, grid: int) -> int:
             "very layer returned, or None to start anew"
         )
     phase = state.phase.shape[1]
+    if phase >= grid:
+        raise ValueError(
+            f"this layer changes the rate every {grid} samples, and the state is {phase} samples after such a place; "
+            "pass the state that this very layer returned, or None to start anew"
+        )
     position = state.position
     if torch.compiler.is_compiling() or position.device.type != "cpu":
         return phase

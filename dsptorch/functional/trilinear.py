@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import Function
 
+from dsptorch.functional.memo import is_transformed
+
 __all__ = [
     "TrilinearForm",
     "V",
@@ -51,9 +53,8 @@ def partial_derivative(
         following: How many samples follow, likewise.
     """
     first, second = (parts[i] for i in (X, W, V) if i != slot)
-    if (
-        torch._C._get_tracing_state() is not None
-    ):  # torch.jit.trace, which records no Function of Python objects
+    if torch._C._get_tracing_state() is not None or not (torch.is_grad_enabled() or is_transformed()):
+        # torch.jit.trace records no Function of Python objects; and without a gradient there is nothing to record.
         return form.compute(slot, first, second, position, following)
     # Dynamo cannot trace a Function that defines `jvp`; forward-mode AD is for eager code alone.
     function = _Trilinear if torch.compiler.is_compiling() else _TrilinearWithJvp

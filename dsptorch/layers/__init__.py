@@ -8,16 +8,21 @@ from dsptorch.layers.call_context import segmented
 from dsptorch.layers.chain import Chain
 from dsptorch.layers.channel_bottleneck import ChannelBottleneck
 from dsptorch.layers.ema import EMA, EMABank
+from dsptorch.layers.filterbank import FilterBank, Synthesis
 from dsptorch.layers.fir import FIR, Delay
 from dsptorch.layers.fixed_filter import FixedFilter
 from dsptorch.layers.fold import fold_layer
 from dsptorch.layers.lfo_routing import LFORouting
+from dsptorch.layers.lifting import InverseLifting, Lifting
 from dsptorch.layers.multirate import Multirate
 from dsptorch.layers.parallel import Parallel, Residual, Split
 from dsptorch.layers.pointwise import Pointwise
 from dsptorch.layers.resample import Decimate, Upsample
 from dsptorch.layers.resample_poly import ResamplePoly
 from dsptorch.layers.resonator import Resonator
+from dsptorch.layers.subbands import Subbands
+from dsptorch.layers.undecimated import UndecimatedBands, UndecimatedBank
+from dsptorch.layers.wavelet import Wavelet, WaveletPacket, WaveletSynthesis
 
 __all__ = [
     "EMA",
@@ -31,10 +36,13 @@ __all__ = [
     "Decimate",
     "Delay",
     "EMABank",
+    "FilterBank",
     "FilterLayer",
     "FixedFilter",
+    "InverseLifting",
     "LFORouting",
     "Layer",
+    "Lifting",
     "Multirate",
     "Parallel",
     "Pointwise",
@@ -43,7 +51,14 @@ __all__ = [
     "Resonator",
     "Split",
     "State",
+    "Subbands",
+    "Synthesis",
+    "UndecimatedBands",
+    "UndecimatedBank",
     "Upsample",
+    "Wavelet",
+    "WaveletPacket",
+    "WaveletSynthesis",
     "fold_layer",
     "segmented",
 ]

@@ -15,7 +15,7 @@ from dsptorch.layers.chain import Chain
 from dsptorch.layers.pointwise import in_dtype_of
 from dsptorch.layers.resample import Decimate, Upsample
 
-__all__ = ["AtRate"]
+__all__ = ["AtRate", "layer_of"]
 
 
 class AtRate(Chain):
@@ -71,15 +71,9 @@ class AtRate(Chain):
         dtype: torch.dtype | None = None,
     ) -> None:
         check_int("factor", factor, least=1)
-        if not isinstance(module, nn.Module):
-            raise TypeError(f"module must be an nn.Module, got {type(module).__name__}")
-        d_model = getattr(module, "d_model", None) if d_model is None else d_model
-        if d_model is None:
-            raise ValueError(
-                f"AtRate needs the width of {type(module).__name__}, which has no attribute d_model; give d_model"
-            )
-        inner = module if isinstance(module, Layer) else _Frames(module, d_model)
-        down = Decimate(d_model, factor, device=device, dtype=dtype) if down is None else down
+        inner = layer_of("AtRate", module, d_model)
+        width = inner.d_model if d_model is None else d_model
+        down = Decimate(width, factor, device=device, dtype=dtype) if down is None else down
         up = Upsample(inner.d_out, factor, device=device, dtype=dtype) if up is None else up
         super().__init__(down, inner, up)
         if (down.rate, inner.rate, up.rate) != (Fraction(1, factor), Fraction(1), Fraction(factor)):
@@ -90,12 +84,32 @@ class AtRate(Chain):
         self.factor = factor
 
 
+def layer_of(name: str, module: nn.Module, d_model: int | None = None) -> Layer:
+    """Return a layer itself, and any other module, which must be causal in its frames, as a layer, or raise.
+
+    Args:
+        name: What takes the module.
+        module: The module.
+        d_model: Its width; None: that of the module, if it has an attribute `d_model`.
+    """
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"{name}: module must be an nn.Module, got {type(module).__name__}")
+    if isinstance(module, Layer):
+        return module
+    d_model = getattr(module, "d_model", None) if d_model is None else d_model
+    if d_model is None:
+        raise ValueError(
+            f"{name} needs the width of {type(module).__name__}, which has no attribute d_model; give d_model"
+        )
+    return _Frames(module, d_model, name)
+
+
 class _Frames(Layer):
     """A module that is causal in its frames, as a layer."""
 
-    def __init__(self, module: nn.Module, d_model: int) -> None:
+    def __init__(self, module: nn.Module, d_model: int, owner: str) -> None:
         super().__init__(d_model)
-        self.module = module
+        self.module, self.owner = module, owner
         self.streams = callable(getattr(module, "step", None))
 
     lookahead = 0
@@ -119,7 +133,7 @@ class _Frames(Layer):
         if not isinstance(y, Tensor) or y.shape != x.shape:
             got = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
             raise ValueError(
-                f"AtRate needs a module that keeps the shape, but {type(self.module).__name__} made {got} of "
+                f"{self.owner} needs a module that keeps the shape, but {type(self.module).__name__} made {got} of "
                 f"{tuple(x.shape)}"
             )
         return y.to(x.dtype), memory if self.streams else ()
@@ -128,8 +142,8 @@ class _Frames(Layer):
         if is_hooked(self.module):
             kind = type(self.module).__name__
             raise ValueError(
-                f"AtRate runs {kind} by its method step, past the forward hooks that {kind} has, or what replaced its "
-                "forward; take them off, put them on modules inside it, or give AtRate a module without step"
+                f"{self.owner} runs {kind} by its method step, past the forward hooks that {kind} has, or what replaced "
+                f"its forward; take them off, put them on modules inside it, or give {self.owner} a module without step"
             )
 
     def _check_segments(self, timeline: Timeline, begun: bool) -> None:
@@ -141,11 +155,11 @@ class _Frames(Layer):
         later = begins if begun else begins[:, 1:]  # than the module's first frame
         if later.device.type != "cpu":
             torch._assert_async(
-                ~later.any(), "AtRate runs a module that cannot keep several segments of a row apart"
+                ~later.any(), f"{self.owner} runs a module that cannot keep several segments of a row apart"
             )
             return
         if later.any():
             raise ValueError(
-                f"AtRate runs {type(self.module).__name__}, which cannot keep several segments of a row apart; put one "
-                "signal into each row, with padding after it, or give AtRate a dsptorch layer"
+                f"{self.owner} runs {type(self.module).__name__}, which cannot keep several segments of a row apart; "
+                f"put one signal into each row, with padding after it, or give {self.owner} a dsptorch layer"
             )

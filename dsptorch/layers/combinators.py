@@ -38,7 +38,8 @@ class Combined(Layer):
         return lcm(*known) if len(known) == len(periods) else None
 
     def _memories(self, memory: Any) -> tuple[Any, ...]:
-        return (None,) * len(self.layers) if memory is None else memory[: len(self.layers)]
+        count = len(self.members)
+        return (None,) * count if memory is None else memory[:count]
 
 
 def check_layers(name: str, layers: Iterable[Any]) -> tuple[Layer, ...]:

@@ -11,15 +11,20 @@ from dsptorch.functional.fold import Weight
 from dsptorch.functional.periodic_fir import PeriodicFIR
 from dsptorch.functional.plan import Plan, Product
 from dsptorch.hyperparams import BoundedHyperparam
+from dsptorch.layers.bank_filters import FixedFilters
 from dsptorch.layers.base import FilterLayer, Layer
 from dsptorch.layers.blend import Blend
 from dsptorch.layers.calling import is_hooked
 from dsptorch.layers.chain import Chain
 from dsptorch.layers.channel_bottleneck import ChannelBottleneck
 from dsptorch.layers.combinators import Combined
+from dsptorch.layers.filterbank import FilterBank, Synthesis
 from dsptorch.layers.fir import Delay
 from dsptorch.layers.fixed_filter import FixedFilter
+from dsptorch.layers.lifting import InverseLifting, Lifting
 from dsptorch.layers.parallel import Parallel, Split
+from dsptorch.layers.subbands import Subbands
+from dsptorch.layers.wavelet import WaveletSynthesis, WaveletTree
 
 __all__ = ["fold_layer"]
 
@@ -75,6 +80,39 @@ def _fold_chain(layer: Chain) -> Layer:
 
 
 @_fold.register
+def _fold_bank(layer: FilterBank) -> FilterBank:
+    folded = copy.deepcopy(layer)
+    with torch.no_grad():
+        folded.filters = FixedFilters(layer.matrix(), layer.stride)
+    return folded
+
+
+@_fold.register
+def _fold_synthesis(layer: Synthesis) -> Layer:
+    return Synthesis(_fold_bank(layer.bank)).train(layer.training)
+
+
+@_fold.register
+def _fold_subbands(layer: Subbands) -> Layer:
+    bank, *inner, _ = (fold_layer(member) for member in layer.members)
+    return Subbands(bank, *inner).train(layer.training)
+
+
+@_fold.register
+def _fold_tree(layer: WaveletTree) -> WaveletTree:
+    folded = copy.deepcopy(layer)
+    with torch.no_grad():
+        folded.filters = FixedFilters(layer.matrix(), 2)
+    return folded
+
+
+@_fold.register
+def _fold_wavelet_synthesis(layer: WaveletSynthesis) -> Layer:
+    return WaveletSynthesis(_fold_tree(layer.wavelet)).train(layer.training)
+
+
+@_fold.register
+@_fold.register
 def _fold_parallel(layer: Parallel) -> Layer:
     folded = copy.deepcopy(layer)
     members = [fold_layer(member) for member in layer.members]
@@ -92,6 +130,15 @@ def _fold_split(layer: Split) -> Layer:
     return folded
 
 
+@_fold.register(Lifting)
+@_fold.register(InverseLifting)
+def _fold_lifting(layer: Lifting | InverseLifting) -> Layer:
+    folded = copy.deepcopy(layer)
+    folded.layers = nn.ModuleList(fold_layer(member) for member in layer.members)
+    return folded
+
+
+@_fold.register
 @_fold.register
 def _fold_blend(layer: Blend) -> Layer:
     folded = copy.deepcopy(layer).requires_grad_(False)

@@ -40,16 +40,37 @@ KINDS = [
     "Resonator both",
     "Biquad",
     "SOS",
+    "UndecimatedBank",
+    "UndecimatedBands",
     *OTHERS,
 ]
 """Every layer of rate 1 throughout, but not all that differ in a number alone."""
 
-RATES = ["Decimate", "Decimate mean", "Upsample linear", "Chain to 2/3", "Split of decimators"]
+RATES = [
+    "Decimate",
+    "Decimate mean",
+    "Upsample linear",
+    "Chain to 2/3",
+    "Split of decimators",
+    "FilterBank",
+    "FilterBank lattice",
+    "FilterBank paraunitary",
+    "FilterBank DFT",
+    "Synthesis",
+    "Synthesis lattice",
+    "Lifting",
+    "InverseLifting",
+    "WaveletSynthesis",
+]
 """Layers of another rate, whose length a compiler can prove for any time.
 
 A `Chain` that holds outputs back, as `AtRate` does, needs a graph more for a time that is a multiple of its grid, and
-an exporter cannot prove its length; nor can it that of blocks longer than the grid, as `ResamplePoly` makes.
+an exporter cannot prove its length; nor can it that of blocks longer than the grid, as `ResamplePoly` and `Wavelet`
+make.
 """
+
+WAVELETS = ["Wavelet", "WaveletPacket"]
+"""Those that compile once for all lengths, but have no exporter that proves it."""
 
 CORE = [
     "FIR delays",

@@ -1,6 +1,7 @@
 """One table of every public layer in every variant that matters: what the contract is tested on."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,6 +21,12 @@ def _factor(value: float, low: int, high: int, device: str | None = None, **_: o
 
 def _half_life(device: str | None = None, **_: object) -> d.BoundedHyperparam:
     return d.BoundedHyperparam(4.0, 1.0, 16.0, log=True, device=device)
+
+
+def _lifting(width: int, **kw: Any) -> d.Lifting:
+    """A filter predicts, and a chain that is not linear updates."""
+    update = d.Chain(d.FIR(width, 2, init="delays", **kw), d.Pointwise(nn.Tanh(), width))
+    return d.Lifting(d.FIR(width, 3, init="lowpass", **kw), update)
 
 
 CAUSAL: dict[str, Callable[..., d.Layer]] = {
@@ -69,6 +76,19 @@ CAUSAL: dict[str, Callable[..., d.Layer]] = {
     ),
     "AtRate of an EMA": lambda **kw: d.AtRate(d.EMA(WIDTH, **kw), 2, **kw),
     "AtRate": lambda **kw: d.AtRate(d.FIR(WIDTH, 3, init="lowpass", **kw), 4, **kw),
+    "Subbands": lambda **kw: d.Subbands(
+        d.FilterBank(WIDTH, 3, overlap=1, **kw), d.FIR(3 * WIDTH, 2, init="delays", **kw)
+    ),
+    "Subbands apart": lambda **kw: d.Subbands(
+        d.FilterBank(WIDTH, 2, "lattice", overlap=1, **kw), d.Split(d.Delay(WIDTH, 1), d.FIR(WIDTH, 2, **kw))
+    ),
+    "Subbands in subbands": lambda **kw: d.Subbands(
+        d.FilterBank(WIDTH, 2, "paraunitary", overlap=0.5, **kw),
+        d.Subbands(
+            d.FilterBank(2 * WIDTH, 2, "lattice", overlap=1, **kw), d.FIR(4 * WIDTH, 2, init="delays", **kw)
+        ),
+    ),
+    "UndecimatedBank": lambda **kw: d.UndecimatedBank(WIDTH, 3, **kw),
     "Chain down and up": lambda **kw: d.Chain(
         d.Decimate(WIDTH, 2, **kw), d.LFORouting(WIDTH, 2, **kw), d.Upsample(WIDTH, 2, init="linear", **kw)
     ),
@@ -122,8 +142,21 @@ RATES: dict[str, Callable[..., d.Layer]] = {
     "Split of decimators": lambda **kw: d.Split(
         d.Decimate(1, 2, **kw), d.Chain(d.FIR(WIDTH - 1, 2, **kw), d.Decimate(WIDTH - 1, 2, **kw))
     ),
+    "FilterBank": lambda **kw: d.FilterBank(WIDTH, 4, **kw),
+    "FilterBank odd": lambda **kw: d.FilterBank(WIDTH, 3, overlap=3, **kw),
+    "FilterBank lattice": lambda **kw: d.FilterBank(WIDTH, 2, "lattice", **kw),
+    "FilterBank paraunitary": lambda **kw: d.FilterBank(WIDTH, 4, "paraunitary", overlap=1.5, **kw),
+    "FilterBank DFT": lambda **kw: d.FilterBank(WIDTH, 5, "dft", overlap=1, **kw),
+    "Synthesis": lambda **kw: d.FilterBank(1, 4, overlap=1, **kw).synthesis(),
+    "Synthesis lattice": lambda **kw: d.FilterBank(2, 2, "lattice", overlap=1.5, **kw).synthesis(),
+    "Wavelet": lambda **kw: d.Wavelet(WIDTH, "db2", 2, **kw),
+    "WaveletPacket": lambda **kw: d.WaveletPacket(WIDTH, "db3", 2, order="freq", **kw),
+    "WaveletSynthesis": lambda **kw: d.WaveletSynthesis(d.Wavelet(1, "db2", 2, **kw)),
+    "WaveletSynthesis of packets": lambda **kw: d.WaveletSynthesis(d.WaveletPacket(1, "db2", 2, **kw)),
+    "Lifting": lambda **kw: _lifting(WIDTH, **kw),
+    "InverseLifting": lambda **kw: d.InverseLifting(_lifting(WIDTH // 2, **kw)),
 }
-"""Causal layers of another rate."""
+"""Causal layers of another rate or width."""
 
 WITHOUT_STEP: dict[str, Callable[..., d.Layer]] = {
     "AtRate of a module": lambda **kw: d.AtRate(
@@ -136,6 +169,7 @@ WIDER: dict[str, Callable[..., d.Layer]] = {
     "EMABank": lambda **kw: d.EMABank(WIDTH, 3, **kw),
     "EMABank warm": lambda **kw: d.EMABank(WIDTH, 2, warm=True, **kw),
     "Resonator both": lambda **kw: d.Resonator(WIDTH, (0.05, 0.2), 8.0, output="both", **kw),
+    "UndecimatedBands": lambda **kw: d.UndecimatedBands(WIDTH, 2, 3, **kw),
 }
 """Causal layers of rate 1 whose output is wider than the input."""
 
@@ -163,6 +197,16 @@ ONE_OF_EACH_KIND = [
     "Decimate",
     "Upsample",
     "ResamplePoly",
+    "FilterBank",
+    "Synthesis",
+    "Subbands",
+    "Wavelet",
+    "WaveletPacket",
+    "WaveletSynthesis",
+    "Lifting",
+    "InverseLifting",
+    "UndecimatedBank",
+    "UndecimatedBands",
 ]
 """For what costs more than the contract: compilation, export, checkpoints."""
 

@@ -38,6 +38,7 @@ DEPTHWISE = {
     "Chain": lambda width: d.Chain(d.FIR(width, 3), d.LFORouting(width, width // 2, depthwise=True)),
     "Parallel": lambda width: d.Parallel(d.Delay(width, 2), d.Residual(d.Multirate(width))),
     "Blend": lambda width: d.Blend(d.Multirate(width)),
+    "UndecimatedBank": lambda width: d.UndecimatedBank(width, 2, 3),
 }
 
 MIXING = {

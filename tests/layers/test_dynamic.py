@@ -9,7 +9,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from dsptorch import FIR
 from dsptorch.functional import PeriodicFIR
 from dsptorch.testing import assert_compiles, assert_exports, assert_no_host_sync
-from tests.layers.dynamic_cases import CORE, EVERY, KINDS, QUICK, RATES, build_any
+from tests.layers.dynamic_cases import CORE, EVERY, KINDS, QUICK, RATES, WAVELETS, build_any
 from tests.layers.table import WIDTH, signal
 from tests.tolerances import assert_close
 
@@ -50,7 +50,9 @@ def test_every_layer_compiles_once_for_all_lengths(name):
     assert_compiles(build_any(name), signal(2, 12), backend="aot_eager", dynamic=True)
 
 
-@rates
+@pytest.mark.parametrize(
+    "name", ["Decimate", *(pytest.param(name, marks=pytest.mark.slow) for name in [*RATES[1:], *WAVELETS])]
+)
 def test_layers_of_another_rate_compile_once_for_all_lengths(name):
     assert_compiles(build_any(name), signal(2, 12), backend="aot_eager", dynamic=True)
 
@@ -76,7 +78,7 @@ def graphs_of_steps(layer):
         "Decimate",
         *(
             pytest.param(name, marks=pytest.mark.slow)
-            for name in ("Decimate mean", "ResamplePoly", "Chain to 2/3", "AtRate")
+            for name in ("Decimate mean", "ResamplePoly", "Chain to 2/3", "AtRate", "Wavelet", "Lifting")
         ),
     ],
 )

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from tests.layers.dynamic_cases import CORE, KINDS, build_any
+from tests.layers.dynamic_cases import CORE, KINDS, RATES, WAVELETS, build_any
 from tests.layers.table import signal
 from tests.tolerances import assert_close
 
@@ -55,9 +55,9 @@ def noise(batch, time):
 
 
 @torch.no_grad()
-def check_forward(layer):
-    run = exported(layer, (noise(3, 11),), ({0: BATCH, 1: TIME},))
-    for size in (*SIZES, EMPTY):
+def check_forward(layer, time=TIME, sizes=(*SIZES, EMPTY)):
+    run = exported(layer, (noise(3, 11),), ({0: BATCH, 1: time},))
+    for size in sizes:
         (y,) = run(noise(*size))
         assert_close(y, layer(noise(*size)))
 
@@ -94,6 +94,15 @@ def test_a_layer_in_onnx():
 @pytest.mark.parametrize("name", [name for name in KINDS if not is_recurrent(name)])
 def test_every_layer_in_onnx(name):
     check_forward(build_any(name, torch.float32))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*RATES, *WAVELETS])
+def test_layers_of_another_rate_in_onnx(name):
+    """From a time of M + 1 on, as they export."""
+    check_forward(
+        build_any(name, torch.float32), torch.export.Dim("time", min=5), [(3, 11), (1, 5), (2, 8), (4, 41)]
+    )
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ def test_a_row_padded_on_the_left_equals_the_row_alone(name):
     y, first = layer(x, ids), ceil(start * layer.rate)
     assert_close(y[0, first:], layer(x[:1, start:])[0])
     assert_close(y[1], layer(x[1:])[0])
-    if layer.rate == 1 and layer.d_out == WIDTH:
+    if (layer.rate, layer.d_out) == (1, WIDTH):
         assert_same(y[0, :start], x[0, :start])
     else:
         assert not y[0, :first].any()

@@ -3,7 +3,19 @@
 import pytest
 import torch
 
-from dsptorch import EMA, SOS, Biquad, Chain, ChannelBottleneck, Resonator, insert, streaming
+from dsptorch import (
+    EMA,
+    FIR,
+    SOS,
+    Biquad,
+    Chain,
+    ChannelBottleneck,
+    FilterBank,
+    Resonator,
+    Subbands,
+    insert,
+    streaming,
+)
 from tests import zoo
 from tests.surgery.language import PROMPT, WIDTH, augmented, each, full_logits, prompts
 from tests.tolerances import assert_close
@@ -49,6 +61,22 @@ def test_generates_with_the_logits_of_the_whole(name, do_sample, padded):
     with streaming(model):
         check_generation(model, prompts(padded), 80 if do_sample else 20, do_sample=do_sample)
         check_generation(model, prompts(padded), 4, do_sample=do_sample)  # a new cache is a new signal
+
+
+def test_generates_through_subbands():
+    """Late by the delay of the bank, and token by token all the same."""
+    model = zoo.gpt2(WIDTH)
+    insert(
+        model,
+        "transformer.h.*",
+        lambda _: Subbands(FilterBank(WIDTH, 4, overlap=1), FIR(4 * WIDTH, 2, init="delays")),
+    )
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    model.double().eval()
+    with streaming(model):
+        check_generation(model, prompts(padded=False))
 
 
 def test_states_that_do_not_follow_are_caught():

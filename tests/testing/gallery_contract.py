@@ -59,9 +59,11 @@ from tests.testing.broken_layers import (
     sampled,
 )
 from tests.testing.bug import Bug, example, on
+from tests.testing.gallery_banks import BANKS
 from tests.testing.gallery_numbers import NUMBERS
 from tests.testing.gallery_rates import RATES
 from tests.testing.gallery_recurrences import RECURRENCES
+from tests.testing.gallery_wavelets import WAVELETS
 
 
 def resets(module):
@@ -165,6 +167,8 @@ BUGS: dict[str, Bug] = {
     **NUMBERS,
     **RATES,
     **RECURRENCES,
+    **BANKS,
+    **WAVELETS,
     "a wrong backward": Bug(
         on(assert_gradients),
         lambda: _WrongBackward.apply,

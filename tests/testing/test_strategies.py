@@ -13,7 +13,18 @@ import torch.nn.functional as F
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
-from dsptorch import SOS, AtRate, Biquad, Decimate, Layer, ResamplePoly, Resonator, Split, Upsample
+from dsptorch import (
+    SOS,
+    AtRate,
+    Biquad,
+    Decimate,
+    Layer,
+    ResamplePoly,
+    Resonator,
+    Split,
+    Subbands,
+    Upsample,
+)
 from dsptorch.testing import (
     assert_bounded,
     assert_close,
@@ -184,7 +195,9 @@ def test_refuses_rates_that_it_does_not_draw():
             find(dst.layers(**arguments), lambda layer: True)
 
 
-@pytest.mark.parametrize("kind", [AtRate, Split, Decimate, Upsample, ResamplePoly, Resonator, Biquad, SOS])
+@pytest.mark.parametrize(
+    "kind", [AtRate, Split, Subbands, Decimate, Upsample, ResamplePoly, Resonator, Biquad, SOS]
+)
 def test_every_kind_of_layer_is_drawn(kind):
     assert type(find(dst.layers(rate=None), lambda layer: type(layer) is kind)) is kind
 

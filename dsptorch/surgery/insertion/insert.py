@@ -70,7 +70,8 @@ def insert(
         TypeError, ValueError: If nothing matches; if a submodule is shared between names, has a layer there already,
             runs its children itself (Sequential), is never called (within MultiheadAttention), is part of a dsptorch
             layer, is wrapped (DistributedDataParallel, FSDP, torch.compile) or has another layout; if `build` returns
-            no module, one that is in use, or one that holds one; or if rows mix. The model is unchanged.
+            no module, one that is in use or holds one, or a layer of another rate or width; or if rows mix. The model
+            is unchanged.
 
     Example:
         >>> import torch
@@ -177,6 +178,11 @@ def _check_new(model: nn.Module, layers: dict[str, nn.Module]) -> None:
         if not isinstance(layer, nn.Module):
             raise TypeError(
                 f"build must return a module, got {layer!r} of type {type(layer).__name__} for {name}"
+            )
+        if isinstance(layer, Layer) and (layer.rate != 1 or layer.d_out != layer.d_model):
+            raise ValueError(
+                f"insert takes layers that keep rate and width, got for {name} {type(layer).__name__} of rate "
+                f"{layer.rate}, {layer.d_model} to {layer.d_out} channels; put it into a Chain that comes back to both"
             )
         if not known.isdisjoint(map(id, layer.modules())):
             raise ValueError(

@@ -15,15 +15,21 @@ from dsptorch.layers import (
     ChannelBottleneck,
     Decimate,
     Delay,
+    FilterBank,
     Layer,
     LFORouting,
+    Lifting,
     Multirate,
     Parallel,
     Pointwise,
     ResamplePoly,
     Residual,
     Split,
+    Subbands,
+    UndecimatedBank,
     Upsample,
+    Wavelet,
+    WaveletPacket,
 )
 from dsptorch.testing.strategies.recurrences import RECURSIVE, recursive_layers
 from dsptorch.testing.strategies.signals import shapes, signals
@@ -123,7 +129,12 @@ _KINDS: tuple[type[Layer], ...] = (
     LFORouting,
     ChannelBottleneck,
     Pointwise,
+    UndecimatedBank,
     *RECURSIVE,
+)
+_HOWS: tuple[str, ...] = (
+    "single",
+    *("Chain", "Parallel", "Residual", "Blend", "AtRate", "Split", "Subbands"),
 )
 _RESAMPLERS: tuple[type[Layer], ...] = (Decimate, Upsample, ResamplePoly)
 
@@ -148,13 +159,10 @@ def _layers(
     rate: int | None,
 ) -> Layer:
     same = tuple(kind for kind in kinds if kind not in _RESAMPLERS)
-    hows = ("single", "Chain", "Parallel", "Residual", "Blend", "AtRate", "Split") if depth else ("single",)
+    hows = _HOWS if depth else _HOWS[:1]
     how = draw(st.sampled_from(hows if same else hows[:2]))
     if how == "single":
-        kind = draw(st.sampled_from(kinds))
-        if kind in RECURSIVE:
-            return draw(recursive_layers(d_model, kind))
-        return (_resampler if kind in _RESAMPLERS else _single)(draw, d_model, causal, kind)
+        return _single(draw, d_model, causal, draw(st.sampled_from(kinds)))
     if how == "Chain":
         part = _layers(d_model, causal, kinds, depth - 1, rate)
         return Chain(draw(part), draw(part))
@@ -162,7 +170,20 @@ def _layers(
         half = d_model // 2
         groups = (half, d_model - half) if half else (d_model,)
         return Split(*(draw(_layers(width, causal, same, depth - 1, 1)) for width in groups))
+    if how == "Subbands":
+        bank = _bank(draw, d_model)
+        return Subbands(bank, draw(_layers(bank.d_out, causal, same, depth - 1, 1)))
     return _around(draw, d_model, how, _layers(d_model, causal, same, depth - 1, 1))
+
+
+def _bank(draw: st.DrawFn, d_model: int) -> FilterBank | Wavelet | WaveletPacket | Lifting:
+    """A bank of two bands, or of four."""
+    kind = draw(st.sampled_from((FilterBank, Lifting, Wavelet, WaveletPacket)))
+    if kind is FilterBank:
+        return FilterBank(d_model, 2, "lattice", overlap=draw(st.sampled_from((0.5, 1, 1.5))))
+    if kind is Lifting:
+        return Lifting(*(FIR(d_model, draw(st.integers(1, 3))) for _ in range(draw(st.integers(1, 2)))))
+    return (Wavelet if kind is Wavelet else WaveletPacket)(d_model, "db2", draw(st.integers(1, 2)))
 
 
 def _around(draw: st.DrawFn, d_model: int, how: str, inner: st.SearchStrategy[Layer]) -> Layer:
@@ -194,6 +215,16 @@ def _resampler(draw: st.DrawFn, d_model: int, causal: bool | None, kind: type[La
 
 
 def _single(draw: st.DrawFn, d_model: int, causal: bool | None, kind: type[Layer]) -> Layer:
+    if kind in RECURSIVE:
+        return draw(recursive_layers(d_model, kind))
+    if kind in _RESAMPLERS:
+        return _resampler(draw, d_model, causal, kind)
+    if kind is UndecimatedBank:
+        return UndecimatedBank(d_model, draw(st.integers(1, 3)), draw(st.integers(2, 3)))
+    return _nonrecursive(draw, d_model, causal, kind)
+
+
+def _nonrecursive(draw: st.DrawFn, d_model: int, causal: bool | None, kind: type[Layer]) -> Layer:
     blind = True if causal else draw(st.sampled_from((True, False)))
     taps = st.integers(1, 4)
     if kind is Delay:
