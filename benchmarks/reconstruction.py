@@ -14,6 +14,7 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Any
 
+import openmp_policy  # noqa: F401  # before torch, which reads what it sets
 import torch
 from harness import facts, print_facts, save, table
 from torch import Tensor, nn

@@ -9,7 +9,7 @@ from torch import Tensor
 from dsptorch.functional.dwt import filter_pair
 from dsptorch.functional.extension import extend
 from dsptorch.functional.kernel import lptv_filter
-from dsptorch.functional.validate import check_int, check_signal
+from dsptorch.functional.validate import check_bool, check_int, check_signal
 from dsptorch.functional.wavelets import WaveletFilters
 
 __all__ = ["iswt", "swt"]
@@ -60,11 +60,13 @@ def swt(
         Nason and Silverman, "The stationary wavelet transform and some statistical applications", in "Wavelets and
         Statistics", 1995, pages 281-299.
     """
+    check_bool("trim_approx", trim_approx)
+    scaled = check_bool("norm", norm)
     check_signal(x, None, "swt")
     if level is None:
         level = max(1, (x.shape[1] & -x.shape[1]).bit_length() - 1)
     check_int("level", level, least=1)
-    bank = filter_pair(wavelet, x, synthesis=False) * (math.sqrt(0.5) if norm else 1.0)
+    bank = filter_pair(wavelet, x, synthesis=False) * (math.sqrt(0.5) if scaled else 1.0)
     pairs = []
     for j in range(check_int("start_level", start_level, least=0), start_level + level):
         low, high = (_filter(x, taps, 2**j, bank.shape[1] // 2) for taps in bank)
@@ -97,6 +99,7 @@ def iswt(coeffs: Sequence[Any], wavelet: str | WaveletFilters, norm: bool = Fals
         >>> torch.allclose(iswt(swt(x, "haar", 2, norm=True), "haar", norm=True), x, atol=1e-6)
         True
     """
+    scaled = check_bool("norm", norm)
     coeffs = list(coeffs)
     if coeffs and not isinstance(coeffs[0], Tensor):
         coeffs = [coeffs[0][0], *(high for _, high in coeffs)]
@@ -109,7 +112,7 @@ def iswt(coeffs: Sequence[Any], wavelet: str | WaveletFilters, norm: bool = Fals
             raise ValueError(
                 f"coeffs must be of one shape, got {tuple(x.shape)} and {tuple(coefficient.shape)}"
             )
-    low, high = filter_pair(wavelet, x, synthesis=True) * (math.sqrt(0.5) if norm else 0.5)
+    low, high = filter_pair(wavelet, x, synthesis=True) * (math.sqrt(0.5) if scaled else 0.5)
     ahead = len(low) // 2 - 1
     for j, detail in zip(reversed(range(len(details))), details, strict=True):
         x = _filter(x, low, 2**j, ahead) + _filter(detail, high, 2**j, ahead)

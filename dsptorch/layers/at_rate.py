@@ -142,8 +142,9 @@ class _Frames(Layer):
         if is_hooked(self.module):
             kind = type(self.module).__name__
             raise ValueError(
-                f"{self.owner} runs {kind} by its method step, past the forward hooks that {kind} has, or what replaced "
-                f"its forward; take them off, put them on modules inside it, or give {self.owner} a module without step"
+                f"{self.owner} runs {kind} by its method step, past the forward hooks that {kind} has, or what "
+                "replaced its forward; take them off, put them on modules inside it, or give "
+                f"{self.owner} a module without step"
             )
 
     def _check_segments(self, timeline: Timeline, begun: bool) -> None:

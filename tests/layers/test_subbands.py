@@ -163,5 +163,7 @@ def test_refuses_the_state_of_another_layer():
     with pytest.raises(ValueError, match="the state has no phase; pass the state that this"):
         bank.step(x, state)
     ids = torch.tensor([[0, 0, 0, 1, 1, 1, 1]])
-    with pytest.raises(ValueError, match=r"each segment must begin at a multiple of 4 .* pad each segment"):
+    with pytest.raises(
+        ValueError, match=r"each segment must begin at a multiple of 4 .* put padding before it"
+    ):
         bank(x, ids)
