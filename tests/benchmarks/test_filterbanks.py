@@ -28,6 +28,9 @@ def test_arms_agree(bench, bands, kind):
     errors = bench.check_arms(arms, x, v)
     assert set(errors) == set(arms) - {"copy"}
     assert ("ptwt" in errors) == (bench.HAS_PTWT and bands == 2)
+    assert ("pywt" in errors) == (bench.HAS_PYWT and bands == 2)
+    assert set(errors["scipy"]) == {"output"}
+    assert set(errors["python loop"]) == {"output", "x", "taps"}
     assert set(errors["ours"]) == {"output", "x", "taps"}
     assert set(errors["ours, layer"]) == {"output", "x", "bank.filters.angles"}
 
