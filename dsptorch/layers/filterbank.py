@@ -10,7 +10,7 @@ from dsptorch.functional.frames import analysis, synthesis
 from dsptorch.functional.memo import Memo
 from dsptorch.functional.timeline import Timeline
 from dsptorch.functional.validate import describe
-from dsptorch.layers.bank_filters import bank_filters
+from dsptorch.layers.bank_kinds import bank_filters
 from dsptorch.layers.base import Layer, whole
 
 __all__ = ["FilterBank", "Synthesis"]
@@ -97,9 +97,7 @@ class FilterBank(Layer):
 
     def matrix(self) -> Tensor:
         """The present filters h_k: (num_bands, numtaps), or (2 * num_bands, numtaps) for "dft"; float32 at least."""
-        filters = self.filters
-        result: Tensor = self._kept(filters.matrix, [*filters.parameters(), *filters.buffers()])
-        return result
+        return self.filters.kept_matrix(self._kept)
 
     def synthesis(self) -> "Synthesis":
         """The layer that puts the bands together again, with this bank's parameters."""

@@ -18,7 +18,8 @@ from dsptorch.functional.wavelet_tree import (
     wavelet_analysis,
     wavelet_synthesis,
 )
-from dsptorch.layers.bank_filters import BankFilters, wavelet_lattice
+from dsptorch.layers.bank_filters import BankFilters
+from dsptorch.layers.bank_kinds import wavelet_lattice
 from dsptorch.layers.base import Layer, whole
 
 _DEEPEST = 12  # levels: a frame of 4,096 samples
@@ -47,9 +48,7 @@ class WaveletTree(Layer):
 
     def matrix(self) -> Tensor:
         """The present filters, dec_lo and dec_hi: (2, taps). Those of the synthesis are the same, reversed."""
-        filters = self.filters
-        result: Tensor = self._kept(filters.matrix, [*filters.parameters(), *filters.buffers()])
-        return result
+        return self.filters.kept_matrix(self._kept)
 
     @property
     def total_delay(self) -> int:

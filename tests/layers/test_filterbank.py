@@ -63,7 +63,7 @@ def test_taps_that_are_free_to_move_are_caught():
     """What soft losses hope to prevent."""
     bank = BANKS["lattice"]()
     free = torch.nn.Parameter(bank.matrix().detach().clone())
-    bank.filters.matrix = lambda: free
+    bank.filters.forward = lambda: free
     bank.filters.angles = free
     with pytest.raises(AssertionError):
         check_after_training(bank)

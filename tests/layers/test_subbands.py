@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 import dsptorch as d
 from tests.layers.table import scattered, signal
 from tests.layers.test_filterbank import BANKS, DOUBLE, relative_error, trained
-from tests.tolerances import assert_close
+from tests.tolerances import assert_close, assert_same
 
 
 def check_chunks(layer, x, lengths):
@@ -120,6 +120,18 @@ def test_a_fixed_bank_computes_its_filters_once():
         bank.filters.angles.data.add_(0.1)
         moved = bank.matrix()
     assert_close(moved, bank.matrix())
+
+
+@pytest.mark.parametrize("bank", [BANKS["cosine"], lambda: d.Wavelet(2, "db2", **DOUBLE)])
+def test_hooks_on_the_filters_act(bank):
+    """On those of the synthesis too, and after a first call that kept what they are."""
+    layer, x = d.Subbands(bank()), signal(1, 40, width=2)
+    with torch.no_grad():
+        y = layer(x)
+        hook = layer.members[0].filters.register_forward_hook(lambda module, args, taps: 2 * taps)
+        assert_close(layer(x), 4 * y)
+        hook.remove()
+        assert_same(layer(x), y)
 
 
 def test_folds_into_fixed_filters():

@@ -13,9 +13,13 @@ from dsptorch import (
     BoundedHyperparam,
     Chain,
     ChannelBottleneck,
+    FilterBank,
     LFORouting,
     Multirate,
     Residual,
+    Subbands,
+    UndecimatedBank,
+    Wavelet,
     fold,
     insert,
     remove,
@@ -46,6 +50,9 @@ LAYERS = {
     "Blend": lambda: opened(Blend(fir())),
     "ChannelBottleneck": lambda: ChannelBottleneck(8),
     "AtRate": lambda: AtRate(fir(), 2),
+    "Subbands": lambda: Subbands(FilterBank(8, 2), FIR(16, 2)),
+    "Subbands of a wavelet": lambda: Subbands(Wavelet(8, "db2", 2)),
+    "UndecimatedBank": lambda: UndecimatedBank(8),
 }
 
 

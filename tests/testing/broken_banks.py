@@ -39,7 +39,7 @@ class NotReversed(Synthesis):
 class HalfASampleOff(Cosine):
     """The phase counts from N / 2, which is not the middle of N taps."""
 
-    def matrix(self):
+    def forward(self):
         bands, window = self.num_filters, cosine_window(self.angles, self.num_filters)
         n = torch.arange(self.numtaps) - self.numtaps / 2
         k = torch.arange(bands).unsqueeze(1)
