@@ -3,6 +3,7 @@
 from dsptorch.functional.biquad import biquad_sos
 from dsptorch.functional.bounds import from_bounded, to_bounded
 from dsptorch.functional.design import firwin, halfband, minimum_phase, unit_dc
+from dsptorch.functional.fractional_delay import allpass_delay, fractional_delay
 from dsptorch.functional.kernel import lptv_filter
 from dsptorch.functional.lfilter import lfilter, sosfilt
 from dsptorch.functional.lfo_routing import grouped_conv, lfo_gate
@@ -21,6 +22,7 @@ from dsptorch.functional.response import FrequencyResponse
 from dsptorch.functional.soft import hat_weights, width_mask
 from dsptorch.functional.state import State
 from dsptorch.functional.timeline import Segments, Timeline, find_segments
+from dsptorch.functional.waveform import soft_saw, soft_square
 
 __all__ = [
     "FrequencyResponse",
@@ -28,10 +30,12 @@ __all__ = [
     "Segments",
     "State",
     "Timeline",
+    "allpass_delay",
     "biquad_sos",
     "decimate_taps",
     "find_segments",
     "firwin",
+    "fractional_delay",
     "from_bounded",
     "grouped_conv",
     "halfband",
@@ -48,6 +52,8 @@ __all__ = [
     "resample_taps",
     "saw",
     "sine",
+    "soft_saw",
+    "soft_square",
     "sosfilt",
     "square",
     "to_bounded",

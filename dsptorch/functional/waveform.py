@@ -58,7 +58,7 @@ def soft_saw(phase: Tensor, sharpness: float = 0.9) -> Tensor:
 
     Example:
         >>> soft_saw(torch.tensor([0.0, 0.125, 0.25, 0.4282, 0.5]))
-        tensor([0.0000, 0.3308, 0.6545, 1.0000, 0.0000])
+        tensor([0.0000, 0.3312, 0.6544, 1.0000, 0.0000])
 
     References:
         I. S. Gradshteyn and I. M. Ryzhik, Table of Integrals, Series, and Products, 7th ed., 2007, 1.448 (the sum).

@@ -11,17 +11,22 @@ from dsptorch.layers.ema import EMA, EMABank
 from dsptorch.layers.fir import FIR, Delay
 from dsptorch.layers.fixed_filter import FixedFilter
 from dsptorch.layers.fold import fold_layer
+from dsptorch.layers.lfo import LFO
+from dsptorch.layers.lfo_gate import LFOGate
 from dsptorch.layers.lfo_routing import LFORouting
+from dsptorch.layers.modulated_delay import ModulatedDelay
 from dsptorch.layers.multirate import Multirate
 from dsptorch.layers.parallel import Parallel, Residual, Split
 from dsptorch.layers.pointwise import Pointwise
 from dsptorch.layers.resample import Decimate, Upsample
 from dsptorch.layers.resample_poly import ResamplePoly
 from dsptorch.layers.resonator import Resonator
+from dsptorch.layers.tremolo import Tremolo
 
 __all__ = [
     "EMA",
     "FIR",
+    "LFO",
     "SOS",
     "AtRate",
     "Biquad",
@@ -33,8 +38,10 @@ __all__ = [
     "EMABank",
     "FilterLayer",
     "FixedFilter",
+    "LFOGate",
     "LFORouting",
     "Layer",
+    "ModulatedDelay",
     "Multirate",
     "Parallel",
     "Pointwise",
@@ -43,6 +50,7 @@ __all__ = [
     "Resonator",
     "Split",
     "State",
+    "Tremolo",
     "Upsample",
     "fold_layer",
     "segmented",

@@ -21,7 +21,7 @@ from dsptorch.hyperparams import (
     made_of,
 )
 
-__all__ = ["LFO", "Oscillators"]
+__all__ = ["LFO", "Oscillators", "check_lfo", "over_channels"]
 
 HIGHEST = 0.5
 """The highest frequency: half a cycle per sample."""
@@ -86,7 +86,9 @@ class Oscillators(FirstValues):
     def _cycles(self, position: Tensor) -> Tensor:
         """The wrapped phases at absolute positions."""
         if not isinstance(position, Tensor) or position.dtype != torch.int64:
-            raise TypeError(f"position must be a tensor of int64 (a float one loses steps), got {describe(position)}")
+            raise TypeError(
+                f"position must be a tensor of int64 (a float one loses steps), got {describe(position)}"
+            )
         for _ in self.phase.shape:
             position = position.unsqueeze(-1)
         if torch.is_grad_enabled():
@@ -170,11 +172,25 @@ class LFO(Oscillators):
         """The control signals at absolute positions."""
         return self.waves(position)
 
-    def over(self, channels: int, position: Tensor) -> Tensor:
-        """The control signals of equal groups of channels, one each: int64, (...) -> (..., channels)."""
-        waves: Tensor = self(position)
-        return waves if self.num == 1 else waves.repeat_interleave(channels // self.num, -1)
-
     def extra_repr(self) -> str:  # noqa: D102
         sharp = f", sharpness={self.sharpness:g}" if self.waveform in ("square", "saw") else ""
         return f"{self.num}{fixed_repr(freq=self.freq)}, waveform={self.waveform}{sharp}"
+
+
+def check_lfo(lfo: "LFO | None", d_model: int, device: torch.device | str | None) -> LFO:
+    """Return the oscillators of a layer, one for each of equal groups of its channels; by default one for all."""
+    if lfo is None:
+        return LFO(1, device=device)
+    if not isinstance(lfo, LFO):
+        raise TypeError(f"lfo must be an LFO or None, got {describe(lfo)}")
+    if d_model % lfo.num:
+        raise ValueError(
+            f"the oscillators must divide d_model, got {lfo.num} of them for a width of {d_model}"
+        )
+    return lfo
+
+
+def over_channels(values: Tensor, channels: int) -> Tensor:
+    """One value for each group of channels as one for each channel; one for all stays one: (..., num)."""
+    num = values.shape[-1]
+    return values if num == 1 else values.repeat_interleave(channels // num, -1)

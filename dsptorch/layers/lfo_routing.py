@@ -20,8 +20,8 @@ class LFORouting(Gated):
         routed    = gate * conv(x) + (1 - gate) * x
         y         = residual_mix * x + (1 - residual_mix) * routed
 
-    That is an `LFOGate` around a convolution within each route. The gate is a function of the absolute position t, which
-    the state keeps, so the layer commutes with no time shift: its period is None.
+    That is an `LFOGate` around a convolution within each route. The gate is a function of the absolute position t,
+    which the state keeps, so the layer commutes with no time shift: its period is None.
 
     Args:
         d_model: The width.
