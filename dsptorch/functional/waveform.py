@@ -1,7 +1,7 @@
 """Square and saw waves with rounded corners: smooth, so that frequency and phase learn through them.
 
-Phase is in cycles, as in `dsptorch.functional.oscillator`. An ideal square or saw has harmonics that fade as 1 / k; here
-the k-th one is multiplied by ``sharpness ** k`` too. Both sums have a closed form.
+Phase is in cycles, as in `dsptorch.functional.oscillator`. An ideal square or saw has harmonics that fade as 1 / k;
+here the k-th one is multiplied by ``sharpness ** k`` too. Both sums have a closed form.
 """
 
 import math
@@ -28,7 +28,7 @@ def soft_square(phase: Tensor, sharpness: float = 0.9) -> Tensor:
         sharpness: r, in [0.01, 0.999]. Near 0: a sine; near 1: `square`.
 
     Shape:
-        Output: as ``phase``, in [-1, 1].
+        Output: as ``phase``, in [-1, 1] to rounding.
 
     Example:
         >>> soft_square(torch.tensor([0.0, 0.0625, 0.25, 0.75]))
@@ -38,8 +38,7 @@ def soft_square(phase: Tensor, sharpness: float = 0.9) -> Tensor:
         I. S. Gradshteyn and I. M. Ryzhik, Table of Integrals, Series, and Products, 7th ed., 2007, 1.448 (the sums).
     """
     r = check_sharpness(sharpness)
-    wave = torch.atan(2 * r / (1 - r * r) * sine(phase)) / (2 * math.atan(r))
-    return wave.clamp(-1, 1)  # from rounding
+    return torch.atan(2 * r / (1 - r * r) * sine(phase)) / (2 * math.atan(r))
 
 
 def soft_saw(phase: Tensor, sharpness: float = 0.9) -> Tensor:
@@ -54,7 +53,7 @@ def soft_saw(phase: Tensor, sharpness: float = 0.9) -> Tensor:
         sharpness: r, in [0.01, 0.999]. Near 0: a sine; near 1: `saw`.
 
     Shape:
-        Output: as ``phase``, in [-1, 1].
+        Output: as ``phase``, in [-1, 1] to rounding.
 
     Example:
         >>> soft_saw(torch.tensor([0.0, 0.125, 0.25, 0.4282, 0.5]))
@@ -64,8 +63,9 @@ def soft_saw(phase: Tensor, sharpness: float = 0.9) -> Tensor:
         I. S. Gradshteyn and I. M. Ryzhik, Table of Integrals, Series, and Products, 7th ed., 2007, 1.448 (the sum).
     """
     r = check_sharpness(sharpness)
-    wave = torch.atan(r * sine(phase) / (1 + r * sine(phase + 0.25))) / math.asin(r)
-    return wave.clamp(-1, 1)
+    # 1 + cos(2 a) is 2 cos(a)^2, which does not cancel where it is small.
+    below = (1 - r) + 2 * r * sine(phase / 2 + 0.25).square()
+    return torch.atan(r * sine(phase) / below) / math.asin(r)
 
 
 def check_sharpness(sharpness: float) -> float:

@@ -51,6 +51,7 @@ class RouteGates(Oscillators):
         self.set_first_values()
 
     def first_values(self) -> dict[str, Tensor]:
+        """The phases, amplitudes of 1, and biases of 0."""
         amplitude, bias = torch.ones_like(self.amplitude), torch.zeros_like(self.bias)
         return {**super().first_values(), "amplitude": amplitude, "bias": bias}
 

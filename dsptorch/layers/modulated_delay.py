@@ -118,7 +118,8 @@ class ModulatedDelay(Layer):
     def delays(self, position: Tensor) -> Tensor:
         """The delay of each oscillator's channels in samples, at absolute positions: int64, (...) -> (..., num)."""
         shortest, depth = current(self.min_delay), current(self.depth)
-        moved = shortest + depth * (self.max_delay - shortest) * (1 + self.lfo(position)) / 2
+        waves: Tensor = self.lfo(position)
+        moved = shortest + depth * (self.max_delay - shortest) * (1 + waves) / 2
         return moved.clamp(_SHORTEST[self.interpolation], self.max_delay)  # from rounding
 
     def process(self, x: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:  # noqa: D102
