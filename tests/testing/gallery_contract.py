@@ -59,6 +59,7 @@ from tests.testing.broken_layers import (
     sampled,
 )
 from tests.testing.bug import Bug, example, on
+from tests.testing.gallery_modulation import MODULATION
 from tests.testing.gallery_numbers import NUMBERS
 from tests.testing.gallery_rates import RATES
 from tests.testing.gallery_recurrences import RECURRENCES
@@ -165,6 +166,7 @@ BUGS: dict[str, Bug] = {
     **NUMBERS,
     **RATES,
     **RECURRENCES,
+    **MODULATION,
     "a wrong backward": Bug(
         on(assert_gradients),
         lambda: _WrongBackward.apply,

@@ -12,6 +12,7 @@ except ImportError as error:
 
 from dsptorch.testing.strategies.filters import fir_taps, paraunitary_filters, stable_filters, unit_dc_taps
 from dsptorch.testing.strategies.layers import hyperparameters, layers, layers_with_inputs
+from dsptorch.testing.strategies.modulation import lfos, modulated_layers
 from dsptorch.testing.strategies.recurrences import recursive_layers, stable_poles, stable_sections
 from dsptorch.testing.strategies.signals import chunkings, dtypes, shapes, signals
 
@@ -22,6 +23,8 @@ __all__ = [
     "hyperparameters",
     "layers",
     "layers_with_inputs",
+    "lfos",
+    "modulated_layers",
     "paraunitary_filters",
     "recursive_layers",
     "shapes",

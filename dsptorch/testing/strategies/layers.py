@@ -16,6 +16,7 @@ from dsptorch.layers import (
     Decimate,
     Delay,
     Layer,
+    LFOGate,
     LFORouting,
     Multirate,
     Parallel,
@@ -25,6 +26,7 @@ from dsptorch.layers import (
     Split,
     Upsample,
 )
+from dsptorch.testing.strategies.modulation import MODULATED, modulated_layers
 from dsptorch.testing.strategies.recurrences import RECURSIVE, recursive_layers
 from dsptorch.testing.strategies.signals import shapes, signals
 
@@ -124,8 +126,10 @@ _KINDS: tuple[type[Layer], ...] = (
     ChannelBottleneck,
     Pointwise,
     *RECURSIVE,
+    *MODULATED,
 )
 _RESAMPLERS: tuple[type[Layer], ...] = (Decimate, Upsample, ResamplePoly)
+_HOWS = ("single", "Chain", "Parallel", "Residual", "Blend", "AtRate", "Split", "LFOGate")
 
 
 def _kinds(kinds: Sequence[type[Layer]] | None, rate: int | None) -> tuple[type[Layer], ...]:
@@ -148,12 +152,14 @@ def _layers(
     rate: int | None,
 ) -> Layer:
     same = tuple(kind for kind in kinds if kind not in _RESAMPLERS)
-    hows = ("single", "Chain", "Parallel", "Residual", "Blend", "AtRate", "Split") if depth else ("single",)
+    hows = _HOWS if depth else _HOWS[:1]
     how = draw(st.sampled_from(hows if same else hows[:2]))
     if how == "single":
         kind = draw(st.sampled_from(kinds))
         if kind in RECURSIVE:
             return draw(recursive_layers(d_model, kind))
+        if kind in MODULATED:
+            return draw(modulated_layers(d_model, kind))
         return (_resampler if kind in _RESAMPLERS else _single)(draw, d_model, causal, kind)
     if how == "Chain":
         part = _layers(d_model, causal, kinds, depth - 1, rate)
@@ -173,6 +179,11 @@ def _around(draw: st.DrawFn, d_model: int, how: str, inner: st.SearchStrategy[La
         return Residual(draw(inner))
     if how == "Blend":
         return Blend(draw(inner.filter(lambda layer: layer.delay == 0)))
+    if how == "LFOGate":
+        routes = draw(st.sampled_from((1, 2) if d_model % 2 == 0 else (1,)))
+        return LFOGate(
+            draw(inner.filter(lambda layer: layer.delay == 0)), routes, num_lfos=draw(st.integers(1, 2))
+        )
     module, factor = draw(inner), draw(st.integers(1, 3))
     down = Decimate(d_model, factor, init=draw(st.sampled_from(("first", "mean", "lowpass"))))
     return AtRate(module, factor, down=down, up=_upsample(draw, d_model, factor))
