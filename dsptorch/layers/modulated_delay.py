@@ -120,7 +120,7 @@ class ModulatedDelay(Layer):
         shortest, depth = current(self.min_delay), current(self.depth)
         waves: Tensor = self.lfo(position)
         moved = shortest + depth * (self.max_delay - shortest) * (1 + waves) / 2
-        return moved.clamp(_SHORTEST[self.interpolation], self.max_delay)  # from rounding
+        return moved.clamp(_SHORTEST[self.interpolation], float(self.max_delay))  # from rounding
 
     def process(self, x: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:  # noqa: D102
         longest, segments = self.max_delay, timeline.segments

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from hypothesis import find, given
+from hypothesis import Phase, find, given, settings
 
-from dsptorch import ModulatedDelay, Tremolo
+from dsptorch import LFOGate, ModulatedDelay, Tremolo
 from dsptorch.testing import assert_packs
 from dsptorch.testing import strategies as dst
 from tests.layers.table import signal
@@ -26,7 +26,7 @@ def test_every_waveform_is_drawn(waveform):
 
 
 def test_drawn_layers_pack():
-    holds(lambda layer: assert_packs(layer.double(), signal(2, 24)), dst.modulated_layers())
+    holds(lambda layer: assert_packs(layer.double(), signal(2, 12)), dst.modulated_layers())
 
 
 def test_a_phase_that_is_not_reset_is_caught():
@@ -35,6 +35,13 @@ def test_a_phase_that_is_not_reset_is_caught():
         assert_packs(layer.double(), signal(2, 24))
 
     fails(check, dst.modulated_layers(kind=Tremolo).filter(lambda layer: isinstance(layer.depth, float)))
+
+
+@pytest.mark.parametrize("kind", [Tremolo, ModulatedDelay, LFOGate])
+def test_every_kind_of_layer_is_drawn(kind):
+    quick = settings(phases=[Phase.generate], derandomize=True, database=None, max_examples=300)
+    drawn = dst.layers(kinds=[Tremolo, ModulatedDelay])
+    assert type(find(drawn, lambda layer: type(layer) is kind, settings=quick)) is kind
 
 
 def test_layers_shrink():

@@ -24,11 +24,16 @@ def lfos(draw: st.DrawFn, max_num: int = 3) -> LFO:
         >>> find(lfos(), lambda lfo: lfo.waveform == "saw" and lfo.num == 2)
         LFO(2, freq=0.05, waveform=saw, sharpness=0.9)
     """
-    num = draw(st.integers(1, max_num))
+    return draw(_lfos(draw(st.integers(1, max_num))))
+
+
+@st.composite
+def _lfos(draw: st.DrawFn, num: int) -> LFO:
+    """The same, with `num` oscillators."""
     learned = st.builds(lambda: BoundedHyperparam(torch.full((num,), 0.1), 0.0, 0.5))
     freq = draw(st.one_of(st.just(0.05), st.just((0.02, 0.2)), learned))
     waveform = draw(st.sampled_from(("sine", "triangle", "square", "saw")))
-    phase = draw(st.sampled_from((0.0, "spread", 0.3)))
+    phase: str | float = draw(st.one_of(st.just(0.0), st.just("spread"), st.just(0.3)))
     return LFO(num, freq, phase=phase, waveform=waveform, sharpness=draw(st.sampled_from((0.9, 0.5))))
 
 
@@ -49,7 +54,7 @@ def modulated_layers(draw: st.DrawFn, d_model: int = 4, kind: type[Layer] | None
         )
     """
     kind = draw(st.sampled_from(MODULATED)) if kind is None else kind
-    lfo = draw(lfos().filter(lambda lfo: d_model % lfo.num == 0))
+    lfo = draw(_lfos(draw(st.sampled_from([num for num in (1, 2, 3, 4) if d_model % num == 0]))))
     if kind is Tremolo:
         return Tremolo(
             d_model,
