@@ -85,15 +85,12 @@ class Oscillators(FirstValues):
 
     def _cycles(self, position: Tensor) -> Tensor:
         """The wrapped phases at absolute positions."""
-        if not isinstance(position, Tensor) or position.dtype != torch.int64:
-            raise TypeError(
-                f"position must be a tensor of int64 (a float one loses steps), got {describe(position)}"
-            )
-        for _ in self.phase.shape:
+        freq, phase = self.freq, self.phase
+        for _ in range(phase.dim()):
             position = position.unsqueeze(-1)
         if torch.is_grad_enabled():
-            return lfo_phase(self._freq(), position, self.phase)
-        words = self._words(lambda: phase_words(self._freq(), self.phase), made_of(self.freq, self.phase))
+            return lfo_phase(self._freq(), position, phase)
+        words = self._words(lambda: phase_words(self._freq(), phase), made_of(freq, phase))
         return phase_at(words, position)
 
     def _freq(self) -> Tensor:
@@ -170,6 +167,10 @@ class LFO(Oscillators):
 
     def forward(self, position: Tensor) -> Tensor:
         """The control signals at absolute positions."""
+        if not isinstance(position, Tensor) or position.dtype != torch.int64:
+            raise TypeError(
+                f"position must be a tensor of int64 (a float one loses steps), got {describe(position)}"
+            )
         return self.waves(position)
 
     def extra_repr(self) -> str:  # noqa: D102

@@ -20,7 +20,7 @@ from dsptorch.hyperparams import (
 )
 from dsptorch.layers.base import Layer, call_layer
 from dsptorch.layers.combinators import check_fades
-from dsptorch.layers.lfo import HIGHEST, Oscillators, over_channels
+from dsptorch.layers.lfo import HIGHEST, Oscillators
 
 __all__ = ["Gated", "LFOGate", "RouteGates"]
 
@@ -111,7 +111,7 @@ class Gated(Layer):
             made_of(self.gate_temperature, self.residual_mix),
         )
         gate = self.gate(timeline.positions(x), temperature)
-        opened = over_channels(routed * gate, self.d_model)
+        opened = (routed * gate).repeat_interleave(self.d_model // self.routes, -1)
         # residual_mix * x + (1 - residual_mix) * (gate * y + (1 - gate) * x)
         dtype = torch.promote_types(x.dtype, opened.dtype)
         return torch.lerp(x.to(dtype), y.to(dtype), opened.to(dtype)).to(x.dtype)

@@ -3,7 +3,19 @@
 import pytest
 import torch
 
-from dsptorch import EMA, SOS, Biquad, Chain, ChannelBottleneck, Resonator, insert, streaming
+from dsptorch import (
+    EMA,
+    SOS,
+    Biquad,
+    Chain,
+    ChannelBottleneck,
+    LFOGate,
+    ModulatedDelay,
+    Resonator,
+    Tremolo,
+    insert,
+    streaming,
+)
 from tests import zoo
 from tests.surgery.language import PROMPT, WIDTH, augmented, each, full_logits, prompts
 from tests.tolerances import assert_close
@@ -97,14 +109,20 @@ def test_layers_without_history_need_no_stream():
     check_generation(model, prompts())
 
 
-def test_generates_through_recurrences():
-    """Their states, of one tensor or of two sections, are kept, reordered and padded like a history."""
-    model = zoo.gpt2(WIDTH)
-    insert(
-        model,
-        "transformer.h.*",
+@pytest.mark.parametrize(
+    "make",
+    [
         lambda _: Chain(EMA(WIDTH, warm=True), Resonator(WIDTH), SOS(WIDTH, 2), Biquad(WIDTH)),
-    )
+        lambda _: Chain(
+            LFOGate(EMA(WIDTH)), ModulatedDelay(WIDTH, 3, interpolation="allpass"), Tremolo(WIDTH)
+        ),
+    ],
+    ids=["recurrences", "modulation"],
+)
+def test_generates_through_states_of_every_kind(make):
+    """Of one tensor or of several, they are kept, reordered and padded like a history."""
+    model = zoo.gpt2(WIDTH)
+    insert(model, "transformer.h.*", make)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
