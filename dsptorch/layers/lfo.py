@@ -72,12 +72,12 @@ class Oscillators(FirstValues):
 
     def first_values(self) -> dict[str, Tensor]:
         """The phases."""
-        first = torch.empty_like(self.phase)
+        shape, count = self.phase.shape, self.phase.numel()
         if self._first_phase == "random":
-            return {"phase": first.uniform_(0.0, 1.0)}
+            return {"phase": torch.empty_like(self.phase).uniform_(0.0, 1.0)}
         if self._first_phase == "spread":
-            return {"phase": (torch.arange(first.numel()) / first.numel()).reshape(first.shape)}
-        return {"phase": torch.full(first.shape, float(self._first_phase))}
+            return {"phase": (torch.arange(count, dtype=torch.float64) / count).reshape(shape)}
+        return {"phase": torch.full(shape, float(self._first_phase), dtype=torch.float64)}
 
     def waves(self, position: Tensor) -> Tensor:
         """The waves at absolute positions: int64, (...) -> (..., *shape), in [-1, 1]."""

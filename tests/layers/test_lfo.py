@@ -118,6 +118,17 @@ def test_first_values():
     assert LFO(2, 0.25).freq == 0.25
 
 
+@pytest.mark.parametrize("phase", ["spread", 1 / 3])
+def test_first_phases_are_as_exact_as_float32_under_any_default(phase):
+    """As from_pretrained builds a model, with dtype=torch.bfloat16."""
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        built = LFO(3, phase=phase)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert_same(built.phase, LFO(3, phase=phase).phase)
+
+
 def test_stays_in_float32_and_is_not_decayed():
     lfo = LFO(2).bfloat16()
     assert {p.dtype for p in lfo.parameters()} == {torch.float32}
