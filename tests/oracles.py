@@ -133,11 +133,11 @@ def fractional_delay_loop(x: Tensor, delay: Tensor) -> Tensor:
 
 
 def allpass_delay_loop(x: Tensor, delay: Tensor) -> Tensor:
-    """First-order allpass interpolation with a fraction in [0.5, 1.5), one number at a time."""
+    """First-order allpass interpolation with a fraction in [0.49, 1.49), one number at a time."""
     y = torch.zeros_like(x)
     delay = delay.expand(x.shape)
     for row, t, c in product(*map(range, x.shape)):
-        whole = math.floor(delay[row, t, c].item() - 0.5)
+        whole = math.floor(delay[row, t, c].item() - 0.49)
         part = delay[row, t, c].item() - whole
         a = (1 - part) / (1 + part)
         if t:

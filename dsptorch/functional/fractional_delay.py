@@ -63,11 +63,11 @@ def allpass_delay(
     """Delay each channel by a number of samples that may change, by first-order allpass interpolation.
 
         y[t, c] = a (x[t - k, c] - y[t - 1, c]) + x[t - k - 1, c],   a = (1 - f) / (1 + f)
-        k + f = delay[t, c],   f in [0.5, 1.5)
+        k + f = delay[t, c],   f in [0.49, 1.49)
 
-    At a fixed delay all frequencies keep their amplitude, where linear interpolation dims the high ones. With f in
-    [0.5, 1.5) the coefficient stays in (-0.2, 0.34], so what a change of the delay excites fades within a few samples.
-    Where k changes, the output jumps a little.
+    At a fixed delay all frequencies keep their amplitude, where linear interpolation dims the high ones. With such an f
+    the coefficient stays in (-0.2, 0.35), so what a change of the delay excites fades within a few samples. Where k
+    changes, the output jumps a little; that is not at halves, quarters and the like, where rounding would choose k.
 
     Args:
         x: As for `fractional_delay`.
@@ -97,7 +97,7 @@ def allpass_delay(
         Journal of the Audio Engineering Society 45(10), 1997, pages 764-788.
     """
     seen = _padded(x, delay, max_delay, history)
-    whole, part = _split(delay, max_delay, 0.5)
+    whole, part = _split(delay, max_delay, 0.49)
     dtype = torch.promote_types(torch.promote_types(x.dtype, delay.dtype), torch.float32)
     near, far = (_taken(seen, lag, max_delay, segments).to(dtype) for lag in (whole, whole + 1))
     a = ((1 - part) / (1 + part)).to(dtype).expand(near.shape)

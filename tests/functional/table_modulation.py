@@ -25,7 +25,7 @@ def after_a_state(x: Tensor, delay: Tensor, zi: Tensor) -> tuple[Tensor, Tensor]
     y = allpass_delay_loop(x, delay)
     rest = zi
     for t in range(x.shape[1]):
-        part = (delay[:, t] - 0.5) % 1 + 0.5
+        part = (delay[:, t] - 0.49) % 1 + 0.49
         rest = -(1 - part) / (1 + part) * rest
         y[:, t] += rest
     return y, y[:, -1]

@@ -104,6 +104,16 @@ def test_an_allpass_passes_all():
     assert dim[-1] < 0.01
 
 
+@ways
+@pytest.mark.parametrize("delay", [0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0])
+def test_rounding_of_a_simple_delay_does_not_show(way, delay):
+    """Delays of halves and quarters come often, and from another compiler a bit less or more."""
+    x = torch.randn(1, 20, 1, dtype=torch.float64)
+    delays = torch.full((1, 20, 1), delay, dtype=torch.float64)
+    delays[:, ::2] -= 1e-14
+    assert_close(WAYS[way][0](x, delays), WAYS[way][0](x, delays.round(decimals=6)))
+
+
 def test_a_delay_that_is_not_a_number_reads_no_other_memory():
     for delay in (math.nan, math.inf, -math.inf, 1e30):
         for delayed in (linear, allpass):

@@ -26,7 +26,7 @@ def number(value, j):
 def one_at_a_time(layer, x):
     """The equations, sample by sample, in Python's numbers."""
     lfo, longest = layer.lfo, layer.max_delay
-    least = {"linear": 0.0, "allpass": 0.5}[layer.interpolation]
+    least = {"linear": 0.0, "allpass": 0.49}[layer.interpolation]
     rows, time, channels = x.shape
     y = torch.zeros_like(x)
     for row in range(rows):
