@@ -29,6 +29,7 @@ from gpt.ranges import Count, NotNegative, Range, Seed, checked
 from gpt.study import study
 from gpt.train import train
 from gpt.verification.analyze import analyze
+from gpt.verification.efficiency import efficiency
 from gpt.verification.verify import verify
 from jsonargparse import ArgumentParser
 
@@ -80,10 +81,11 @@ COMMANDS: dict[str, Callable[..., object]] = {  # beside train
     "study": study,
     "verify": verify,
     "analyze": analyze,
+    "efficiency": efficiency,
 }
 POSITIONAL = ("analyze", "efficiency", "plot")  # the folders that they read are given without a name
-LISTS = {"study": ("--seeds", "--arms"), "verify": ("--seeds", "--long_steps")}
-FLAGS = ("--list",)
+LISTS = {"study": ("--seeds", "--arms"), "verify": ("--seeds", "--long_steps"), "efficiency": ("--targets",)}
+FLAGS = ("--list", "--auto_targets")
 
 
 def main(arguments: Sequence[str]) -> None:
