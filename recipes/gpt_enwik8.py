@@ -28,6 +28,7 @@ from gpt.quickstart import quickstart
 from gpt.ranges import Count, NotNegative, Range, Seed, checked
 from gpt.study import study
 from gpt.train import train
+from gpt.verification.ablate import ablate
 from gpt.verification.analyze import analyze
 from gpt.verification.efficiency import efficiency
 from gpt.verification.verify import verify
@@ -39,6 +40,7 @@ AFTER_CTRL_C = {
     "train": "the same command with --resume true goes on from the last checkpoint",
     "study": "the same command goes on from the last checkpoint",
     "verify": "the same command goes on from the last checkpoints",
+    "ablate": "the same command goes on from the last checkpoints",
 }
 
 
@@ -80,11 +82,18 @@ COMMANDS: dict[str, Callable[..., object]] = {  # beside train
     "generate": show_text,
     "study": study,
     "verify": verify,
+    "ablate": ablate,
     "analyze": analyze,
     "efficiency": efficiency,
 }
 POSITIONAL = ("analyze", "efficiency", "plot")  # the folders that they read are given without a name
-LISTS = {"study": ("--seeds", "--arms"), "verify": ("--seeds", "--long_steps"), "efficiency": ("--targets",)}
+LISTS = {
+    "study": ("--seeds", "--arms"),
+    "verify": ("--seeds", "--long_steps"),
+    "ablate": ("--seeds", "--long_steps"),
+    "efficiency": ("--targets",),
+    "plot": ("",),
+}
 FLAGS = ("--list", "--auto_targets")
 
 

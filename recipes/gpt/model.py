@@ -34,6 +34,7 @@ class GPTConfig:
         d_model: width of the residual stream.
         context: longest sequence in tokens, and the window of attention when generating.
         positions: "rope" rotates queries and keys, "learned" adds a table to the embedding.
+        mlp_width: width of the MLP's hidden layer; null is four times d_model.
         dropout: probability, on the embedding, the attention weights and both branches.
     """
 
@@ -43,6 +44,7 @@ class GPTConfig:
     d_model: Count = 128
     context: Annotated[int, Range(2)] = 256
     positions: Literal["rope", "learned"] = "rope"
+    mlp_width: Count | None = None
     dropout: BelowOne = 0.0
 
     def __post_init__(self) -> None:
@@ -153,10 +155,11 @@ class MLPSublayer(nn.Module):
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(config.d_model, bias=False)
+        hidden = config.mlp_width or 4 * config.d_model
         self.mlp = nn.Sequential(
-            nn.Linear(config.d_model, 4 * config.d_model, bias=False),
+            nn.Linear(config.d_model, hidden, bias=False),
             nn.GELU(),
-            nn.Linear(4 * config.d_model, config.d_model, bias=False),
+            nn.Linear(hidden, config.d_model, bias=False),
         )
         self.dropout = nn.Dropout(config.dropout)
 

@@ -24,6 +24,8 @@ HEADER = (
     "steps",
     "arm",
     "seeds",
+    "parameters",
+    "ms a step",
     "nats",
     "difference",
     "95 % interval",
@@ -95,7 +97,7 @@ def in_markdown(summary: Mapping[str, Any]) -> str:
         rows = [_row(length["steps"], arm, loss) for length in summary["lengths"] for arm in length["arms"]]
         parts.append(f"Loss on the {name} text:\n\n{markdown(HEADER, rows)}")
     parts.append(
-        "The difference is arm - baseline, seed by seed, and its interval is that of the paired t-test. Cohen's d is "
+        "The difference is arm - reference, seed by seed, and its interval is that of the paired t-test. Cohen's d is "
         "the difference in units of the spread of a single run: a size, not a certainty."
     )
     return "\n\n".join(parts)
@@ -107,9 +109,16 @@ def _losses(runs: Sequence[Finished], loss: str) -> list[float]:
 
 def _row(steps: int, arm: Mapping[str, Any], loss: str) -> tuple[str, ...]:
     own = Sample(**arm[loss])
-    first = (f"{steps:,}", arm["arm"], str(len(own.values)), with_spread(own))
+    first = (
+        f"{steps:,}",
+        arm["arm"],
+        str(len(own.values)),
+        f"{arm['parameters']:,}",
+        with_spread(Sample(**arm["step_ms"]), 0),
+        with_spread(own),
+    )
     if arm[f"{loss}_comparison"] is None:
-        return (*first, "baseline", *[""] * 7)
+        return (*first, "reference", *[""] * 7)
     comparison = Comparison(**arm[f"{loss}_comparison"])
     low, high = comparison.interval or (None, None)
     return (

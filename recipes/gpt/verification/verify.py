@@ -64,15 +64,16 @@ def arguments(arm: str, data: str | None, root: Path) -> list[str]:
     return [*given, *(["--data", data] if data else []), "--root", str(root)]
 
 
-def carry_out(plan: Plan, *, workers: int, only_list: bool) -> None:
-    """Make the runs of a plan, or print the commands that make them; the folder then waits for their results."""
+def carry_out(plan: Plan, *, workers: int, only_list: bool) -> bool:
+    """Make the runs of a plan, and return True; or print the commands that make them, and return False."""
     write_plan(plan)
     if only_list:
         for run in plan:
             print(shlex.join(["python", os.path.relpath(SCRIPT), "train", *run.arguments]))
-        return
+        return False
     runs = [*plan]
     first = runs[0].config  # all read one text
     data = fingerprint(load_splits(first.data, first.root))
     run_side_by_side(runs, workers=workers, finished=lambda run: finished(run.config, data) is not None)
     print(f"{len(runs)} runs are finished in {plan.folder}")
+    return True
