@@ -31,6 +31,7 @@ from gpt.train import train
 from gpt.verification.ablate import ablate
 from gpt.verification.analyze import analyze
 from gpt.verification.efficiency import efficiency
+from gpt.verification.plot import plot
 from gpt.verification.verify import verify
 from jsonargparse import ArgumentParser
 
@@ -85,6 +86,7 @@ COMMANDS: dict[str, Callable[..., object]] = {  # beside train
     "ablate": ablate,
     "analyze": analyze,
     "efficiency": efficiency,
+    "plot": plot,
 }
 POSITIONAL = ("analyze", "efficiency", "plot")  # the folders that they read are given without a name
 LISTS = {

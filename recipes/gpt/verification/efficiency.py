@@ -19,7 +19,8 @@ from ..table import markdown
 from .analyze import with_spread
 from .compare import Sample, sample
 from .curve import COSTS, Curve, Metric, read_curve
-from .figures import save, savings
+from .figures import save
+from .figures_of_curves import savings
 from .flops import flops_per_step
 from .paired import read_results
 from .plan import Plan, read_plan

@@ -84,37 +84,3 @@ def bars(summary: Mapping[str, Any]) -> Figure:
     axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=min(3, len(arms)))
     quiet(axes)
     return figure
-
-
-def savings(summaries: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw what each arm saves against the baseline, a panel a text: at the longest runs, to each target that all reach.
-
-    A target that an arm does not reach with every seed is marked as censored.
-    """
-    figure, panels = new_figure(width=4.6 * len(summaries) + 3, panels=len(summaries))
-    for axes, summary in zip(panels, summaries, strict=True):
-        length = summary["lengths"][-1]
-        arms = [row["arm"] for row in length["targets"][0]["arms"] if row["arm"] != summary["baseline"]]
-        bars_of = [(arm, cost) for arm in arms for cost in ("steps", "flops", "seconds")]
-        width = 0.8 / len(bars_of)
-        for place, target in enumerate(length["targets"]):
-            rows = {row["arm"]: row for row in target["arms"]}
-            for i, (arm, cost) in enumerate(bars_of):
-                x = place + (i - (len(bars_of) - 1) / 2) * width
-                saved = rows[arm][f"{cost}_saved_percent"]
-                label = f"{arm}: {cost}".replace("flops", "FLOPs") if place == 0 else None
-                colour = COLOURS[(i + 1) % len(COLOURS)]
-                if saved is None:
-                    axes.bar(x, 0, label=label, color=colour)
-                    axes.annotate("censored", (x, 0), xytext=(0, 4), textcoords="offset points", rotation=90,
-                                  ha="center", va="bottom", fontsize=7, color="#666666")
-                    continue
-                axes.bar(x, saved["mean"], 0.9 * width, yerr=saved["spread"], capsize=3, color=colour, label=label)
-        axes.axhline(0, color="black", linewidth=0.8)
-        axes.set_xticks(range(len(length["targets"])), [f"{target['target']:.3f}" for target in length["targets"]])
-        axes.set_xlabel(f"{summary['metric']} loss to reach, nats a byte")
-        axes.set_ylabel("saved against the baseline, %")
-        axes.set_title(f"{summary['data'].split(',')[0]}, {length['steps']:,} steps", loc="left", fontsize=11)
-        axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.14), fontsize=8)
-        quiet(axes)
-    return figure
