@@ -4,7 +4,7 @@ from pathlib import Path
 
 import gpt.verification.verify
 import pytest
-from gpt.config import CONFIGS, TrainConfig, load_config
+from gpt.config import CONFIGS, TrainConfig
 from gpt.errors import UsageError
 from gpt.train import train
 from gpt.verification.ablate import ablate, parameters, rows, same_parameters
@@ -67,7 +67,7 @@ def test_the_widened_baseline_has_as_many_parameters(configs: dict[str, TrainCon
 
 def test_a_treatment_without_blocks_cannot_be_taken_apart() -> None:
     for treatment in (files("rope", "fir"), files("rope")):
-        with pytest.raises(UsageError, match="treatment: expected two or more of multirate, .*, got 0"):
+        with pytest.raises(UsageError, match=r"treatment: expected two or more of multirate, .*, got 0"):
             rows(files("rope"), treatment)
     without = rows(files("rope"), files("rope", "seed_blocks"))
     assert "without_adaptive" not in without

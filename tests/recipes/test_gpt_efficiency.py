@@ -54,7 +54,9 @@ def test_a_case_worked_by_hand(written: Path) -> None:
     assert treated["flops"]["values"] == (4 * flops["treated"], 6 * flops["treated"])
 
 
-def test_a_target_that_is_never_reached_is_censored(written: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_target_that_is_never_reached_is_censored(
+    written: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """By no seed, or by one of two: no mean, no saving, and nothing in their place."""
     summary = measure(read_plan(written), "val", (1.2, 0.1), auto_targets=False)
     some, none = summary["lengths"][0]["targets"]

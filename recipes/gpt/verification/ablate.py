@@ -69,7 +69,11 @@ def rows(baseline: Sequence[str], treatment: Sequence[str]) -> dict[str, tuple[s
     for block in blocks:
         found[f"without_{block}"] = (*treatment, *_without(block))
     found["baseline"] = tuple(baseline)
-    found["baseline_widened"] = (*baseline, "--model.mlp_width", str(same_parameters(plain, parameters(whole))))
+    found["baseline_widened"] = (
+        *baseline,
+        "--model.mlp_width",
+        str(same_parameters(plain, parameters(whole))),
+    )
     for block in blocks:
         others = (part for other in blocks if other != block for part in _without(other))
         found[f"{block}_alone"] = (*treatment, *others)
@@ -91,4 +95,3 @@ def same_parameters(plain: TrainConfig, wanted: int) -> int:
     width = shape.mlp_width or 4 * shape.d_model
     each = 2 * shape.n_layer * shape.d_model  # parameters of one hidden unit in every block
     return max(1, width + round((wanted - parameters(plain)) / each))
-

@@ -68,4 +68,4 @@ def _seconds(records: Sequence[dict[str, float]], steps: np.ndarray) -> np.ndarr
     timed = [(r["step"], r["step_ms"]) for r in records if "step_ms" in r]
     ends = np.array([0, *(step for step, _ in timed)], dtype=float)
     spent = np.concatenate(([0.0], np.cumsum(np.diff(ends) * np.array([ms for _, ms in timed]) / 1e3)))
-    return np.interp(steps, ends, spent)
+    return np.asarray(np.interp(steps, ends, spent))

@@ -103,7 +103,11 @@ def _to_target(curves: Curves, target: float) -> dict[str, Any]:
     baseline = next(iter(spent.values()))
     rows = []
     for arm, seeds in spent.items():
-        row: dict[str, Any] = {"arm": arm, "reached": sum(seed is not None for seed in seeds), "of": len(seeds)}
+        row: dict[str, Any] = {
+            "arm": arm,
+            "reached": sum(seed is not None for seed in seeds),
+            "of": len(seeds),
+        }
         for cost in COSTS:
             own, saved = [], []
             for seed, other in zip(seeds, baseline, strict=True):
@@ -134,18 +138,20 @@ def in_markdown(summary: Mapping[str, Any]) -> str:
                         _cell(arm["steps"]) if arm["steps"] else f"censored at {length['steps']:,}",
                         *(_cell(arm[cost]) for cost in COSTS[1:]),
                         *(
-                            "" if arm["arm"] == summary["baseline"] else _percent(arm[f"{cost}_saved_percent"])
+                            ""
+                            if arm["arm"] == summary["baseline"]
+                            else _percent(arm[f"{cost}_saved_percent"])
                             for cost in ("steps", "flops", "seconds")
                         ),
                     )
                 )
     return "\n\n".join(
         (
-            f"Data: {summary['data']}. What each arm spends until its {summary['metric']} loss is at most the target; ± is "
-            "the sample standard deviation over the seeds; savings are against the baseline, seed by seed.",
+            f"Data: {summary['data']}. What each arm spends until its {summary['metric']} loss is at most the target; ± "
+            "is the sample standard deviation over the seeds; savings are against the baseline, seed by seed.",
             markdown((*header, *saved), rows),
-            "Censored: a seed never reached the target within the run, so nothing is known but that it takes longer. FLOPs "
-            "are those of torch's counter, with sums and products of elements; seconds are those of the updates.",
+            "Censored: a seed never reached the target within the run, so nothing is known but that it takes longer. "
+            "FLOPs are those of torch's counter, with sums and products of elements; seconds are those of the updates.",
         )
     )
 

@@ -44,7 +44,7 @@ def curves(arms: Mapping[str, Mapping[str, Sequence[Curve]]], *, title: str) -> 
 
 
 def savings(summaries: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw what each arm saves against the baseline, a panel a text: at the longest runs, to each target that all reach.
+    """Draw what each arm saves against the baseline in its longest runs, to each target; a panel a text.
 
     A target that an arm does not reach with every seed is marked as censored.
     """
@@ -61,14 +61,30 @@ def savings(summaries: Sequence[Mapping[str, Any]]) -> Figure:
                 saved = rows[arm][f"{cost}_saved_percent"]
                 label = f"{arm}: {cost}".replace("flops", "FLOPs") if place == 0 else None
                 colour = COLOURS[(i + 1) % len(COLOURS)]
-                if saved is None:
-                    axes.bar(x, 0, label=label, color=colour)
-                    axes.annotate("censored", (x, 0), xytext=(0, 4), textcoords="offset points", rotation=90,
-                                  ha="center", va="bottom", fontsize=7, color="#666666")
-                    continue
-                axes.bar(x, saved["mean"], 0.9 * width, yerr=saved["spread"], capsize=3, color=colour, label=label)
+                spread = saved["spread"] if saved else 0
+                axes.bar(
+                    x,
+                    saved["mean"] if saved else 0,
+                    0.9 * width,
+                    yerr=spread,
+                    capsize=3,
+                    color=colour,
+                    label=label,
+                )
+                axes.annotate(
+                    f"{saved['mean']:.0f} %" if saved else "censored",
+                    (x, max(0, saved["mean"] + (spread or 0)) if saved else 0),
+                    xytext=(0, 4),
+                    textcoords="offset points",
+                    rotation=0 if saved else 90,
+                    ha="center",
+                    va="bottom",
+                    fontsize=7,
+                )
         axes.axhline(0, color="black", linewidth=0.8)
-        axes.set_xticks(range(len(length["targets"])), [f"{target['target']:.3f}" for target in length["targets"]])
+        axes.set_xticks(
+            range(len(length["targets"])), [f"{target['target']:.3f}" for target in length["targets"]]
+        )
         axes.set_xlabel(f"{summary['metric']} loss to reach, nats a byte")
         axes.set_ylabel("saved against the baseline, %")
         axes.set_title(f"{summary['data'].split(',')[0]}, {length['steps']:,} steps", loc="left", fontsize=11)

@@ -33,9 +33,13 @@ def plot(
     """
     plans = [read_plan(folder) for folder in results_dirs]
     found = [read_results(plan) for plan in plans]
-    texts = [next(iter(next(iter(lengths.values())).values()))[0].result.data.split(",")[0] for lengths in found]
+    texts = [
+        next(iter(next(iter(lengths.values())).values()))[0].result.data.split(",")[0] for lengths in found
+    ]
     if len(set(texts)) < len(texts):
-        raise UsageError(f"results_dirs: expected folders of different texts, got {', '.join(texts)}; draw one at a time")
+        raise UsageError(
+            f"results_dirs: expected folders of different texts, got {', '.join(texts)}; draw one at a time"
+        )
     make_folder(out)
     figures = {}
     for text, lengths in zip(texts, found, strict=True):
