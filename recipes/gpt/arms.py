@@ -7,6 +7,10 @@ bottleneck        on the residual stream after the MLP's addition
 fir               on what attention and the MLP read: after their norms
 token_shift       there too: half of the channels come from the step before; nothing is learned
 at_rate           consecutive blocks run at a lower rate, beside the residual stream
+canon             the rivals of gpt/rivals.py
+haar              there, after every block, on the residual stream
+dilated           there, on what attention and the MLP read
+bigram            there, beside the embedding
 ================  ==========================================================================
 
 The first three together are the study's blocks (https://github.com/eladwf/adaptive-multirate-transformers).
@@ -30,8 +34,9 @@ from dsptorch import FIR, BoundedHyperparam, ChannelBottleneck, LFORouting, Mult
 from .at_rate import slow_down
 from .errors import UsageError, blame
 from .model import GPT, GPTConfig
+from .rivals import BRANCHES, add_bigram, add_canon, add_dilated, haar
 
-BRANCHES = ("blocks.*.attn.norm", "blocks.*.mlp.norm")
+ONE_PLACE = ("fir", "token_shift", "canon", "dilated")  # on the branches
 
 
 @dataclass
@@ -47,6 +52,10 @@ class Arm:
         fir: keyword arguments of dsptorch.FIR, after the norms of attention and MLP.
         token_shift: whether half of the channels of attention's and the MLP's input come from t - 1.
         at_rate: which blocks run at which rate: keyword arguments of gpt.at_rate.slow_down.
+        canon: keyword arguments of gpt.rivals.add_canon.
+        haar: keyword arguments of gpt.rivals.haar, after every block.
+        dilated: keyword arguments of gpt.rivals.add_dilated.
+        bigram: keyword arguments of gpt.rivals.add_bigram.
     """
 
     multirate: dict[str, Any] | None = None
@@ -55,12 +64,21 @@ class Arm:
     fir: dict[str, Any] | None = None
     token_shift: bool = False
     at_rate: dict[str, Any] | None = None
+    canon: dict[str, Any] | None = None
+    haar: dict[str, Any] | None = None
+    dilated: dict[str, Any] | None = None
+    bigram: dict[str, Any] | None = None
 
 
 def build(config: GPTConfig, arm: Arm) -> GPT:
     """Return the plain model of `config` with the layers of `arm` in it."""
-    if arm.fir is not None and arm.token_shift:
-        raise UsageError("arm: expected fir or token_shift, got both, which have one place; leave one out")
+    of_one_place = [
+        name for name in ("fir", "token_shift", "canon", "dilated") if getattr(arm, name) not in (None, False)
+    ]
+    if len(of_one_place) > 1:
+        raise UsageError(
+            f"arm: expected one of what has one place, got {' and '.join(of_one_place)}; leave one out"
+        )
     model = GPT(config)
     if arm.at_rate is not None:
         with blame(f"arm.at_rate: got {arm.at_rate}, which gpt/at_rate.py does not take"):
@@ -71,6 +89,12 @@ def build(config: GPTConfig, arm: Arm) -> GPT:
     _insert(model, "fir", arm.fir, FIR, "after", *BRANCHES)
     if arm.token_shift:
         _insert(model, "token_shift", {}, token_shift, "after", *BRANCHES)
+    _insert(model, "haar", arm.haar, haar, "after", "blocks.*")
+    for name, add in {"canon": add_canon, "dilated": add_dilated, "bigram": add_bigram}.items():
+        options = getattr(arm, name)
+        if options is not None:
+            with blame(f"arm.{name}: got {options}, which gpt/rivals.py does not take"):
+                add(model, **options)
     return model
 
 

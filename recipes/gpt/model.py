@@ -214,7 +214,12 @@ class GPT(nn.Module):
 
     def empty_cache(self) -> list[Any]:
         """Return what `forward` continues from, one of each block: nothing yet."""
-        return [block.empty_cache(self.config.context) for block in self.blocks]  # type: ignore[operator]
+        blocks = [block.empty_cache(self.config.context) for block in self.blocks]  # type: ignore[operator]
+        return [*blocks, self.embed.empty_cache()] if self._embed_remembers() else blocks  # type: ignore[operator]
+
+    def _embed_remembers(self) -> bool:
+        """Whether the embedding, which an arm may replace, looks at bytes before those that it is given."""
+        return hasattr(self.embed, "empty_cache")
 
     def forward(self, ids: Tensor, cache: list[Any] | None = None) -> Tensor:
         """Return the logits of every next token; with a cache, continue the sequence that it remembers."""
@@ -227,7 +232,9 @@ class GPT(nn.Module):
                 f"expected at most context={context} learned positions, got {past + new}; "
                 "generate less, or use RoPE, whose window slides"
             )
-        x = self.embed(ids)  # (B, T) -> (B, T, D)
+        x = (
+            self.embed(ids, cache[-1]) if cache and self._embed_remembers() else self.embed(ids)
+        )  # (B, T) -> (B, T, D)
         rope = None
         if self.position is None:
             rope = rope_table(past + new, self.config.d_model // self.config.n_head, x)

@@ -147,8 +147,8 @@ def in_markdown(summary: Mapping[str, Any]) -> str:
                 )
     return "\n\n".join(
         (
-            f"Data: {summary['data']}. What each arm spends until its {summary['metric']} loss is at most the target; ± "
-            "is the sample standard deviation over the seeds; savings are against the baseline, seed by seed.",
+            f"Data: {summary['data']}. What each arm spends until its {summary['metric']} loss is at most the target; "
+            "± is the sample standard deviation over the seeds; savings are against the baseline, seed by seed.",
             markdown((*header, *saved), rows),
             "Censored: a seed never reached the target within the run, so nothing is known but that it takes longer. "
             "FLOPs are those of torch's counter, with sums and products of elements; seconds are those of the updates.",
