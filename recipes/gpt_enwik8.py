@@ -7,6 +7,8 @@
     python recipes/gpt_enwik8.py generate --checkpoint runs/gpt/checkpoint.pt --prompt "The "
     python recipes/gpt_enwik8.py study --data text.xml.bz2
 
+The study's own programs, verify, analyze, efficiency, ablate and plot, are on docs/study.md.
+
 What comes later wins: train --config recipes/configs/rope.yaml --lr 1e-3 --model.d_model 256.
 """
 
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import Annotated
 
 import openmp  # noqa: F401  # before torch, which reads what it sets
+from gpt.clean import clean
 from gpt.command_line import add_commands, in_full, one_line_errors, parse
 from gpt.config import to_config, train_parser
 from gpt.data import prepare
@@ -30,6 +33,7 @@ from gpt.study import study
 from gpt.train import train
 from gpt.verification.ablate import ablate
 from gpt.verification.analyze import analyze
+from gpt.verification.audit import audit
 from gpt.verification.efficiency import efficiency
 from gpt.verification.plot import plot
 from gpt.verification.verify import verify
@@ -80,6 +84,7 @@ def show_text(
 COMMANDS: dict[str, Callable[..., object]] = {  # beside train
     "quickstart": quickstart,
     "prepare": prepare,
+    "clean": clean,
     "generate": show_text,
     "study": study,
     "verify": verify,
@@ -87,11 +92,12 @@ COMMANDS: dict[str, Callable[..., object]] = {  # beside train
     "analyze": analyze,
     "efficiency": efficiency,
     "plot": plot,
+    "audit": audit,
 }
 POSITIONAL = ("analyze", "efficiency", "plot")  # the folders that they read are given without a name
 LISTS = {
     "study": ("--seeds", "--arms"),
-    "verify": ("--seeds", "--long_steps"),
+    "verify": ("--treatment", "--seeds", "--long_steps"),
     "ablate": ("--seeds", "--long_steps"),
     "efficiency": ("--targets",),
     "plot": ("",),

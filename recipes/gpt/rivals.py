@@ -15,6 +15,9 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import register_parametrization
@@ -88,13 +91,14 @@ def dilated(d_model: int, kernel_size: int, distance: int) -> FIR:
 def add_dilated(model: GPT, kernel_size: int = 3) -> None:
     """Insert dilated filters on what attention and the MLP read, twice as far apart in each block."""
     for i, block in enumerate(model.blocks):
-        for place in BRANCHES if isinstance(block, Block) else ():  # not at a lower rate
-            insert(
-                model,
-                place.replace("*", str(i)),
-                lambda _, distance=2**i: dilated(model.config.d_model, kernel_size, distance),
-                position="after",
-            )
+        if isinstance(block, Block):  # not at a lower rate
+            make = partial(dilated, model.config.d_model, kernel_size, 2**i)
+            for place in BRANCHES:
+                insert(model, place.replace("*", str(i)), partial(_made, make), position="after")
+
+
+def _made(make: Callable[[], FIR], _: nn.Module) -> FIR:
+    return make()
 
 
 class BigramEmbedding(nn.Embedding):

@@ -104,7 +104,7 @@ WRONG: list[tuple[Callable[..., None], list[str], str]] = [
     (
         gpt_enwik8.main,
         ["verify", "--baseline", "rope", "--treatment", "rope", "--seeds", "1", "2"],
-        "treatment: expected another arm",
+        "treatment: expected files of other names",
     ),
     (
         gpt_enwik8.main,

@@ -31,7 +31,7 @@ GIVEN = {
     "data": "none",
     "threads": 1,
     "baseline": "rope",
-    "treatment": "fir",
+    "treatment": ["fir"],
     "results_dir": Path("none"),
 }
 NOT_OF_A_COMMAND = {"timeout"}

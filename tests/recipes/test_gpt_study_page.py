@@ -1,5 +1,6 @@
 """docs/study.md: each of its commands runs as it stands there, but for smaller models, and its names are there."""
 
+import bz2
 import re
 import shlex
 from pathlib import Path
@@ -54,6 +55,8 @@ def smaller(line: str) -> list[str]:
         arguments += ["--data", "enwik8.txt"]
     if command == "prepare":
         arguments[-1] += ".txt"
+    if command == "audit":
+        arguments += ["--page", "audit.md"]
     return [command, *arguments]
 
 
@@ -62,6 +65,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     (tmp_path / "tiny.yaml").write_text(TINY)
+    (tmp_path / "enwiki.xml.bz2").write_bytes(bz2.compress(b"<text>Two [[word]]s</text>"))
     for name in ("enwik8", "text8", "wikitext2"):
         (tmp_path / f"{name}.txt").write_bytes(bytes(range(97, 123)) * 40)
 
@@ -88,6 +92,7 @@ def test_every_line_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
             gpt_enwik8.main([part.replace("enwik8", "text8") for part in smaller(verify)])
         gpt_enwik8.main(command)
     results = folder / "results" / "verification" / "enwik8_verification"
+    assert (folder / "enwiki_clean").read_bytes() == b" two words"
     assert (results / "analysis.md").exists()
     assert (results / "efficiency-train.md").exists()
     assert (folder / "results" / "ablation" / "analysis.md").exists()

@@ -111,14 +111,14 @@ def test_the_list_is_of_commands_that_make_the_runs(
 ) -> None:
     base, treated = (str(tmp_path / f"{arm}.yaml") for arm in ("base", "treated"))
     monkeypatch.setattr("gpt.verification.verify.run_side_by_side", lambda *_, **__: pytest.fail("made"))
-    verify(base, treated, plan.seeds, plan.lengths, plan.folder, root=tmp_path, list=True)
+    verify(base, [treated], plan.seeds, plan.lengths, plan.folder, root=tmp_path, list=True)
     lines = capsys.readouterr().out.splitlines()
     for line, run in zip(lines, plan, strict=True):
         python, script, command, *arguments = line.split()
         assert (python, Path(script).resolve(), command) == ("python", engine.SCRIPT, "train")
         assert to_config(parse(train_parser(), arguments)) == replace(run.config, root=tmp_path)
-    with pytest.raises(UsageError, match="treatment: expected another arm than the baseline"):
-        verify(base, base, list=True)
+    with pytest.raises(UsageError, match="treatment: expected files of other names than those of"):
+        verify(base, [base], list=True)
 
 
 @pytest.mark.parametrize("workers", [1, 3])

@@ -21,8 +21,8 @@ from .plan import read_plan
 
 LOSSES = {"val_loss": "validation", "test_loss": "test"}
 HEADER = (
-    "steps",
     "arm",
+    "steps",
     "seeds",
     "parameters",
     "ms a step",
@@ -110,8 +110,8 @@ def _losses(runs: Sequence[Finished], loss: str) -> list[float]:
 def _row(steps: int, arm: Mapping[str, Any], loss: str) -> tuple[str, ...]:
     own = Sample(**arm[loss])
     first = (
-        f"{steps:,}",
         arm["arm"],
+        f"{steps:,}",
         str(len(own.values)),
         f"{arm['parameters']:,}",
         with_spread(Sample(**arm["step_ms"]), 0),

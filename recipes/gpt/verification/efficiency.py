@@ -123,7 +123,7 @@ def _to_target(curves: Curves, target: float) -> dict[str, Any]:
 
 def in_markdown(summary: Mapping[str, Any]) -> str:
     """Return the table of an efficiency."""
-    header = ("run", "target", "arm", "reached", *COSTS)
+    header = ("arm", "run", "target", "reached", *COSTS)
     saved = ("steps saved", "FLOPs saved", "seconds saved")
     rows = []
     for length in summary["lengths"]:
@@ -131,9 +131,9 @@ def in_markdown(summary: Mapping[str, Any]) -> str:
             for arm in target["arms"]:
                 rows.append(
                     (
+                        arm["arm"],
                         f"{length['steps']:,}",
                         f"{target['target']:.4f}",
-                        arm["arm"],
                         f"{arm['reached']} of {arm['of']}",
                         _cell(arm["steps"]) if arm["steps"] else f"censored at {length['steps']:,}",
                         *(_cell(arm[cost]) for cost in COSTS[1:]),

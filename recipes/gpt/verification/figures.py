@@ -81,6 +81,11 @@ def bars(summary: Mapping[str, Any]) -> Figure:
     axes.set_title(
         f"{summary['data'].split(',')[0]}: mean, spread and each of {seeds} seeds", loc="left", fontsize=11
     )
-    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=min(3, len(arms)))
+    axes.legend(
+        frameon=False,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.08),
+        ncols=1 if len(max(arms, key=len)) > 24 else 3,
+    )
     quiet(axes)
     return figure

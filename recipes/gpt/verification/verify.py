@@ -1,4 +1,4 @@
-"""The command `verify`: a baseline and a treatment, with the same seeds and lengths."""
+"""The command `verify`: a baseline and treatments, with the same seeds and lengths."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Lengths = Annotated[Sequence[Count], Distinct()]
 @checked
 def verify(
     baseline: str,
-    treatment: str,
+    treatment: Annotated[Sequence[str], Distinct()],
     seeds: Seeds = SEEDS,
     long_steps: Lengths | None = None,
     results_dir: Path = Path("results/verification"),
@@ -32,14 +32,14 @@ def verify(
     workers: Count = 1,
     list: bool = False,  # noqa: A002  (the name of the option)
 ) -> None:
-    """Train a baseline and a treatment with the same seeds, text and windows, at each length.
+    """Train a baseline and one treatment or more with the same seeds, text and windows, at each length.
 
     A run that is finished is not made again, and one that was killed goes on from its checkpoint: start the same
     command again. Several machines that share the folder of the results may work at one command at a time.
 
     Args:
         baseline: configurations joined by "+": names in recipes/configs or paths.
-        treatment: the same.
+        treatment: the same, of each treatment.
         seeds: of weights, batches and dropout.
         long_steps: lengths in updates, each with a schedule of its own; the baseline's `steps` where none is given.
         results_dir: folder to put the runs in.
@@ -48,12 +48,11 @@ def verify(
         workers: how many runs at a time, each with its share of the cores.
         list: whether to print the commands of the single runs, for a scheduler of your own, and make none.
     """
-    arms = {}
-    for arm in (baseline, treatment):
-        arms[arm_label(arm)] = arguments(arm, data, root)
-    if len(arms) < 2:
+    arms = {arm_label(arm): arguments(arm, data, root) for arm in (baseline, *treatment)}
+    if len(arms) < 1 + len(treatment):
         raise UsageError(
-            f"treatment: expected another arm than the baseline, got {baseline} twice; change one"
+            f"treatment: expected files of other names than those of {baseline}, each once, got {', '.join(treatment)}; "
+            "change or rename one"
         )
     carry_out(make_plan(arms, long_steps, seeds, results_dir), workers=workers, only_list=list)
 
