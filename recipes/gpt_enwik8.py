@@ -109,7 +109,7 @@ def main(arguments: Sequence[str]) -> None:
     """Run one command; without arguments, the quick start."""
     parser = ArgumentParser(prog="gpt_enwik8.py", description=DESCRIPTION, exit_on_error=False)
     subcommands = add_commands(parser, COMMANDS, POSITIONAL)
-    subcommands.add_subcommand("train", train_parser(), help="Train one arm.")
+    subcommands.add_subcommand("train", train_parser(), help="Train one arm; run FILE ... is the same.")
 
     arguments = _as_we_write_them(arguments or ["quickstart"])
     with one_line_errors(AFTER_CTRL_C.get(arguments[0], "start it again")):

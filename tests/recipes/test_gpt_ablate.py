@@ -73,6 +73,7 @@ def test_a_treatment_without_blocks_cannot_be_taken_apart() -> None:
     assert "without_adaptive" not in without
 
 
+@pytest.mark.slow
 def test_all_rows_are_made_and_analyzed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
