@@ -54,9 +54,9 @@ def run_side_by_side(
     running: dict[int, tuple[Run, subprocess.Popen[bytes]]] = {}
     failed: list[Run] = []
     start = sum(map(steps_done, runs))
-    with tqdm(
-        total=sum(run.steps for run in runs), initial=start, unit="step", desc="all runs", mininterval=1
-    ) as bar:
+    total = sum(run.steps for run in runs)
+    # smoothing=0: the time left is told by the speed so far, of which starts and validations are a part.
+    with tqdm(desc="all runs", initial=start, total=total, unit="step", mininterval=1, smoothing=0) as bar:
         try:
             while waiting or running:
                 for worker in set(range(workers)) - running.keys():
