@@ -5,6 +5,7 @@ Waveforms are (batch, time, 1), and frequencies are in Hz. Time is in samples, a
 
 from dsptorch.audio.compression import PCEN, LogCompression
 from dsptorch.audio.energy import BandEnergy
+from dsptorch.audio.files import read_waveform
 from dsptorch.audio.gabor import GaborBank, GaborFilters
 from dsptorch.audio.gammatone import Gammatone, GammatoneFilters
 from dsptorch.audio.mel import MelSpectrogram
@@ -31,5 +32,6 @@ __all__ = [
     "hz_to_mel",
     "mel_filters",
     "mel_to_hz",
+    "read_waveform",
     "to_erb_rate",
 ]

@@ -78,7 +78,7 @@ class GammatoneFilters(OnWaveforms):
         self.f_min, self.f_max = check_band(f_min, top, sample_rate, least=1.0)
         with real_tensors():
             ends = to_erb_rate(torch.tensor([self.f_min, self.f_max], dtype=torch.float64))
-            steps = torch.linspace(*ends.tolist(), num_filters, dtype=torch.float64)
+            steps = torch.linspace(ends[0].item(), ends[1].item(), num_filters, dtype=torch.float64)
             centres = from_erb_rate(steps).clamp(self.f_min, self.f_max).float()
         self.freq = BoundedHyperparam(centres, self.f_min, self.f_max, log=True, device=device)
         self.width = BoundedHyperparam(1.019, 0.25, 4.0, shape=(num_filters,), log=True, device=device)

@@ -111,7 +111,9 @@ def mel_filters(
 def mel_corners(f_min: float, f_max: float, n_mels: int, mel_scale: str = "htk") -> Tensor:
     """The corners of `n_mels` triangles in Hz, which are those of the neighbours too: (n_mels + 2,)."""
     ends = hz_to_mel(torch.tensor([f_min, f_max], dtype=torch.float64), mel_scale)
-    return mel_to_hz(torch.linspace(*ends.tolist(), n_mels + 2, dtype=torch.float64), mel_scale)
+    return mel_to_hz(
+        torch.linspace(ends[0].item(), ends[1].item(), n_mels + 2, dtype=torch.float64), mel_scale
+    )
 
 
 def erb(hz: Tensor) -> Tensor:

@@ -176,7 +176,8 @@ def _rfft(frames: Tensor, n_fft: int) -> Tensor:
     if not torch.compiler.is_compiling() and not frames.shape[0] * frames.shape[1]:
         none = frames[..., :1].expand(-1, -1, n_fft // 2 + 1)
         return torch.complex(none, none)
-    return torch.fft.rfft(frames, n_fft)
+    spectra: Tensor = torch.fft.rfft(frames, n_fft)
+    return spectra
 
 
 def squared_magnitude(z: Tensor) -> Tensor:
