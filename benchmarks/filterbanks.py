@@ -1,12 +1,13 @@
-"""Time the analysis of a filterbank against ptwt, unfold + matmul, conv1d, and a copy of the signal.
+"""Time the analysis of a filterbank against ptwt, PyWavelets, scipy, unfold + matmul, conv1d, a loop and a copy.
 
     python benchmarks/filterbanks.py
 
 Three banks: two bands of a wide signal, 32 bands of a narrow one, 8 bands of a wide one. All arms of a bank have the
 same filters. Before anything is timed, their outputs, and their gradients of the input and of every tap (of every
-angle, for the layer), are compared with those of the definition in float64; if one differs by more than the tolerance,
-nothing is timed. "forward" runs without gradients; "forward + backward" makes all of them. ptwt is an arm where it is
-installed: `pip install ptwt`.
+angle, for the layer) where an arm has any, are compared with those of the definition in float64; if one differs by
+more than the tolerance, nothing is timed. "forward" runs without gradients; "forward + backward" makes all of them,
+and leaves out scipy and PyWavelets, which make none. ptwt and PyWavelets are arms where they are installed: `pip
+install ptwt`.
 """
 
 import argparse
@@ -20,11 +21,15 @@ import openmp_policy  # noqa: F401  # before torch, which reads what it sets
 import torch
 from filterbanks_arms import (
     HAS_PTWT,
+    HAS_PYWT,
     Conv,
     Copy,
     LayerArm,
+    Loop,
     Ours,
     Ptwt,
+    Pywt,
+    Scipy,
     Unfold,
     by_definition,
     cotangents,
@@ -81,6 +86,11 @@ def build_arms(case: Case, device: torch.device) -> dict[str, nn.Module]:
     arms: dict[str, nn.Module] = {"copy": Copy()}
     if HAS_PTWT and case.num_bands == 2:
         arms["ptwt"] = Ptwt(taps, bank.stride)
+    if device.type == "cpu":
+        if HAS_PYWT and case.num_bands == 2:
+            arms["pywt"] = Pywt(taps, bank.stride)
+        arms["scipy"] = Scipy(taps, bank.stride)
+    arms["python loop"] = Loop(taps, bank.stride)
     arms["unfold + matmul"] = Unfold(taps, bank.stride)
     arms["conv1d"] = Conv(taps, bank.stride)
     arms["ours"] = Ours(taps, bank.stride)
@@ -125,9 +135,10 @@ def check_arms(arms: Mapping[str, nn.Module], x: Tensor, v: Tensor) -> dict[str,
         x = x.detach().requires_grad_()
         arm.zero_grad()
         outputs = arm(x)
-        torch.autograd.backward(outputs, cotangents(v, outputs))
-        found = {"output": side_by_side(outputs, v.shape[1], v.shape[2]), "x": x.grad}
-        found |= {key: parameter.grad for key, parameter in inner.named_parameters()}
+        found = {"output": side_by_side(outputs, v.shape[1], v.shape[2])}
+        if inner.differentiable:
+            torch.autograd.backward(outputs, cotangents(v, outputs))
+            found |= {"x": x.grad} | {key: parameter.grad for key, parameter in inner.named_parameters()}
         errors[name] = {}
         for key, tensor in found.items():
             assert tensor is not None, key
@@ -155,6 +166,8 @@ def both_modes(
 
     backward: dict[str, Callable[[], Any]] = {}
     for name, arm in arms.items():
+        if not getattr(arm, "_orig_mod", arm).differentiable:
+            continue
         outputs = arm(x)
         gradients = [torch.ones_like(outputs[0])] if name == "copy" else cotangents(v, outputs)
         backward[name] = partial(forward_backward, arm, gradients)

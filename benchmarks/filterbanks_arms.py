@@ -3,6 +3,7 @@
 import importlib.util
 from abc import abstractmethod
 
+import scipy.signal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from dsptorch import FilterBank
 from dsptorch.functional import analysis
 
 HAS_PTWT = importlib.util.find_spec("ptwt") is not None
+HAS_PYWT = importlib.util.find_spec("pywt") is not None
 
 
 class Arm(nn.Module):
@@ -22,6 +24,7 @@ class Arm(nn.Module):
     """
 
     phase = 0
+    differentiable = True
 
     def __init__(self, taps: Tensor, stride: int) -> None:
         super().__init__()
@@ -75,6 +78,45 @@ class Ptwt(Arm):
         return bands
 
 
+class Loop(Arm):
+    """A loop over the frames in Python."""
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Map (B, T, D) -> (B, frames, bands * D)."""
+        reversed_taps = self.taps.flip(1)
+        numtaps = self.taps.shape[1]
+        padded = F.pad(x, (0, 0, numtaps - 1, 0))
+        frames = [reversed_taps @ padded[:, t : t + numtaps] for t in range(0, x.shape[1], self.stride)]
+        return [torch.stack(frames, 1).flatten(2)]
+
+
+class Scipy(Arm):
+    """scipy's `upfirdn` for each band, which has no gradient."""
+
+    differentiable = False
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Map (B, T, D) -> (B, frames, D) for each band."""
+        signal, frames = x.detach().numpy(), -(-x.shape[1] // self.stride)
+        bands = [scipy.signal.upfirdn(h, signal, 1, self.stride, axis=1) for h in self.taps.detach().numpy()]
+        return [torch.from_numpy(band[:, :frames]) for band in bands]
+
+
+class Pywt(Arm):
+    """PyWavelets' `dwt`, which has no gradient; its coefficient n stands at sample 2 n + 1."""
+
+    phase, differentiable = 1, False
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Map (B, T, D) -> two of (B, frames, D)."""
+        import pywt  # noqa: PLC0415
+
+        low, high = self.taps.tolist()
+        wavelet = pywt.Wavelet("bank", filter_bank=(low, high, low[::-1], high[::-1]))
+        bands = pywt.dwt(x.detach().numpy(), wavelet, mode="zero", axis=1)
+        return [torch.from_numpy(band) for band in bands]
+
+
 class LayerArm(nn.Module):
     """The layer, which makes its taps anew in every call.
 
@@ -83,6 +125,7 @@ class LayerArm(nn.Module):
     """
 
     phase = 0
+    differentiable = True
 
     def __init__(self, bank: FilterBank) -> None:
         super().__init__()
@@ -95,6 +138,8 @@ class LayerArm(nn.Module):
 
 class Copy(nn.Module):
     """What moving the signal costs."""
+
+    differentiable = True
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Map (B, T, D) -> (B, T, D)."""

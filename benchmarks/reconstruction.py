@@ -1,6 +1,6 @@
 """Train filterbanks on a task that has nothing to do with reconstruction, and measure what still comes back.
 
-    python benchmarks/reconstruction.py
+    python benchmarks/reconstruction.py [--figure PNG]
 
 500 steps of Adam at a learning rate of 0.1 make the bands of random signals sparse. The error is the largest sample of
 synthesis(analysis(x)) - x, of noise, over the largest sample of x. Beside the families of `FilterBank` stand filters
@@ -9,122 +9,16 @@ own loss for reconstruction, with three weights.
 """
 
 import argparse
-import importlib.util
-from abc import abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import openmp_policy  # noqa: F401  # before torch, which reads what it sets
 import torch
 from harness import facts, print_facts, save, table
-from torch import Tensor, nn
+from reconstruction_banks import HAS_PTWT, Bank, banks
+from torch import Tensor
 
-from dsptorch import FilterBank, Subbands
-from dsptorch.functional import analysis, synthesis
-
-HAS_PTWT = importlib.util.find_spec("ptwt") is not None
-FAMILIES: dict[str, dict[str, Any]] = {
-    "lattice, 8 taps": {"num_bands": 2, "kind": "lattice"},
-    "lattice, 24 taps": {"num_bands": 2, "kind": "lattice", "overlap": 6},
-    "paraunitary, 8 bands, 32 taps": {"num_bands": 8, "kind": "paraunitary"},
-    "cosine (MDCT), 32 bands, 64 taps": {"num_bands": 32, "overlap": 1},
-    "cosine (ELT), 8 bands, 32 taps": {"num_bands": 8},
-    "cosine, 4 bands, 24 taps": {"num_bands": 4, "overlap": 3},
-    "dft, 17 bands, 32 taps": {"num_bands": 17, "kind": "dft", "overlap": 1},
-}
-SOFT_WEIGHTS = (0.0, 1.0, 10.0)
-
-
-class Bank(nn.Module):
-    """A bank that may be trained."""
-
-    @abstractmethod
-    def bands(self, x: Tensor) -> Tensor:
-        """Return all bands of (B, T, 1), as (B, frames, bands)."""
-
-    @abstractmethod
-    def error(self, x: Tensor) -> float:
-        """Return the largest error of what comes back, over the largest sample."""
-
-    def penalty(self) -> Tensor | float:
-        """Return what is added to the loss of the task."""
-        return 0.0
-
-
-class Ours(Bank):
-    """A family."""
-
-    def __init__(self, dtype: torch.dtype, **arguments: Any) -> None:
-        super().__init__()
-        self.layer = Subbands(FilterBank(1, dtype=dtype, **arguments))
-
-    def bands(self, x: Tensor) -> Tensor:
-        """Return all bands."""
-        bands: Tensor = self.layer.members[0](x)
-        return bands
-
-    def error(self, x: Tensor) -> float:
-        """Return the largest error."""
-        late = int(self.layer.delay)
-        return _relative(self.layer(x)[:, late:], x[:, : x.shape[1] - late], x)
-
-
-class FreeTaps(Bank):
-    """Two filters of eight taps, each free, and the same reversed for the synthesis."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.taps = nn.Parameter(FilterBank(1, 2, "lattice").matrix().detach().clone())
-
-    def bands(self, x: Tensor) -> Tensor:
-        """Return all bands."""
-        return analysis(x, self.taps, 2)
-
-    def error(self, x: Tensor) -> float:
-        """Return the largest error."""
-        late = self.taps.shape[1] - 1
-        y = synthesis(self.bands(x), self.taps.flip(1), 2)
-        return _relative(y[:, late : x.shape[1]], x[:, :-late], x)
-
-
-class Soft(Bank):
-    """ptwt's learned db4, one level, with its loss for reconstruction."""
-
-    def __init__(self, weight: float) -> None:
-        super().__init__()
-        import ptwt.wavelets_learnable  # noqa: PLC0415
-        import pywt  # noqa: PLC0415
-
-        taps = (torch.tensor(taps) for taps in pywt.Wavelet("db4").filter_bank)
-        self.wavelet = ptwt.wavelets_learnable.SoftOrthogonalWavelet(*taps)
-        self.weight = weight
-
-    def bands(self, x: Tensor) -> Tensor:
-        """Return both bands."""
-        return torch.stack(self._analysis(x), -1)
-
-    def error(self, x: Tensor) -> float:
-        """Return the largest error inside."""
-        import ptwt  # noqa: PLC0415
-
-        y = ptwt.waverec(self._analysis(x), self.wavelet)
-        inside = slice(len(self.wavelet), x.shape[1] - len(self.wavelet))
-        return _relative(y[:, inside], x[:, inside, 0], x)
-
-    def penalty(self) -> Tensor | float:
-        """Return the loss for reconstruction, weighted."""
-        loss: Tensor = self.weight * self.wavelet.wavelet_loss()
-        return loss
-
-    def _analysis(self, x: Tensor) -> list[Tensor]:
-        import ptwt  # noqa: PLC0415
-
-        bands: list[Tensor] = ptwt.wavedec(x[:, :, 0], self.wavelet, mode="zero", level=1)
-        return bands
-
-
-def _relative(found: Tensor, expected: Tensor, x: Tensor) -> float:
-    return ((found - expected).abs().max() / x.abs().max()).item()
+GREY, OURS, CONTROLS = "#4c566a", "#0072b2", ("#d55e00", "#cc79a7", "#e69f00", "#009e73")
 
 
 def sparsity(bands: Tensor) -> Tensor:
@@ -163,16 +57,34 @@ def train(bank: Bank, steps: int, lr: float, seed: int = 0) -> dict[str, list[fl
     return curve
 
 
-def banks() -> dict[str, Bank]:
-    """Return every bank, by name."""
-    made: dict[str, Bank] = {}
-    for dtype in (torch.float32, torch.float64):
-        for name, arguments in FAMILIES.items():
-            made[f"{name}, {str(dtype).removeprefix('torch.')}"] = Ours(dtype, **arguments)
-    made["every tap free"] = FreeTaps()
-    if HAS_PTWT:
-        made |= {f"ptwt, its loss times {weight:g}": Soft(weight) for weight in SOFT_WEIGHTS}
-    return made
+def draw(curves: Mapping[str, Mapping[str, list[float]]], path: Path) -> None:
+    """Draw the errors of all banks, ours in one colour for each dtype, into a PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    figure = Figure(figsize=(8, 5), layout="constrained", dpi=130)
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    colours, seen = iter(CONTROLS), set()
+    for name, curve in curves.items():
+        ours = name.endswith(("float32", "float64"))
+        dtype = name.rpartition(", ")[2]
+        label = f"dsptorch, {dtype}: each family" if ours else name
+        axes.plot(
+            curve["step"],
+            curve["error"],
+            color=(OURS if dtype == "float32" else GREY) if ours else next(colours),
+            linewidth=0.8 if ours else 1.8,
+            label=None if label in seen else label,
+        )
+        seen.add(label)
+    axes.set_yscale("log")
+    axes.set_xlabel("steps of Adam, learning rate 0.1, towards sparse bands")
+    axes.set_ylabel("largest error of synthesis(analysis(x)), over the largest sample")
+    axes.axhline(1, color="black", linewidth=0.5, linestyle=":")
+    axes.legend(loc="center", bbox_to_anchor=(0.75, 0.32), fontsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path)
 
 
 def main() -> None:
@@ -181,6 +93,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=500, help="(default: %(default)s)")
     parser.add_argument("--lr", type=float, default=0.1, help="(default: %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("runs/benchmarks/reconstruction.json"))
+    parser.add_argument("--figure", type=Path, help="a PNG of the errors; needs matplotlib")
     options = parser.parse_args()
     known = facts(torch.device("cpu"))
     print_facts(known)
@@ -199,6 +112,8 @@ def main() -> None:
         for name, c in curves.items()
     ]
     print(table(["bank", "task before", "after", "largest error", "error at the end"], rows))
+    if options.figure is not None:
+        draw(curves, options.figure)
     save(options.output, {"facts": known, "options": vars(options), "curves": curves})
 
 

@@ -25,8 +25,9 @@ def check_mode(mode: str) -> str:
     """Return the name of a known mode, or raise with the nearest names."""
     if mode in MODES:
         return mode
-    near = get_close_matches(str(mode), MODES, n=2) or MODES
-    raise ValueError(f"unknown mode {mode!r}; take one of {', '.join(near)}")
+    near = get_close_matches(str(mode), MODES, n=2)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"take one of {', '.join(MODES)}"
+    raise ValueError(f"unknown mode {mode!r}; {hint}")
 
 
 def extend(x: Tensor, before: int, after: int, mode: str) -> Tensor:

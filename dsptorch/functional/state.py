@@ -91,6 +91,12 @@ def _phase(state: State, grid: int) -> int:
         return phase
     # Padding may have begun anywhere.
     off = ((position % grid != phase) & (state.segment >= 0)).nonzero().flatten().tolist()
+    if off and len({p % grid for p in position.tolist()}) == 1:
+        raise ValueError(
+            f"this layer changes the rate every {grid} samples, and the state, at position {int(position[off[0]])}, is "
+            f"that of a layer that is {phase} samples into a block; pass the state that this very layer returned, or "
+            "None to start anew"
+        )
     if off:
         raise ValueError(
             f"rows of one batch must agree in position modulo {grid}, at which this layer changes the rate, got "

@@ -19,6 +19,8 @@ from dsptorch.hyperparams import FirstValues, at_least_float32, real_tensors
 
 __all__ = ["BankFilters", "FixedFilters", "bank_filters", "wavelet_lattice"]
 
+_LARGEST = 2**25  # taps of all filters together: 4096 bands with an overlap of 1
+
 
 class BankFilters(FirstValues, ABC):
     """The filters of analysis h_k of a bank whose filters of synthesis are the same, reversed in time.
@@ -198,6 +200,11 @@ def bank_filters(
         raise TypeError(f"overlap must be a number, got {describe(overlap)}")
     if not 0.5 <= overlap < 2**16:
         raise ValueError(f"overlap must be at least 0.5, got {overlap}")
+    if 2 * overlap * num_bands**2 > _LARGEST:
+        raise ValueError(
+            f"a bank of {num_bands} bands with an overlap of {overlap:g} has {num_bands} filters of "
+            f"{2 * overlap * num_bands:,.0f} taps, more than {_LARGEST:,} taps in all; take fewer bands"
+        )
     return KINDS[kind](num_bands, overlap, device, dtype)
 
 

@@ -6,14 +6,16 @@ lfo_routing       on the residual stream after attention's addition
 bottleneck        on the residual stream after the MLP's addition
 fir               on what attention and the MLP read: after their norms
 token_shift       there too: half of the channels come from the step before; nothing is learned
+undecimated       there too: a filterbank without delay, and a gain for each band
+ema, ema_bank     there too: moving averages of half of the channels; or of all, added to them
 at_rate           consecutive blocks run at a lower rate, beside the residual stream
 ================  ==========================================================================
 
 The first three together are the study's blocks (https://github.com/eladwf/adaptive-multirate-transformers).
 
 Arms combine. Blocks at a lower rate count as one block of the stream: `multirate` acts once, before all of them.
-Nothing is inserted inside them; `lfo_routing`, `bottleneck`, `fir` and `token_shift` go into the blocks at the full
-rate.
+Nothing is inserted inside them; `lfo_routing`, `bottleneck` and what stands on the branches go into the blocks at the
+full rate.
 """
 
 from __future__ import annotations
@@ -25,13 +27,24 @@ from typing import Any
 import torch
 from torch import nn
 
-from dsptorch import FIR, BoundedHyperparam, ChannelBottleneck, LFORouting, Multirate, insert
+from dsptorch import (
+    EMA,
+    FIR,
+    BoundedHyperparam,
+    ChannelBottleneck,
+    LFORouting,
+    Multirate,
+    UndecimatedBank,
+    insert,
+)
 
 from .at_rate import slow_down
+from .banks import ema_bank
 from .errors import UsageError, blame
 from .model import GPT, GPTConfig
 
 BRANCHES = ("blocks.*.attn.norm", "blocks.*.mlp.norm")
+ONE_PLACE = ("fir", "token_shift", "undecimated", "ema", "ema_bank")  # on the branches
 
 
 @dataclass
@@ -46,6 +59,9 @@ class Arm:
         bottleneck: keyword arguments of dsptorch.ChannelBottleneck, after the MLP's addition.
         fir: keyword arguments of dsptorch.FIR, after the norms of attention and MLP.
         token_shift: whether half of the channels of attention's and the MLP's input come from t - 1.
+        undecimated: keyword arguments of dsptorch.UndecimatedBank, after those norms.
+        ema: keyword arguments of dsptorch.EMA, after those norms.
+        ema_bank: keyword arguments of gpt.banks.ema_bank, after those norms.
         at_rate: which blocks run at which rate: keyword arguments of gpt.at_rate.slow_down.
     """
 
@@ -54,13 +70,19 @@ class Arm:
     bottleneck: dict[str, Any] | None = None
     fir: dict[str, Any] | None = None
     token_shift: bool = False
+    undecimated: dict[str, Any] | None = None
+    ema: dict[str, Any] | None = None
+    ema_bank: dict[str, Any] | None = None
     at_rate: dict[str, Any] | None = None
 
 
 def build(config: GPTConfig, arm: Arm) -> GPT:
     """Return the plain model of `config` with the layers of `arm` in it."""
-    if arm.fir is not None and arm.token_shift:
-        raise UsageError("arm: expected fir or token_shift, got both, which have one place; leave one out")
+    of_one_place = [name for name in ONE_PLACE if getattr(arm, name) not in (None, False)]
+    if len(of_one_place) > 1:
+        raise UsageError(
+            f"arm: expected one of what has one place, got {' and '.join(of_one_place)}; leave one out"
+        )
     model = GPT(config)
     if arm.at_rate is not None:
         with blame(f"arm.at_rate: got {arm.at_rate}, which gpt/at_rate.py does not take"):
@@ -69,6 +91,9 @@ def build(config: GPTConfig, arm: Arm) -> GPT:
     _insert(model, "lfo_routing", arm.lfo_routing, LFORouting, "after", "blocks.*.attn")
     _insert(model, "bottleneck", arm.bottleneck, ChannelBottleneck, "after", "blocks.*.mlp")
     _insert(model, "fir", arm.fir, FIR, "after", *BRANCHES)
+    _insert(model, "undecimated", arm.undecimated, UndecimatedBank, "after", *BRANCHES)
+    _insert(model, "ema", arm.ema, EMA, "after", *BRANCHES)
+    _insert(model, "ema_bank", arm.ema_bank, ema_bank, "after", *BRANCHES)
     if arm.token_shift:
         _insert(model, "token_shift", {}, token_shift, "after", *BRANCHES)
     return model

@@ -7,7 +7,8 @@ memory       arms
 32 samples   plain
 77           conv, fir_identity, fir_delays, fir_lowpass, lfo: 16 taps per channel. The first four are the same
              functions, and differ in their first values alone; lfo is conv behind gates that swing with time.
-188          frame: no layers, but a longer frame; dilated: conv with holes; multirate
+188          frame: no layers, but a longer frame; dilated: conv with holes; multirate; undecimated: a filterbank of
+             5, 7 and 7 bands
 235          delays_multirate: both of them, one after the other
 ===========  ======================================================================================================
 """
@@ -21,7 +22,7 @@ from itertools import count
 import torch
 from torch import Tensor, nn
 
-from dsptorch import FIR, Chain, LFORouting, Multirate, insert
+from dsptorch import FIR, Chain, LFORouting, Multirate, UndecimatedBank, insert
 from dsptorch.functional import firwin
 
 from .model import Forecaster
@@ -93,6 +94,7 @@ ARMS: Mapping[str, Arm] = {
     "frame": Arm("plain, longer frame", frame=188),
     "dilated": Arm("nn.Conv1d, causal, dilated", lambda i: CausalConv(WIDTH, 13, (1, 4, 8)[i])),
     "multirate": Arm("Multirate", _multirate),
+    "undecimated": Arm("UndecimatedBank", lambda i: UndecimatedBank(WIDTH, *((4, 3), (6, 2), (6, 2))[i])),
     "delays_multirate": Arm("FIR delays, then Multirate", lambda i: Chain(_delays(i), _multirate(i))),
 }
 

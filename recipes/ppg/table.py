@@ -33,6 +33,8 @@ PAIRS = (  # of one memory, and then of two
     ("lfo", "conv"),
     ("multirate", "frame"),
     ("multirate", "dilated"),
+    ("undecimated", "dilated"),
+    ("undecimated", "multirate"),
     ("delays_multirate", "multirate"),
 )
 

@@ -161,7 +161,7 @@ def test_a_wrong_scale_of_the_inverse_is_caught():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda x: dwt(x, "db2", "symetric"), "unknown mode 'symetric'; take one of symmetric"),
+        (lambda x: dwt(x, "db2", "symetric"), "unknown mode 'symetric'; did you mean symmetric"),
         (lambda x: dwt(x[:, :1], "db2", "reflect"), "goes on from 2 samples at least, got 1"),
         (lambda x: dwt(x[:, :0], "db2", "constant"), "goes on from 1 samples at least, got 0"),
         (lambda x: dwt(x[0], "db2"), "expects .batch, time, channels."),

@@ -146,6 +146,7 @@ def test_the_bands_of_a_tone():
         ),
         ((2, 4, "cosine", 0), ValueError, "overlap must be at least 0.5"),
         ((2, 4, "cosine", float("nan")), ValueError, "overlap must be at least 0.5"),
+        ((2, 10**6), ValueError, "has 1000000 filters of 4,000,000 taps, .*; take fewer bands"),
         ((2, 4, "cosine", "2"), TypeError, "overlap must be a number"),
     ],
 )

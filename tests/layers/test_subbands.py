@@ -159,6 +159,9 @@ def test_refuses_the_state_of_another_layer():
         match="every 2 samples, and the state is 3 samples after such a place",
     ):
         d.FilterBank(2, 2, "paraunitary", overlap=4, **DOUBLE).step(x, state)
+    _, other = d.FilterBank(2, 2, "lattice", **DOUBLE).step(x)
+    with pytest.raises(ValueError, match=r"the state, at position 7, is that of a layer that is 1 samples"):
+        bank.step(x, other)
     _, state = d.FIR(2, 16, **DOUBLE).step(x)
     with pytest.raises(ValueError, match="the state has no phase; pass the state that this"):
         bank.step(x, state)

@@ -4,10 +4,21 @@ import pytest
 import torch
 from gpt.arms import Arm, build, token_shift
 from gpt.at_rate import Trunk
+from gpt.banks import Weigh, ema_bank
 from gpt.errors import UsageError
 from gpt.model import GPT, GPTConfig
 
-from dsptorch import FIR, ChannelBottleneck, LFORouting, Multirate
+from dsptorch import (
+    EMA,
+    FIR,
+    ChannelBottleneck,
+    EMABank,
+    LFORouting,
+    Multirate,
+    UndecimatedBank,
+    find,
+)
+from dsptorch.testing import check_layer
 
 SEED = Arm(multirate={}, lfo_routing={}, bottleneck={})
 
@@ -45,6 +56,38 @@ def test_the_plain_weights_are_those_of_the_plain_arm(shape: GPTConfig, arm: Arm
     treated = model.state_dict()
     for name, weight in plain.items():
         assert torch.equal(treated[name], weight), name
+
+
+@pytest.mark.parametrize(
+    ("arm", "kind"),
+    [
+        (Arm(undecimated={"levels": 3}), UndecimatedBank),
+        (Arm(ema={}), EMA),
+        (Arm(ema_bank={"num": 2, "half_life": [2.0, 8.0]}), EMABank),
+    ],
+    ids=["undecimated", "ema", "ema_bank"],
+)
+def test_banks_and_averages_stand_on_the_branches(shape: GPTConfig, arm: Arm, kind: type) -> None:
+    model = build(shape, arm)
+    assert count(model, kind) == 2 * shape.n_layer
+    tokens = torch.randint(shape.vocab_size, (2, 7))
+    model(tokens).square().sum().backward()
+    for layer in find(model, kind).values():
+        assert any(p.grad is not None for p in layer.parameters())
+
+
+def test_what_has_one_place_is_refused_twice(shape: GPTConfig) -> None:
+    with pytest.raises(UsageError, match="got fir and ema;"):
+        build(shape, Arm(fir={}, ema={}))
+
+
+def test_a_bank_of_averages_is_the_identity_at_first_and_adds_what_it_weighs() -> None:
+    layer, x = ema_bank(6, 2, half_life=(1.0, 4.0)), torch.randn(2, 9, 6)
+    assert torch.equal(layer(x), x)
+    bank = find(layer, EMABank)["layers.1.layers.0"]
+    find(layer, Weigh)["layers.1.layers.1"].gain.data[1] = 3.0
+    torch.testing.assert_close(layer(x), x + 3 * bank(x)[..., 6:])
+    check_layer(layer, skip=["compiles", "exports"])
 
 
 def test_token_shift_is_exact_and_learns_nothing(shape: GPTConfig) -> None:

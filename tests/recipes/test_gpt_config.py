@@ -15,7 +15,9 @@ def test_files_lie_on_each_other_and_options_on_top() -> None:
     assert config.arm.fir is None
 
 
-@pytest.mark.parametrize("treatment", ["seed_blocks", "fir", "token_shift", "at_rate"])
+@pytest.mark.parametrize(
+    "treatment", ["seed_blocks", "fir", "token_shift", "at_rate", "undecimated", "ema", "ema_bank"]
+)
 @pytest.mark.parametrize("baseline", ["learned", "rope"])
 def test_a_treatment_changes_the_arm_alone(baseline: str, treatment: str) -> None:
     plain = load_config([CONFIGS / f"{baseline}.yaml"])

@@ -9,7 +9,14 @@ from torch import nn
 
 from dsptorch import FIR, find
 
-MEMORY = {"plain": 32, "frame": 188, "dilated": 188, "multirate": 188, "delays_multirate": 235}
+MEMORY = {
+    "plain": 32,
+    "frame": 188,
+    "dilated": 188,
+    "multirate": 188,
+    "undecimated": 188,
+    "delays_multirate": 235,
+}
 PLAIN_CONV = ("conv", "dilated")
 
 
