@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dsptorch import BoundedHyperparam
+from dsptorch import BoundedHyperparam, Chain
 from dsptorch.audio import (
     PCEN,
     STFT,
@@ -27,6 +27,11 @@ WAVES = "expects waveforms \\(batch, time, 1\\), got shape"
             lambda: MEL(torch.zeros(2, 1600)),
             ValueError,
             rf"{WAVES} \(2, 1600\); \(batch, time\) is x.unsqueeze\(-1\)",
+        ),
+        (
+            lambda: Chain(MEL, PCEN(64))(torch.zeros(2, 1600)),
+            ValueError,
+            r"of one channel is x.unsqueeze\(-1\)",
         ),
         (lambda: MEL(torch.zeros(1600)), ValueError, r"one waveform is x\[None, :, None\]"),
         (
