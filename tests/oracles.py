@@ -1,7 +1,7 @@
 """The definitions, computed as naively as they are written: what the library is tested against."""
 
 import math
-from itertools import pairwise
+from itertools import pairwise, product
 
 import torch
 import torch.nn.functional as F
@@ -116,4 +116,33 @@ def recurrence_loop(x: Tensor, a: Tensor, zi: Tensor | None = None, ids: Tensor 
             matrix = a if a.dim() == 3 else a[b, t]
             state = torch.stack([(row * state).sum(0) for row in matrix]) + x[b, t]
             y[b, t] = state
+    return y
+
+
+def fractional_delay_loop(x: Tensor, delay: Tensor) -> Tensor:
+    """Linear interpolation, one number at a time."""
+    y = torch.zeros_like(x)
+    delay = delay.expand(x.shape)
+    for row, t, c in product(*map(range, x.shape)):
+        whole = math.floor(delay[row, t, c].item())
+        part = delay[row, t, c].item() - whole
+        for weight, lag in ((1 - part, whole), (part, whole + 1)):
+            if lag <= t and weight:
+                y[row, t, c] += weight * x[row, t - lag, c]
+    return y
+
+
+def allpass_delay_loop(x: Tensor, delay: Tensor) -> Tensor:
+    """First-order allpass interpolation with a fraction in [0.49, 1.49), one number at a time."""
+    y = torch.zeros_like(x)
+    delay = delay.expand(x.shape)
+    for row, t, c in product(*map(range, x.shape)):
+        whole = math.floor(delay[row, t, c].item() - 0.49)
+        part = delay[row, t, c].item() - whole
+        a = (1 - part) / (1 + part)
+        if t:
+            y[row, t, c] -= a * y[row, t - 1, c]
+        for weight, lag in ((a, whole), (1.0, whole + 1)):
+            if lag <= t:
+                y[row, t, c] += weight * x[row, t - lag, c]
     return y

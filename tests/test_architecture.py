@@ -8,6 +8,7 @@ import pytest
 
 import dsptorch
 import dsptorch.analysis
+import dsptorch.audio
 import dsptorch.functional
 import dsptorch.integrations.huggingface
 import dsptorch.integrations.lightning
@@ -25,7 +26,7 @@ FLOORS = [
     ("hyperparams",),
     ("isolation",),
     ("layers", "meta"),
-    ("surgery", "analysis"),
+    ("surgery", "analysis", "audio"),
     ("testing", "integrations"),
 ]
 LEVEL = {name: level for level, row in enumerate(FLOORS) for name in row}
@@ -157,6 +158,7 @@ PUBLIC = {
         dsptorch.meta,
         dsptorch.surgery,
         dsptorch.analysis,
+        dsptorch.audio,
         dsptorch.testing,
         dsptorch.testing.strategies,
         dsptorch.integrations.huggingface,

@@ -7,6 +7,7 @@ from dsptorch.functional.cosine import cosine_bank, cosine_window
 from dsptorch.functional.design import firwin, halfband, minimum_phase, unit_dc
 from dsptorch.functional.dft import dft_bank, dual_window, tight_window
 from dsptorch.functional.dwt import dwt, idwt, wavedec, waverec
+from dsptorch.functional.fractional_delay import allpass_delay, fractional_delay
 from dsptorch.functional.frames import analysis, synthesis
 from dsptorch.functional.kernel import lptv_filter
 from dsptorch.functional.lattice import lattice_filters, with_vanishing_moment
@@ -30,6 +31,7 @@ from dsptorch.functional.state import State
 from dsptorch.functional.swt import iswt, swt
 from dsptorch.functional.timeline import Segments, Timeline, find_segments
 from dsptorch.functional.undecimated import undecimated
+from dsptorch.functional.waveform import soft_saw, soft_square
 from dsptorch.functional.wavelets import (
     WaveletFilters,
     lattice_angles,
@@ -45,6 +47,7 @@ __all__ = [
     "State",
     "Timeline",
     "WaveletFilters",
+    "allpass_delay",
     "analysis",
     "biquad_sos",
     "cosine_angles",
@@ -57,6 +60,7 @@ __all__ = [
     "dwt",
     "find_segments",
     "firwin",
+    "fractional_delay",
     "from_bounded",
     "grouped_conv",
     "halfband",
@@ -79,6 +83,8 @@ __all__ = [
     "resample_taps",
     "saw",
     "sine",
+    "soft_saw",
+    "soft_square",
     "sosfilt",
     "square",
     "swt",

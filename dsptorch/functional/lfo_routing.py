@@ -39,12 +39,12 @@ def lfo_gate(
         >>> lfo_gate(torch.arange(4), route + 0.25, route, route + 1.0, torch.zeros(1), 1.0).flatten()
         tensor([0.5000, 0.7311, 0.5000, 0.2689])
     """
-    return gate_of(lfo_phase(freq, position[..., None, None], phase), amplitude, bias, temperature)
+    return gate_of(sine(lfo_phase(freq, position[..., None, None], phase)), amplitude, bias, temperature)
 
 
-def gate_of(cycles: Tensor, amplitude: Tensor, bias: Tensor, temperature: float | Tensor) -> Tensor:
-    """The gates of `lfo_gate` from the phases of the oscillators: (..., routes, num_lfos) -> (..., routes)."""
-    return torch.sigmoid(((amplitude * sine(cycles)).sum(-1) + bias) / temperature)
+def gate_of(waves: Tensor, amplitude: Tensor, bias: Tensor, temperature: float | Tensor) -> Tensor:
+    """The gates of `lfo_gate` from the waves of the oscillators: (..., routes, num_lfos) -> (..., routes)."""
+    return torch.sigmoid(((amplitude * waves).sum(-1) + bias) / temperature)
 
 
 def grouped_conv(x: Tensor, weight: Tensor) -> Tensor:

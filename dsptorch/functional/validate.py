@@ -18,7 +18,11 @@ def check_signal(x: object, channels: int | None, where: str) -> None:
     if x.dim() != 3:
         raise ValueError(
             f"{where} expects (batch, time, channels), got shape {tuple(x.shape)}; "
-            "one sequence is x.unsqueeze(0), and channels come last"
+            + (
+                "(batch, time) of one channel is x.unsqueeze(-1)"
+                if channels == 1 and x.dim() == 2
+                else "one sequence is x.unsqueeze(0), and channels come last"
+            )
         )
     if not x.is_floating_point():
         raise TypeError(f"{where} expects floating-point input, got {x.dtype}; convert it with x.float()")

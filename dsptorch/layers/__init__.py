@@ -12,8 +12,11 @@ from dsptorch.layers.filterbank import FilterBank, Synthesis
 from dsptorch.layers.fir import FIR, Delay
 from dsptorch.layers.fixed_filter import FixedFilter
 from dsptorch.layers.fold import fold_layer
+from dsptorch.layers.lfo import LFO
+from dsptorch.layers.lfo_gate import LFOGate
 from dsptorch.layers.lfo_routing import LFORouting
 from dsptorch.layers.lifting import InverseLifting, Lifting
+from dsptorch.layers.modulated_delay import ModulatedDelay
 from dsptorch.layers.multirate import Multirate
 from dsptorch.layers.parallel import Parallel, Residual, Split
 from dsptorch.layers.pointwise import Pointwise
@@ -21,12 +24,14 @@ from dsptorch.layers.resample import Decimate, Upsample
 from dsptorch.layers.resample_poly import ResamplePoly
 from dsptorch.layers.resonator import Resonator
 from dsptorch.layers.subbands import Subbands
+from dsptorch.layers.tremolo import Tremolo
 from dsptorch.layers.undecimated import UndecimatedBands, UndecimatedBank
 from dsptorch.layers.wavelet import Wavelet, WaveletPacket, WaveletSynthesis
 
 __all__ = [
     "EMA",
     "FIR",
+    "LFO",
     "SOS",
     "AtRate",
     "Biquad",
@@ -40,9 +45,11 @@ __all__ = [
     "FilterLayer",
     "FixedFilter",
     "InverseLifting",
+    "LFOGate",
     "LFORouting",
     "Layer",
     "Lifting",
+    "ModulatedDelay",
     "Multirate",
     "Parallel",
     "Pointwise",
@@ -53,6 +60,7 @@ __all__ = [
     "State",
     "Subbands",
     "Synthesis",
+    "Tremolo",
     "UndecimatedBands",
     "UndecimatedBank",
     "Upsample",

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from dsptorch.functional.memo import is_readable
 from dsptorch.functional.timeline import Timeline
 from dsptorch.layers.base import Layer, call_layer
+from dsptorch.layers.combinators import check_fades
 
 
 class Blend(Layer):
@@ -46,17 +47,7 @@ class Blend(Layer):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        if not isinstance(layer, Layer):
-            raise TypeError(f"Blend takes a dsptorch layer, got {type(layer).__name__}")
-        if layer.delay:
-            raise ValueError(
-                f"Blend needs a layer without delay, got delay={layer.delay}; use Residual, which aligns"
-            )
-        if layer.rate != 1 or layer.d_out != layer.d_model:
-            raise ValueError(
-                f"Blend needs a layer that keeps rate and width, got rate {layer.rate} and {layer.d_model} to "
-                f"{layer.d_out} channels; fade within a Chain that comes back to the rate of its input"
-            )
+        check_fades("Blend", layer)
         super().__init__(layer.d_model)
         self.layer = layer
         self.grid, self.streams = layer.grid, layer.streams

@@ -21,6 +21,7 @@ from dsptorch.layers.combinators import Combined
 from dsptorch.layers.filterbank import FilterBank, Synthesis
 from dsptorch.layers.fir import Delay
 from dsptorch.layers.fixed_filter import FixedFilter
+from dsptorch.layers.lfo_gate import LFOGate
 from dsptorch.layers.lifting import InverseLifting, Lifting
 from dsptorch.layers.parallel import Parallel, Split
 from dsptorch.layers.subbands import Subbands
@@ -152,6 +153,14 @@ def _fold_blend(layer: Blend) -> Layer:
 
 
 @_fold.register
+def _fold_gate(layer: LFOGate) -> Layer:
+    folded = copy.deepcopy(layer)
+    folded.layer = fold_layer(layer.layer)
+    _fix_hyperparams(folded)
+    return folded.requires_grad_(False)
+
+
+@_fold.register
 def _fold_bottleneck(layer: ChannelBottleneck) -> Layer:
     if layer.changed_part():
         return copy.deepcopy(layer).requires_grad_(False)
@@ -167,7 +176,7 @@ def _is_filter(layer: Layer | None) -> TypeGuard[FilterLayer]:
 
 def _does_more(layer: Layer) -> bool:
     """Whether a call of a layer may do more than its own code does; members of a combinator answer for themselves."""
-    if not isinstance(layer, (Combined, Blend)):
+    if not isinstance(layer, (Combined, Blend, LFOGate)):
         return any(map(is_hooked, layer.modules()))
     members = layer.members if isinstance(layer, Combined) else [layer.layer]
     wrapped = any(not isinstance(member, Layer) for member in members)

@@ -1,41 +1,27 @@
 """LFO routing."""
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dsptorch.functional.filtering import latest, with_history
 from dsptorch.functional.kernel import earlier, lptv_filter
-from dsptorch.functional.lfo_routing import gate_of, grouped_conv, lfo_gate, mix_groups
-from dsptorch.functional.memo import Memo
-from dsptorch.functional.oscillator import phase_at, phase_words
+from dsptorch.functional.lfo_routing import grouped_conv, mix_groups
 from dsptorch.functional.timeline import Segments, Timeline
-from dsptorch.functional.validate import check_bool, check_finite, check_int
-from dsptorch.hyperparams import (
-    BoundedHyperparam,
-    FirstValues,
-    Hyperparam,
-    at_least_float32,
-    check_hyperparam,
-    current,
-    fixed_repr,
-    made_of,
-    real_tensors,
-)
-from dsptorch.layers.base import Layer
+from dsptorch.functional.validate import check_bool, check_int
+from dsptorch.hyperparams import Hyperparam
+from dsptorch.layers.lfo_gate import Gated, RouteGates
 
 
-class LFORouting(Layer):
+class LFORouting(Gated):
     """Mix each route of channels over time, as far as low-frequency oscillators open its gate.
 
         gate_r(t) = sigmoid((bias_r + sum_k amplitude_rk sin(2 pi (freq_rk t + phase_rk))) / gate_temperature)
         routed    = gate * conv(x) + (1 - gate) * x
         y         = residual_mix * x + (1 - residual_mix) * routed
 
-    The gate is a function of the absolute position t, which the state keeps, so the layer commutes with no
-    time shift: its period is None.
+    That is an `LFOGate` around a convolution within each route. The gate is a function of the absolute position t,
+    which the state keeps, so the layer commutes with no time shift: its period is None.
 
     Args:
         d_model: The width.
@@ -88,30 +74,17 @@ class LFORouting(Layer):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__(d_model)
-        self.routes = check_int("routes", routes, least=1)
+        super().__init__(d_model, routes, max_freq, residual_mix, gate_temperature, device)
         self.num_lfos = check_int("num_lfos", num_lfos, least=1)
         self.kernel_size = check_int("kernel_size", kernel_size, least=1)
-        self.max_freq = check_finite("max_freq", max_freq)
-        if d_model % routes:
-            raise ValueError(f"routes must divide d_model, got {routes} routes for a width of {d_model}")
-        if not 0 < max_freq <= 0.5:
-            raise ValueError(f"max_freq must be in (0, 0.5] cycles per sample, got {max_freq}")
-        if residual_mix is None:
-            residual_mix = BoundedHyperparam(0.35, 0.2, 0.5, device=device)
-        if gate_temperature is None:
-            gate_temperature = BoundedHyperparam(1.0, 0.5, 2.0, log=True, device=device)
-        self.residual_mix = check_hyperparam("residual_mix", residual_mix, 0.0, 1.0)
-        self.gate_temperature = check_hyperparam("gate_temperature", gate_temperature, 1e-3)
         self.depthwise, self.causal = check_bool("depthwise", depthwise), check_bool("causal", causal)
         self.no_weight_decay = ("weight",) if depthwise else ()  # taps, but not matrices
 
         width = d_model // routes
         shape = (kernel_size, d_model) if depthwise else (routes, kernel_size, width, width)
         self.weight = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
-        self._constants = Memo()
         self.set_first_values()
-        self.gate = _Gate(routes, num_lfos, max_freq, device)
+        self.gate = RouteGates(routes, num_lfos, max_freq, device)
 
     def first_values(self) -> dict[str, Tensor]:
         """The convolution is drawn as that of `nn.Conv1d`."""
@@ -124,11 +97,6 @@ class LFORouting(Layer):
         return 0 if self.causal else self.kernel_size // 2
 
     @property
-    def period(self) -> None:
-        """None: the gates follow the absolute position."""
-        return None
-
-    @property
     def receptive_field(self) -> int:
         """The taps of the convolution."""
         return self.kernel_size
@@ -136,16 +104,8 @@ class LFORouting(Layer):
     def process(self, x: Tensor, memory: Tensor | None, timeline: Timeline) -> tuple[Tensor, Tensor]:  # noqa: D102
         kept = self.kernel_size - 1
         seen = with_history(x, memory, kept)
-        temperature, routed = self._constants(
-            lambda: (current(self.gate_temperature), 1 - current(self.residual_mix)),
-            made_of(self.gate_temperature, self.residual_mix),
-        )
-        gate = self.gate(timeline.positions(x), temperature)
-        opened = (routed * gate).repeat_interleave(self.d_model // self.routes, -1)
-        # residual_mix * x + (1 - residual_mix) * (gate * conv + (1 - gate) * x)
-        dtype = torch.promote_types(x.dtype, opened.dtype)
-        y = torch.lerp(x.to(dtype), self._convolved(seen, timeline.segments).to(dtype), opened.to(dtype))
-        return y.to(x.dtype), latest(seen, kept, timeline.segments)
+        y = self.through_gates(x, self._convolved(seen, timeline.segments), timeline)
+        return y, latest(seen, kept, timeline.segments)
 
     def _convolved(self, seen: Tensor, segments: Segments | None) -> Tensor:
         """The convolution at the samples after the first kernel_size - 1."""
@@ -162,49 +122,6 @@ class LFORouting(Layer):
 
     def extra_repr(self) -> str:  # noqa: D102
         return (
-            f"{self.d_model}, routes={self.routes}, num_lfos={self.num_lfos}, kernel_size={self.kernel_size}, "
-            f"max_freq={self.max_freq:g}, depthwise={self.depthwise}, causal={self.causal}"
-            + fixed_repr(residual_mix=self.residual_mix, gate_temperature=self.gate_temperature)
+            f"{self.d_model}, {self._gates_repr()}, kernel_size={self.kernel_size}, depthwise={self.depthwise}, "
+            f"causal={self.causal}"
         )
-
-
-class _Gate(FirstValues):
-    """The oscillators of every route. Their parameters stay float32 when the model is cast to less."""
-
-    no_weight_decay = ("phase", "amplitude")
-
-    def __init__(
-        self, routes: int, num_lfos: int, max_freq: float, device: torch.device | str | None
-    ) -> None:
-        super().__init__()
-        with real_tensors():
-            spread = 32 ** torch.linspace(0, 1, routes * num_lfos, dtype=torch.float32)
-            freq = max_freq / 64 * spread.reshape(routes, num_lfos)
-        self.freq = BoundedHyperparam(freq, 0.0, max_freq, device=device)
-        dtype = torch.promote_types(torch.get_default_dtype(), torch.float32)
-        self.phase = nn.Parameter(torch.empty(routes, num_lfos, device=device, dtype=dtype))
-        self.amplitude = nn.Parameter(torch.empty(routes, num_lfos, device=device, dtype=dtype))
-        self.bias = nn.Parameter(torch.empty(routes, device=device, dtype=dtype))
-        self._words = Memo()
-        self.set_first_values()
-
-    def first_values(self) -> dict[str, Tensor]:
-        return {
-            "phase": torch.empty_like(self.phase).uniform_(0.0, 1.0),
-            "amplitude": torch.ones_like(self.amplitude),
-            "bias": torch.zeros_like(self.bias),
-        }
-
-    def forward(self, position: Tensor, temperature: float | Tensor) -> Tensor:
-        if torch.is_grad_enabled():
-            return lfo_gate(position, self._freq(), self.phase, self.amplitude, self.bias, temperature)
-        freq = self.freq  # a number or a buffer after `fold_layer`
-        words = self._words(lambda: phase_words(self._freq(), self.phase), made_of(freq, self.phase))
-        return gate_of(phase_at(words, position[..., None, None]), self.amplitude, self.bias, temperature)
-
-    def _freq(self) -> Tensor:
-        return torch.as_tensor(current(self.freq), device=self.phase.device)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "_Gate":
-        super()._apply(at_least_float32(fn), recurse)  # type: ignore[no-untyped-call]
-        return self

@@ -9,6 +9,10 @@ token_shift       there too: half of the channels come from the step before; not
 undecimated       there too: a filterbank without delay, and a gain for each band
 ema, ema_bank     there too: moving averages of half of the channels; or of all, added to them
 at_rate           consecutive blocks run at a lower rate, beside the residual stream
+canon             the rivals of gpt/rivals.py
+haar              there, after every block, on the residual stream
+dilated           there, on what attention and the MLP read
+bigram            there, beside the embedding
 ================  ==========================================================================
 
 The first three together are the study's blocks (https://github.com/eladwf/adaptive-multirate-transformers).
@@ -42,9 +46,9 @@ from .at_rate import slow_down
 from .banks import ema_bank
 from .errors import UsageError, blame
 from .model import GPT, GPTConfig
+from .rivals import BRANCHES, add_bigram, add_canon, add_dilated, haar
 
-BRANCHES = ("blocks.*.attn.norm", "blocks.*.mlp.norm")
-ONE_PLACE = ("fir", "token_shift", "undecimated", "ema", "ema_bank")  # on the branches
+ONE_PLACE = ("fir", "token_shift", "undecimated", "ema", "ema_bank", "canon", "dilated")  # on the branches
 
 
 @dataclass
@@ -63,6 +67,10 @@ class Arm:
         ema: keyword arguments of dsptorch.EMA, after those norms.
         ema_bank: keyword arguments of gpt.banks.ema_bank, after those norms.
         at_rate: which blocks run at which rate: keyword arguments of gpt.at_rate.slow_down.
+        canon: keyword arguments of gpt.rivals.add_canon.
+        haar: keyword arguments of gpt.rivals.haar, after every block.
+        dilated: keyword arguments of gpt.rivals.add_dilated.
+        bigram: keyword arguments of gpt.rivals.add_bigram.
     """
 
     multirate: dict[str, Any] | None = None
@@ -74,6 +82,10 @@ class Arm:
     ema: dict[str, Any] | None = None
     ema_bank: dict[str, Any] | None = None
     at_rate: dict[str, Any] | None = None
+    canon: dict[str, Any] | None = None
+    haar: dict[str, Any] | None = None
+    dilated: dict[str, Any] | None = None
+    bigram: dict[str, Any] | None = None
 
 
 def build(config: GPTConfig, arm: Arm) -> GPT:
@@ -96,6 +108,12 @@ def build(config: GPTConfig, arm: Arm) -> GPT:
     _insert(model, "ema_bank", arm.ema_bank, ema_bank, "after", *BRANCHES)
     if arm.token_shift:
         _insert(model, "token_shift", {}, token_shift, "after", *BRANCHES)
+    _insert(model, "haar", arm.haar, haar, "after", "blocks.*")
+    for name, add in {"canon": add_canon, "dilated": add_dilated, "bigram": add_bigram}.items():
+        options = getattr(arm, name)
+        if options is not None:
+            with blame(f"arm.{name}: got {options}, which gpt/rivals.py does not take"):
+                add(model, **options)
     return model
 
 

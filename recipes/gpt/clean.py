@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import overload
+
+from .checkpoint import write_file
+from .open_compressed import open_compressed
+from .ranges import checked
 
 _OPEN = re.compile(rb"<text\b[^>]*>")
 _REDIRECT = re.compile(rb"#redirect", re.IGNORECASE)
@@ -80,6 +85,20 @@ def clean_lines(lines: Iterable[bytes]) -> Iterator[bytes]:
         text = re.sub(rb"[0-9]", lambda digit: b" " + _NAMES[int(digit[0])] + b" ", text.lower())
         words = re.findall(rb"[a-z]+", text)
         yield b"".join(b" " + word for word in words)
+
+
+@checked
+def clean(data: Path, out: Path) -> None:
+    """Write a Wikipedia dump's text in text8's alphabet, a to z and single spaces.
+
+    Args:
+        data: the dump, MediaWiki XML: .gz, .bz2, .xz, .zip or plain.
+        out: the file to write.
+    """
+    with open_compressed(data) as lines:
+        words = b"".join(clean_lines(lines))
+    write_file(out, words)
+    print(f"{out}: {len(words):,} bytes")
 
 
 def _articles(lines: Iterable[bytes]) -> Iterator[bytes]:

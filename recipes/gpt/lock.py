@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from .errors import CheckpointError, UsageError
 
@@ -75,3 +76,18 @@ def _lock(file: int, *, wait: bool) -> None:
         if error.errno not in UNSUPPORTED:
             raise
         warnings.warn(unlocked, stacklevel=2)
+
+
+def claim(path: Path) -> IO[str] | None:
+    """Return an open file whose lock is this process's, and that of every process that it is passed on to; None: taken.
+
+    The lock ends when the last process that has the file open has closed it, or ended, however that ends.
+    """
+    make_folder(path.parent)
+    file = path.open("a+")
+    try:
+        _lock(file.fileno(), wait=False)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file

@@ -14,6 +14,7 @@ from .checkpoint import write_text
 from .errors import CheckpointError
 
 LOG = "metrics.jsonl"
+_TAIL = 1 << 14  # bytes that hold several records
 
 Record = dict[str, Any]
 
@@ -56,6 +57,16 @@ def read_metrics(path: Path, *, until: float = math.inf) -> list[Record]:
         else:
             records.append(record)
     return records
+
+
+def read_last(path: Path) -> Record | None:
+    """Return the last record of a log that may still be written to, without reading the rest of it."""
+    if not path.exists():
+        return None
+    with path.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
+        lines = file.read().split(b"\n")[:-1]
+    return next((record for line in reversed(lines) if (record := _record(line))), None)
 
 
 def _record(line: bytes) -> Record | None:

@@ -34,6 +34,7 @@ class GPTConfig:
         d_model: width of the residual stream.
         context: longest sequence in tokens, and the window of attention when generating.
         positions: "rope" rotates queries and keys, "learned" adds a table to the embedding.
+        mlp_width: width of the MLP's hidden layer; null is four times d_model.
         dropout: probability, on the embedding, the attention weights and both branches.
     """
 
@@ -43,6 +44,7 @@ class GPTConfig:
     d_model: Count = 128
     context: Annotated[int, Range(2)] = 256
     positions: Literal["rope", "learned"] = "rope"
+    mlp_width: Count | None = None
     dropout: BelowOne = 0.0
 
     def __post_init__(self) -> None:
@@ -153,10 +155,11 @@ class MLPSublayer(nn.Module):
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(config.d_model, bias=False)
+        hidden = config.mlp_width or 4 * config.d_model
         self.mlp = nn.Sequential(
-            nn.Linear(config.d_model, 4 * config.d_model, bias=False),
+            nn.Linear(config.d_model, hidden, bias=False),
             nn.GELU(),
-            nn.Linear(4 * config.d_model, config.d_model, bias=False),
+            nn.Linear(hidden, config.d_model, bias=False),
         )
         self.dropout = nn.Dropout(config.dropout)
 
@@ -211,7 +214,12 @@ class GPT(nn.Module):
 
     def empty_cache(self) -> list[Any]:
         """Return what `forward` continues from, one of each block: nothing yet."""
-        return [block.empty_cache(self.config.context) for block in self.blocks]  # type: ignore[operator]
+        blocks = [block.empty_cache(self.config.context) for block in self.blocks]  # type: ignore[operator]
+        return [*blocks, self.embed.empty_cache()] if self._embed_remembers() else blocks  # type: ignore[operator]
+
+    def _embed_remembers(self) -> bool:
+        """Whether the embedding, which an arm may replace, looks at bytes before those that it is given."""
+        return hasattr(self.embed, "empty_cache")
 
     def forward(self, ids: Tensor, cache: list[Any] | None = None) -> Tensor:
         """Return the logits of every next token; with a cache, continue the sequence that it remembers."""
@@ -224,7 +232,9 @@ class GPT(nn.Module):
                 f"expected at most context={context} learned positions, got {past + new}; "
                 "generate less, or use RoPE, whose window slides"
             )
-        x = self.embed(ids)  # (B, T) -> (B, T, D)
+        x = (
+            self.embed(ids, cache[-1]) if cache and self._embed_remembers() else self.embed(ids)
+        )  # (B, T) -> (B, T, D)
         rope = None
         if self.position is None:
             rope = rope_table(past + new, self.config.d_model // self.config.n_head, x)

@@ -11,7 +11,7 @@ from typing import Any
 
 from lightning.fabric import Fabric
 
-from .checkpoint import write_text
+from .checkpoint import check_same_run, write_text
 from .config import TrainConfig
 from .data import Splits
 from .errors import CheckpointError
@@ -90,6 +90,24 @@ def read_result(path: Path) -> Result:
             f"expected the result of a run in {path}, got something else ({error}); delete the file, and the run's "
             "checkpoint is summed up again"
         ) from error
+
+
+def finished(config: TrainConfig, data: str) -> Result | None:
+    """Return the result of a run that is done already.
+
+    Args:
+        config: the run's.
+        data: `fingerprint` of its data.
+
+    Raises:
+        CheckpointError: The result in its folder is of another configuration or other data.
+    """
+    file = config.out / RESULT
+    if not file.exists():
+        return None
+    result = read_result(file)
+    check_same_run({**result.config, "data (read)": result.data}, {**plain(config), "data (read)": data})
+    return result
 
 
 def plain(config: TrainConfig) -> dict[str, Any]:

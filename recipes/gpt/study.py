@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import json
-import platform
 import shlex
 import statistics
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
-
-from .checkpoint import check_same_run, write_text
-from .config import CONFIGS, TrainConfig, load_config
+from .arm_files import arm_files, arm_label
+from .checkpoint import write_text
+from .config import load_config
 from .data import load_splits
 from .errors import UsageError
 from .lock import locked, make_folder
+from .machine import machine
 from .ranges import Distinct, Seeds, checked
-from .result import RESULT, Result, fingerprint, plain, read_result
+from .result import Result, fingerprint, finished
 from .table import markdown
 from .train import train
 
@@ -49,21 +47,21 @@ def study(
         out: folder to put the runs, results.json and table.md in.
     """
     splits = load_splits(data, root)
-    configs = {arm: replace(load_config(_files(arm)), data=data, root=root, resume=True) for arm in arms}
-    folders = {_label(arm): arm for arm in arms}
+    configs = {arm: replace(load_config(arm_files(arm)), data=data, root=root, resume=True) for arm in arms}
+    folders = {arm_label(arm): arm for arm in arms}
     if len(folders) < len(arms):
         raise UsageError(f"arms: expected files of different names, got {list(arms)}; rename one")
     make_folder(out)
     runs: dict[str, list[Result]] = {arm: [] for arm in arms}
     for seed in seeds:  # seeds outermost, so that a slow hour of the machine meets every arm
         for arm, config in configs.items():
-            run = replace(config, seed=seed, out=out / f"{_label(arm)}-seed{seed}")
-            runs[arm].append(_finished(run, fingerprint(splits)) or train(run, splits))
+            run = replace(config, seed=seed, out=out / f"{arm_label(arm)}-seed{seed}")
+            runs[arm].append(finished(run, fingerprint(splits)) or train(run, splits))
     rows = [_row(arm, results, _baseline(arm, runs)) for arm, results in runs.items()]
     summary = {
         "command": shlex.join(["python", *sys.argv]),
         "data": fingerprint(splits),
-        "machine": _machine(),
+        "machine": machine(),
         "arms": rows,
         "runs": [asdict(result) for results in runs.values() for result in results],
     }
@@ -72,34 +70,6 @@ def study(
         write_text(out / "results.json", json.dumps(summary, indent=1) + "\n")
         write_text(out / "table.md", table + "\n")
     return table
-
-
-def _files(arm: str) -> list[Path]:
-    """Return the YAML files of an arm."""
-    files = []
-    for part in arm.split("+"):
-        file = Path(part) if Path(part).is_file() else CONFIGS / f"{part}.yaml"
-        if not file.is_file():
-            known = ", ".join(sorted(path.stem for path in CONFIGS.glob("*.yaml")))
-            raise FileNotFoundError(
-                f"expected a YAML file or one of {known} in the arm {arm!r}, got {part!r}"
-            )
-        files.append(file)
-    return files
-
-
-def _label(arm: str) -> str:
-    return "+".join(Path(part).stem for part in arm.split("+"))
-
-
-def _finished(config: TrainConfig, data: str) -> Result | None:
-    """Return the result of a run that is done already; refuse one of another configuration or data."""
-    file = config.out / RESULT
-    if not file.exists():
-        return None
-    result = read_result(file)
-    check_same_run({**result.config, "data (read)": result.data}, {**plain(config), "data (read)": data})
-    return result
 
 
 def _baseline(arm: str, runs: dict[str, list[Result]]) -> list[Result] | None:
@@ -119,7 +89,7 @@ def _row(arm: str, results: Sequence[Result], baseline: Sequence[Result] | None)
     if baseline:
         change = 100 * (mean / statistics.mean(result.val_loss for result in baseline) - 1)
     return {
-        "arm": _label(arm),
+        "arm": arm_label(arm),
         "positions": first.config["model"]["positions"],
         "lr": first.config["lr"],
         "seeds": [result.config["seed"] for result in results],
@@ -170,21 +140,3 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
         for row in rows
     ]
     return markdown(header, cells)
-
-
-def _machine() -> dict[str, Any]:
-    """Return what the times depend on."""
-    cpuinfo = Path("/proc/cpuinfo")
-    names = (
-        [line for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        if cpuinfo.exists()
-        else []
-    )
-    return {
-        "cpu": names[0].partition(":")[2].strip() if names else platform.processor(),
-        "threads": torch.get_num_threads(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("torch", "lightning", "dsptorch")},
-    }

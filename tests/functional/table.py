@@ -12,6 +12,7 @@ from torch import Tensor
 import dsptorch.functional as f
 from tests.functional.operation import F64, SIGNAL, Operation, designed, numbers, shaped
 from tests.functional.table_banks import BANKS
+from tests.functional.table_modulation import MODULATION
 from tests.functional.table_recurrences import RECURRENCES
 from tests.functional.table_wavelets import WAVELETS
 from tests.oracles import literal_multirate, lptv_loop, runs, segmented_loop, upfirdn
@@ -250,6 +251,7 @@ OPERATIONS: dict[str, Operation] = (
     }
     | RECURRENCES
     | BANKS
+    | MODULATION
     | WAVELETS
 )
 

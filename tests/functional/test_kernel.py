@@ -221,6 +221,7 @@ def test_refuses_segments_of_each_example_or_weights_of_each_row():
         )
 
 
+@pytest.mark.slow
 @each_kind
 def test_compiles_to_one_graph_with_its_backward(kind):
     torch._dynamo.reset()

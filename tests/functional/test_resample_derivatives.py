@@ -89,6 +89,7 @@ def test_half_precision_rounds_once(kind, dtype):
     assert torch.allclose(taps.grad.double(), expected[1], rtol=1e-4)
 
 
+@pytest.mark.slow
 @graphs
 def test_one_graph_for_many_lengths(kind):
     torch._dynamo.reset()
@@ -106,6 +107,7 @@ def test_one_graph_for_many_lengths(kind):
     assert len(made) <= 2  # the first is for one length
 
 
+@pytest.mark.slow
 @graphs
 def test_compiles_with_its_backward(kind):
     torch._dynamo.reset()

@@ -42,6 +42,10 @@ KINDS = [
     "SOS",
     "UndecimatedBank",
     "UndecimatedBands",
+    "LFOGate",
+    "ModulatedDelay",
+    "ModulatedDelay allpass",
+    "Tremolo square",
     *OTHERS,
 ]
 """Every layer of rate 1 throughout, but not all that differ in a number alone."""
@@ -84,9 +88,10 @@ CORE = [
     "EMA first",
     "Resonator",
     "Biquad",
+    "ModulatedDelay",
 ]
-"""One for each way in which time reaches a graph: a filter, a phase, a position, neither, two of them, two delays, and
-the recurrences: of the first order, of coupled states, of the second order."""
+"""One for each way in which time reaches a graph: a filter, a phase, a position, neither, two of them, two delays,
+the recurrences: of the first order, of coupled states, of the second order; and a delay that moves."""
 
 QUICK = ["Multirate", "LFORouting", "ChannelBottleneck"]
 """What the default suite makes do with."""

@@ -29,6 +29,14 @@ def _lifting(width: int, **kw: Any) -> d.Lifting:
     return d.Lifting(d.FIR(width, 3, init="lowpass", **kw), update)
 
 
+def _device(device: str | None = None, **_: object) -> dict[str, str | None]:
+    return {"device": device}
+
+
+def _lfo(num: int, waveform: str = "sine", **kwargs: object) -> d.LFO:
+    return d.LFO(num, (0.03, 0.2), waveform=waveform, **_device(**kwargs))
+
+
 CAUSAL: dict[str, Callable[..., d.Layer]] = {
     "FIR identity": lambda **kw: d.FIR(WIDTH, 4, **kw),
     "FIR lowpass": lambda **kw: d.FIR(WIDTH, 5, init="lowpass", cutoff=0.3, delay=2, **kw),
@@ -95,6 +103,16 @@ CAUSAL: dict[str, Callable[..., d.Layer]] = {
     "Chain up and down": lambda **kw: d.Chain(
         d.Upsample(WIDTH, 2, **kw), d.FIR(WIDTH, 3, init="lowpass", **kw), d.Decimate(WIDTH, 2, 3, **kw)
     ),
+    "LFOGate": lambda **kw: d.LFOGate(d.FIR(WIDTH, 3, init="lowpass", **kw), 2, **_device(**kw)),
+    "LFOGate of a recurrence": lambda **kw: d.LFOGate(
+        d.EMA(WIDTH, **kw), 1, num_lfos=1, residual_mix=0.0, gate_temperature=0.5, **_device(**kw)
+    ),
+    "ModulatedDelay": lambda **kw: d.ModulatedDelay(WIDTH, 3, _lfo(2, **kw), min_delay=2.1, **kw),
+    "ModulatedDelay allpass": lambda **kw: d.ModulatedDelay(
+        WIDTH, 4, _lfo(WIDTH, "triangle", **kw), interpolation="allpass", **kw
+    ),
+    "Tremolo": lambda **kw: d.Tremolo(WIDTH, _lfo(2, **kw), **kw),
+    "Tremolo square": lambda **kw: d.Tremolo(WIDTH, _lfo(1, "square", **kw), init="half", **kw),
 }
 """Causal layers of rate 1, by name: builders that take `device` and `dtype`."""
 
@@ -207,6 +225,9 @@ ONE_OF_EACH_KIND = [
     "InverseLifting",
     "UndecimatedBank",
     "UndecimatedBands",
+    "LFOGate",
+    "ModulatedDelay",
+    "Tremolo",
 ]
 """For what costs more than the contract: compilation, export, checkpoints."""
 

@@ -39,6 +39,12 @@ DEPTHWISE = {
     "Parallel": lambda width: d.Parallel(d.Delay(width, 2), d.Residual(d.Multirate(width))),
     "Blend": lambda width: d.Blend(d.Multirate(width)),
     "UndecimatedBank": lambda width: d.UndecimatedBank(width, 2, 3),
+    "LFOGate": lambda width: d.LFOGate(d.FIR(width, 3), width // 2),
+    "ModulatedDelay": lambda width: d.ModulatedDelay(width, 4, d.LFO(width // 2, phase=0.1)),
+    "ModulatedDelay allpass": lambda width: d.ModulatedDelay(
+        width, 4, d.LFO(1), depth=0.9, interpolation="allpass"
+    ),
+    "Tremolo": lambda width: d.Tremolo(width, d.LFO(width, 0.1)),
 }
 
 MIXING = {

@@ -37,6 +37,7 @@ WITHOUT_PERIOD = ["LFORouting", "LFORouting depthwise", "Chain", "Chain down and
     name for name in CENTRED if name.startswith("LFORouting")
 ]
 WITHOUT_PERIOD += ["EMA warm", "EMA first", "EMABank warm"]
+WITHOUT_PERIOD += [name for name in CAUSAL if name.startswith(("LFOGate", "ModulatedDelay", "Tremolo"))]
 RECURSIVE = [name for name in EVERY if name not in WITHOUT_STEP and build(name).receptive_field is None]
 DOES_NOT_APPLY = (
     {("state", name) for name in CENTRED}

@@ -202,7 +202,8 @@ def test_a_reset_draws_what_is_random_anew():
 def test_device_and_dtype(name):
     layer = EVERY[name](dtype=torch.float64, device="cpu")
     for n, tensor in tensors(layer).items():
-        kept = n.rpartition(".")[2] in SENSITIVE and ("gate." in n or n.endswith(("raw", "interval")))
+        of_oscillators = "gate." in n or "lfo." in n
+        kept = n.rpartition(".")[2] in SENSITIVE and (of_oscillators or n.endswith(("raw", "interval")))
         assert tensor.dtype == (torch.float32 if kept else torch.float64), n
 
 

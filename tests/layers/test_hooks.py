@@ -8,7 +8,7 @@ from torch import nn
 from torch._dynamo.testing import CompileCounter
 from torch.utils.checkpoint import checkpoint
 
-from dsptorch import FIR, AtRate, Blend, Chain, Parallel, Pointwise, Residual, Split
+from dsptorch import FIR, AtRate, Blend, Chain, LFOGate, Parallel, Pointwise, Residual, Split
 from tests.layers.table import WIDTH, signal
 from tests.tolerances import assert_close, assert_same
 
@@ -32,6 +32,7 @@ BUILD = {
     "Residual": lambda: Residual(fir()),
     "Blend": blend,
     "AtRate": lambda: AtRate(fir(), 2, dtype=torch.float64),
+    "LFOGate": lambda: LFOGate(fir(), 2).double(),
     "nested": lambda: Chain(Residual(blend()), Pointwise(nn.Tanh(), WIDTH)),
 }
 

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 import dsptorch
-from dsptorch import BoundedHyperparam, LFORouting
+from dsptorch import BoundedHyperparam
+from dsptorch.layers.lfo import Oscillators
 from dsptorch.testing import assert_gradients, assert_serializes
 from tests.layers.table import EVERY, ONE_OF_EACH_KIND, WIDTH, build, signal
 from tests.tolerances import assert_close, assert_same
@@ -26,8 +27,8 @@ def sensitive(layer):
     for module in layer.modules():
         if isinstance(module, BoundedHyperparam):
             yield module.raw
-        if isinstance(module, LFORouting):
-            yield from module.gate.parameters()
+        if isinstance(module, Oscillators):
+            yield from module.parameters()
 
 
 @each
@@ -173,6 +174,16 @@ def test_repr_says_how_it_was_built(name):
         (dsptorch.ChannelBottleneck(8), ["8", "units=3", "BoundedHyperparam(0.25, low=0.15, high=0.35)"]),
         (dsptorch.ChannelBottleneck(8, residual_mix=0.31), ["0.31"]),
         (dsptorch.Blend(dsptorch.FIR(8)), ["Blend", "FIR"]),
+        (
+            dsptorch.LFOGate(dsptorch.FIR(8), 2, residual_mix=0.31),
+            ["8, routes=2, num_lfos=2, max_freq=0.1", "residual_mix=0.31", "FIR(8"],
+        ),
+        (
+            dsptorch.ModulatedDelay(8, 5, min_delay=1.5, mix=1.0, delay=3),
+            ["8, max_delay=5, min_delay=1.5, mix=1, interpolation=linear, delay=3", "LFO(\n"],
+        ),
+        (dsptorch.Tremolo(8, dsptorch.LFO(2, 0.25), depth=0.5), ["8, depth=0.5", "LFO(2, freq=0.25"]),
+        (dsptorch.LFO(2, 0.25, waveform="saw"), ["LFO(2, freq=0.25, waveform=saw, sharpness=0.9)"]),
     ],
 )
 def test_repr_names(layer, parts):

@@ -93,6 +93,7 @@ def check_shift(layer, period=None):
     assert torch.allclose(later[:, :length], layer(x)[:, :length], rtol=0, atol=1e-10)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_a_thousand_resamplers_and_chains():
     for seed in range(1000):

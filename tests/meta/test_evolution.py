@@ -59,6 +59,7 @@ class Undivided(EvolutionStrategy):
         return found._replace(hypergradients={n: 2 * g for n, g in found.hypergradients.items()})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", [check_quadratic, check_cubic])
 def test_it_is_the_gradient_of_the_smoothed_loss(check):
     check(EvolutionStrategy)
@@ -130,6 +131,7 @@ def check_unbiased(kind):
     assert abs(found.mean().item() - 1) < 4 * math.sqrt(8 / 250)
 
 
+@pytest.mark.slow
 def test_the_directions_are_not_the_noise_of_the_loss():
     check_unbiased(EvolutionStrategy)
     with pytest.raises(AssertionError):
@@ -152,6 +154,7 @@ def check_learning_rate(steps, off=0):
     assert abs(found - mean) < 4 * math.sqrt((square - mean**2) / pairs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, 5])
 def test_a_horizon_sees_a_learning_rate(steps):
     check_learning_rate(steps)

@@ -164,11 +164,13 @@ def check_rank(truth, price):
     assert abs(task.width().item() - truth) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("truth", "price"), [(3, 0.015), (5, 0.05), (3, 0.15)])
 def test_a_price_on_the_width_finds_the_rank(truth, price):
     check_rank(truth, price)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("price", [0.0, 1.0], ids=["no price", "a unit costs more than it gives"])
 def test_another_price_does_not(price):
     with pytest.raises(AssertionError):

@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,9 @@ from gpt.arms import Arm
 from gpt.config import TrainConfig
 from gpt.data import Splits
 from gpt.model import GPTConfig
+from gpt.verification.plan import Plan, read_plan
+
+from tests.recipes import verified
 
 ARMS = {
     "plain": Arm(),
@@ -16,6 +20,7 @@ ARMS = {
     "fir": Arm(fir={"kernel_size": 6, "init": "delays"}),
     "token_shift": Arm(token_shift=True),
     "at_rate": Arm(at_rate={"blocks": [1], "factor": 4}),
+    "rivals": Arm(canon={}, haar={"levels": 3}, bigram={"buckets": 64}),
 }
 
 
@@ -82,3 +87,21 @@ def tiny(tmp_path: Path, shape: GPTConfig) -> Callable[..., TrainConfig]:
         return replace(config, **changes)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def paired_runs(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """Two arms, two lengths, two seeds, all finished; read only."""
+    folder = tmp_path_factory.mktemp("paired")
+    verified.write_files(folder)
+    plan = verified.tiny_plan(folder)
+    verified.make(plan)
+    return plan
+
+
+@pytest.fixture
+def results(paired_runs: Plan, tmp_path: Path) -> Path:
+    """Return a folder of `paired_runs` that a test may spoil."""
+    folder = tmp_path / "results"
+    shutil.copytree(paired_runs.folder, folder)
+    return read_plan(folder).folder

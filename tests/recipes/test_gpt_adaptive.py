@@ -78,6 +78,7 @@ def test_an_unknown_estimator_is_refused() -> None:
         AdaptiveDSP(estimator="best")
 
 
+@pytest.mark.slow
 def test_a_controller_that_cannot_move_changes_no_number(tiny: Tiny, splits: Splits) -> None:
     fixed = tiny("fixed", arm=BLOCKS, hyperparam_lr=0.0)
     still = tiny("immobile_warning", arm=BLOCKS, adaptive_dsp=replace(OFTEN, meta_lr=0.0))

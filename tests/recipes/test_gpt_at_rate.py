@@ -211,6 +211,7 @@ def test_learned_positions_and_dropout() -> None:
     assert all(p.grad is not None for p in gpt.parameters())
 
 
+@pytest.mark.slow
 def test_compiles_the_whole_and_a_step() -> None:
     layer = slow(build(SHAPE, ARMS["alone"])).layer
     assert_compiles(layer, torch.randn(2, 13, 16))

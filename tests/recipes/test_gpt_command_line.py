@@ -11,6 +11,7 @@ import gpt_enwik8
 import ppg_forecast
 import pytest
 import torch
+from gpt.command_line import in_full
 
 from tests.recipes.planted import RECIPES
 
@@ -99,6 +100,23 @@ WRONG: list[tuple[Callable[..., None], list[str], str]] = [
         ["study", "--data", "text", "--arms", "[rope]", "--out", "text"],
         "out: expected a folder",
     ),
+    (gpt_enwik8.main, ["run", "null.yaml"], "lr: expected a value, got null"),
+    (
+        gpt_enwik8.main,
+        ["verify", "--baseline", "rope", "--treatment", "rope", "--seeds", "1", "2"],
+        "treatment: expected files of other names",
+    ),
+    (
+        gpt_enwik8.main,
+        ["verify", "--baseline", "rope", "--treatment", "fir", "--seeds", "1", "1", "--list"],
+        "seeds: expected a sequence of one element or more, each once, got [1, 1]",
+    ),
+    (
+        gpt_enwik8.main,
+        ["verify", "--baseline", "rope", "--treatment", "nope", "--list"],
+        "in the arm 'nope', got 'nope'",
+    ),
+    (gpt_enwik8.main, ["analyze", "nowhere"], "expected the results of verify or ablate in nowhere"),
     (ppg_forecast.main, ["cost", "--rounds", "0"], "rounds: expected an integer >= 1, got 0"),
     (ppg_forecast.main, ["cost"], "runs/ppg/results.json, got no file"),
     (ppg_forecast.main, ["report", "--out", "zeros"], "zeros/results.json, got a damaged file"),
@@ -194,3 +212,29 @@ with one_line_errors():
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait() == 141
+
+
+@pytest.mark.parametrize(
+    ("written", "full"),
+    [
+        ("--seeds 1 23 --list", ["--seeds", "[1, 23]", "--list", "true"]),
+        ("--seeds [1,23] --list false", ["--seeds", "[1,23]", "--list", "false"]),
+        ("--seeds 7 --long-steps 8 --out a-b", ["--seeds", "[7]", "--long_steps", "[8]", "--out", "a-b"]),
+        ("--lr=1e-3 --seeds=[1]", ["--lr=1e-3", "--seeds=[1]"]),
+        ("a/b c-d --seeds -1", ['["a/b", "c-d"]', "--seeds", "[-1]"]),
+        ("", []),
+        ("--seeds", ["--seeds"]),
+    ],
+)
+def test_arguments_as_the_study_writes_them(written: str, full: list[str]) -> None:
+    assert in_full(written.split(), lists=("", "--seeds", "--long_steps"), flags=("--list",)) == full
+
+
+def test_run_is_train_with_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(gpt_enwik8, "train", seen.append)
+    rope, fir = (str(RECIPES / "configs" / f"{name}.yaml") for name in ("rope", "fir"))
+    gpt_enwik8.main(["run", rope, fir, "--seed", "3"])
+    gpt_enwik8.main(["train", "--config", rope, "--config", fir, "--seed", "3"])
+    assert seen[0] == seen[1]
+    assert (seen[0].seed, seen[0].arm.fir["kernel_size"]) == (3, 6)

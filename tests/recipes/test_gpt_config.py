@@ -16,7 +16,20 @@ def test_files_lie_on_each_other_and_options_on_top() -> None:
 
 
 @pytest.mark.parametrize(
-    "treatment", ["seed_blocks", "fir", "token_shift", "at_rate", "undecimated", "ema", "ema_bank"]
+    "treatment",
+    [
+        "seed_blocks",
+        "fir",
+        "token_shift",
+        "at_rate",
+        "undecimated",
+        "ema",
+        "ema_bank",
+        "canon",
+        "haar",
+        "dilated",
+        "bigram",
+    ],
 )
 @pytest.mark.parametrize("baseline", ["learned", "rope"])
 def test_a_treatment_changes_the_arm_alone(baseline: str, treatment: str) -> None:

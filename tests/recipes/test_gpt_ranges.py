@@ -30,6 +30,9 @@ GIVEN = {
     "length": 1,
     "data": "none",
     "threads": 1,
+    "baseline": "rope",
+    "treatment": ["fir"],
+    "results_dir": Path("none"),
 }
 NOT_OF_A_COMMAND = {"timeout"}
 

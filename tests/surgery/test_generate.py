@@ -11,8 +11,11 @@ from dsptorch import (
     Chain,
     ChannelBottleneck,
     FilterBank,
+    LFOGate,
+    ModulatedDelay,
     Resonator,
     Subbands,
+    Tremolo,
     insert,
     streaming,
 )
@@ -125,14 +128,20 @@ def test_layers_without_history_need_no_stream():
     check_generation(model, prompts())
 
 
-def test_generates_through_recurrences():
-    """Their states, of one tensor or of two sections, are kept, reordered and padded like a history."""
-    model = zoo.gpt2(WIDTH)
-    insert(
-        model,
-        "transformer.h.*",
+@pytest.mark.parametrize(
+    "make",
+    [
         lambda _: Chain(EMA(WIDTH, warm=True), Resonator(WIDTH), SOS(WIDTH, 2), Biquad(WIDTH)),
-    )
+        lambda _: Chain(
+            LFOGate(EMA(WIDTH)), ModulatedDelay(WIDTH, 3, interpolation="allpass"), Tremolo(WIDTH)
+        ),
+    ],
+    ids=["recurrences", "modulation"],
+)
+def test_generates_through_states_of_every_kind(make):
+    """Of one tensor or of several, they are kept, reordered and padded like a history."""
+    model = zoo.gpt2(WIDTH)
+    insert(model, "transformer.h.*", make)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))

@@ -60,6 +60,7 @@ from tests.testing.broken_layers import (
 )
 from tests.testing.bug import Bug, example, on
 from tests.testing.gallery_banks import BANKS
+from tests.testing.gallery_modulation import MODULATION
 from tests.testing.gallery_numbers import NUMBERS
 from tests.testing.gallery_rates import RATES
 from tests.testing.gallery_recurrences import RECURRENCES
@@ -169,6 +170,7 @@ BUGS: dict[str, Bug] = {
     **RECURRENCES,
     **BANKS,
     **WAVELETS,
+    **MODULATION,
     "a wrong backward": Bug(
         on(assert_gradients),
         lambda: _WrongBackward.apply,

@@ -20,6 +20,7 @@ from dsptorch.testing.strategies.banks import (
 )
 from dsptorch.testing.strategies.filters import fir_taps, paraunitary_filters, stable_filters, unit_dc_taps
 from dsptorch.testing.strategies.layers import hyperparameters, layers, layers_with_inputs
+from dsptorch.testing.strategies.modulation import lfos, modulated_layers
 from dsptorch.testing.strategies.recurrences import recursive_layers, stable_poles, stable_sections
 from dsptorch.testing.strategies.signals import chunkings, dtypes, shapes, signals
 
@@ -35,6 +36,8 @@ __all__ = [
     "lattice_banks",
     "layers",
     "layers_with_inputs",
+    "lfos",
+    "modulated_layers",
     "paraunitary_banks",
     "paraunitary_filters",
     "recursive_layers",

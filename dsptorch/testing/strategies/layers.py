@@ -17,6 +17,7 @@ from dsptorch.layers import (
     Delay,
     FilterBank,
     Layer,
+    LFOGate,
     LFORouting,
     Lifting,
     Multirate,
@@ -31,6 +32,7 @@ from dsptorch.layers import (
     Wavelet,
     WaveletPacket,
 )
+from dsptorch.testing.strategies.modulation import MODULATED, modulated_layers
 from dsptorch.testing.strategies.recurrences import RECURSIVE, recursive_layers
 from dsptorch.testing.strategies.signals import shapes, signals
 
@@ -131,10 +133,11 @@ _KINDS: tuple[type[Layer], ...] = (
     Pointwise,
     UndecimatedBank,
     *RECURSIVE,
+    *MODULATED,
 )
 _HOWS: tuple[str, ...] = (
     "single",
-    *("Chain", "Parallel", "Residual", "Blend", "AtRate", "Split", "Subbands"),
+    *("Chain", "Parallel", "Residual", "Blend", "LFOGate", "AtRate", "Split", "Subbands"),
 )
 _RESAMPLERS: tuple[type[Layer], ...] = (Decimate, Upsample, ResamplePoly)
 
@@ -194,6 +197,11 @@ def _around(draw: st.DrawFn, d_model: int, how: str, inner: st.SearchStrategy[La
         return Residual(draw(inner))
     if how == "Blend":
         return Blend(draw(inner.filter(lambda layer: layer.delay == 0)))
+    if how == "LFOGate":
+        routes = draw(st.sampled_from((1, 2) if d_model % 2 == 0 else (1,)))
+        return LFOGate(
+            draw(inner.filter(lambda layer: layer.delay == 0)), routes, num_lfos=draw(st.integers(1, 2))
+        )
     module, factor = draw(inner), draw(st.integers(1, 3))
     down = Decimate(d_model, factor, init=draw(st.sampled_from(("first", "mean", "lowpass"))))
     return AtRate(module, factor, down=down, up=_upsample(draw, d_model, factor))
@@ -217,6 +225,8 @@ def _resampler(draw: st.DrawFn, d_model: int, causal: bool | None, kind: type[La
 def _single(draw: st.DrawFn, d_model: int, causal: bool | None, kind: type[Layer]) -> Layer:
     if kind in RECURSIVE:
         return draw(recursive_layers(d_model, kind))
+    if kind in MODULATED:
+        return draw(modulated_layers(d_model, kind))
     if kind in _RESAMPLERS:
         return _resampler(draw, d_model, causal, kind)
     if kind is UndecimatedBank:

@@ -1,0 +1,71 @@
+"""The energies of windowed frames behind learned band filters, by their spectra."""
+
+import torch
+from torch import Tensor
+
+from dsptorch.audio.bands import BandFilters
+from dsptorch.audio.stft import SpectralLayer, periodic_window, power_of_two, saturated, squared_magnitude
+from dsptorch.audio.waveform import samples_of
+from dsptorch.functional.precision import without_autocast
+from dsptorch.functional.timeline import Timeline
+from dsptorch.hyperparams import real_tensors
+
+__all__ = ["BandBank"]
+
+
+class BandBank(SpectralLayer):
+    """The energy of each windowed frame behind each of K complex filters.
+
+        e[n, k] = sum_t |(g_k * u_n)[t]|^2 / sum_i w[i]^2,   u_n[i] = w[i] x[hop n - (N - 1) + i],   N = win_length
+                = sum_f |G_k(f)|^2 |U_n(f)|^2 / (n_fft sum_i w[i]^2),   n_fft >= N + W - 1
+
+    By Parseval's theorem both are the same, and the second costs little more than a mel spectrogram.
+
+    Args:
+        filters: The filters g_k, of W taps.
+        sample_rate: In Hz.
+        win_length: The length of a frame in samples. None: 25 ms.
+        hop_length: Samples from one frame to the next. None: 10 ms.
+        device: The device of the window.
+        dtype: Its dtype; float32 at least.
+    """
+
+    def __init__(
+        self,
+        filters: BandFilters,
+        sample_rate: int,
+        win_length: int | None,
+        hop_length: int | None,
+        device: torch.device | str | None,
+        dtype: torch.dtype | None,
+    ) -> None:
+        length = samples_of("win_length", win_length, 0.025, sample_rate)
+        hop = samples_of("hop_length", hop_length, 0.010, sample_rate)
+        with real_tensors():
+            taps = periodic_window("hann", length)
+        n_fft = power_of_two(length + filters.filter_length - 1)
+        super().__init__(filters.num_filters, taps, n_fft, hop, device, dtype)
+        self.filters = filters
+        self.set_first_values()
+
+    def bands(self) -> Tensor:
+        """What each frequency of a frame counts in each energy, (n_fft // 2 + 1, K)."""
+        real, imaginary = self.filters.filters()
+        with without_autocast(real):
+            response = torch.fft.fft(torch.complex(real, imaginary), self.n_fft)
+        power = squared_magnitude(response).T
+        at = torch.arange(self.n_fft // 2 + 1, device=power.device)
+        mirror = -at % self.n_fft
+        # A real signal has each frequency twice, but for 0 and the last.
+        both = torch.where((mirror != at).unsqueeze(1), power[at] + power[mirror], power[at])
+        return both / (self.n_fft * self.window.to(power.dtype).square().sum())
+
+    def process(self, x: Tensor, memory: Tensor | None, timeline: Timeline) -> tuple[Tensor, Tensor]:  # noqa: D102
+        spectra, memory = self.spectra(x, memory, timeline)
+        energies = squared_magnitude(spectra)
+        with without_autocast(x):
+            y = energies @ self.bands().to(energies.dtype)
+        return saturated(y, x.dtype), memory
+
+    def extra_repr(self) -> str:  # noqa: D102
+        return f"win_length={self.receptive_field}, hop_length={self.hop_length}"

@@ -1,0 +1,175 @@
+"""SincNet's band-pass filters, which learn their edges within bounds."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from dsptorch.audio.band_bank import BandBank
+from dsptorch.audio.bands import BandFilters
+from dsptorch.audio.scales import mel_corners
+from dsptorch.audio.waveform import check_band, check_sample_rate, samples_of
+from dsptorch.functional.validate import check_int
+from dsptorch.functional.windows import get_window
+from dsptorch.hyperparams import BoundedHyperparam, real_tensors
+
+__all__ = ["SincBank", "SincFilters"]
+
+NARROWEST = 10.0
+"""The narrowest band in Hz."""
+
+
+class SincFilters(BandFilters):
+    """Filter a waveform by windowed ideal band-passes, and keep every `stride`-th value.
+
+        g_k[m] = b_k sinc(b_k t) exp(pi i (f1_k + f2_k) t) hamming[m] / sample_rate,    b_k = f2_k - f1_k
+        t = (m - (W - 1) / 2) / sample_rate
+
+    2 Re g_k is SincNet's filter, 2 f2 sinc(2 f2 t) - 2 f1 sinc(2 f1 t); the imaginary part makes the energy of a tone
+    constant over time. The edges learn as f1, and as the share of what is left up to f_max, so f1 < f2 <= f_max holds
+    for all parameters.
+
+    Args:
+        num_filters: The number of filters, at least 1.
+        sample_rate: In Hz.
+        filter_length: Taps, W. None: 25 ms, and one more.
+        stride: Samples from one value to the next, at least 1.
+        f_min: The lowest edge in Hz, at least 1.
+        f_max: The highest edge; None: half of the sample rate.
+        device: The device of the hyperparameters.
+
+    Attributes:
+        low: f1_k in Hz, in [f_min, f_max - 10].
+        share: (f2_k - f1_k - 10) / (f_max - f1_k - 10), in [0.001, 1].
+
+    Shape:
+        (batch, time, 1) -> (batch, ceil(time / stride), 2 * num_filters), the real parts before the imaginary ones.
+
+    Raises:
+        TypeError, ValueError: If an argument is not as described.
+
+    Example:
+        >>> filters = SincFilters(8, 16000, stride=20)
+        >>> filters(torch.randn(1, 400, 1)).shape
+        torch.Size([1, 20, 16])
+        >>> low, high = filters.edges()
+        >>> bool((low < high).all())
+        True
+
+    References:
+        M. Ravanelli and Y. Bengio, Speaker Recognition from Raw Waveform with SincNet, 2018, arXiv 1808.00158, sec. 2,
+        eq. 4 to 7.
+    """
+
+    window: Tensor
+
+    def __init__(
+        self,
+        num_filters: int,
+        sample_rate: int = 16000,
+        filter_length: int | None = None,
+        stride: int = 1,
+        *,
+        f_min: float = 60.0,
+        f_max: float | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
+        check_sample_rate(sample_rate)
+        length = samples_of("filter_length", filter_length, 0.025, sample_rate) + (filter_length is None)
+        super().__init__(
+            check_int("num_filters", num_filters, least=1), length, check_int("stride", stride, least=1)
+        )
+        low, high = check_band(f_min, f_max, sample_rate, least=1.0)
+        if high - low <= 2 * NARROWEST:
+            raise ValueError(
+                f"f_max must be over f_min + {2 * NARROWEST:g} Hz, got f_min={low:g} and f_max={high:g}"
+            )
+        self.sample_rate, self.f_min, self.f_max = sample_rate, low, high
+        with real_tensors():
+            edges = mel_corners(low, high, num_filters).float()
+            first = edges[:-2].clamp(low, high - NARROWEST)
+            share = ((edges[2:] - first - NARROWEST) / (high - first - NARROWEST)).clamp(0.001, 1.0)
+            self._first_window = get_window("hamming", length)
+        self.low = BoundedHyperparam(first, low, high - NARROWEST, log=True, device=device)
+        self.share = BoundedHyperparam(share, 0.001, 1.0, log=True, device=device)
+        self.register_buffer("window", torch.empty(length, device=device, dtype=torch.float32))
+        self.set_first_values()
+
+    def first_values(self) -> dict[str, Tensor]:  # noqa: D102
+        return {"window": self._first_window}
+
+    def edges(self) -> tuple[Tensor, Tensor]:
+        """The lower and upper edges in Hz, (num_filters,) each."""
+        low = self.low()
+        return low, low + NARROWEST + (self.f_max - low - NARROWEST) * self.share()
+
+    def filters(self) -> tuple[Tensor, Tensor]:  # noqa: D102
+        low, high = (edge.unsqueeze(1) for edge in self.edges())
+        t = self.times(low) / self.sample_rate
+        shape = (high - low) / self.sample_rate * _sinc((high - low) * t) * self.window.to(low)
+        angle = math.pi * (low + high) * t
+        return shape * torch.cos(angle), shape * torch.sin(angle)
+
+    def extra_repr(self) -> str:  # noqa: D102
+        return (
+            f"{self.num_filters}, sample_rate={self.sample_rate}, filter_length={self.filter_length}, "
+            f"stride={self.stride}"
+        )
+
+
+def _sinc(t: Tensor) -> Tensor:
+    """`torch.sinc`, whose second derivative is NaN at 0."""
+    apart = t != 0
+    angle = math.pi * torch.where(apart, t, 1.0)
+    return torch.where(apart, torch.sin(angle) / angle, 1.0)
+
+
+class SincBank(BandBank):
+    """The energies of windowed frames behind learned band-pass filters.
+
+        e[n, k] = sum_t |(g_k * u_n)[t]|^2 / sum_i w[i]^2,   g as of `SincFilters`
+        u_n[i] = w[i] x[hop n - (N - 1) + i],    N = win_length
+
+    Args:
+        num_filters: The number of filters, at least 1.
+        sample_rate: In Hz.
+        win_length: The length of a frame in samples. None: 25 ms.
+        hop_length: Samples from one frame to the next. None: 10 ms.
+        filter_length: Taps of the filters. None: 25 ms, and one more.
+        f_min: As of `SincFilters`.
+        f_max: As of `SincFilters`.
+        device: The device of the hyperparameters and the windows.
+        dtype: The dtype of the window; float32 at least.
+
+    Shape:
+        (batch, time, 1) -> (batch, ceil(time / hop_length), num_filters), in the same dtype.
+
+    Raises:
+        TypeError, ValueError: If an argument is not as described.
+
+    Example:
+        >>> bank = SincBank(40, 16000)
+        >>> bank(torch.randn(1, 16000, 1)).shape
+        torch.Size([1, 100, 40])
+
+    References:
+        M. Ravanelli and Y. Bengio, Speaker Recognition from Raw Waveform with SincNet, 2018, arXiv 1808.00158, sec. 2.
+    """
+
+    def __init__(
+        self,
+        num_filters: int = 40,
+        sample_rate: int = 16000,
+        win_length: int | None = None,
+        hop_length: int | None = None,
+        *,
+        filter_length: int | None = None,
+        f_min: float = 60.0,
+        f_max: float | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        filters = SincFilters(
+            num_filters, sample_rate, filter_length, f_min=f_min, f_max=f_max, device=device
+        )
+        super().__init__(filters, sample_rate, win_length, hop_length, device, dtype)

@@ -1,0 +1,138 @@
+"""Delays by any number of samples, another one at each sample: interpolation between samples that are known."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dsptorch.functional.recurrence import recur
+from dsptorch.functional.timeline import Segments
+from dsptorch.functional.validate import check_int, check_signal, describe
+
+__all__ = ["allpass_delay", "fractional_delay"]
+
+
+def fractional_delay(
+    x: Tensor, delay: Tensor, max_delay: int, *, history: int = 0, segments: Segments | None = None
+) -> Tensor:
+    """Delay each channel by a number of samples that may change, by linear interpolation.
+
+        y[t, c] = (1 - f) x[t - k, c] + f x[t - k - 1, c],   k + f = delay[t, c],   k = floor(delay[t, c])
+
+    It uses no sample after t, and none before t - max_delay. The derivative in the delay is x[t - k - 1] - x[t - k]:
+    the output is continuous in the delay, its slope jumps where the delay is a whole number.
+
+    Args:
+        x: The signal, after `history` samples that came before it. Samples before those are zero.
+        delay: Samples, in [0, max_delay]; floating-point.
+        max_delay: The greatest delay, at least 1.
+        history: How many samples at the beginning of x have no output.
+        segments: Where the samples stand, if rows hold several signals: then each is delayed as if it were alone.
+
+    Shape:
+        x: (batch, history + time, channels). delay: (batch or 1, time, channels or 1).
+        Result: (batch, time, channels), in the dtype of x.
+
+    Raises:
+        TypeError, ValueError: If the shapes do not fit.
+
+    Example:
+        >>> x = torch.tensor([1.0, 2.0, 4.0, 8.0]).reshape(1, 4, 1)
+        >>> fractional_delay(x, torch.tensor([0.0, 1.0, 0.5, 1.25]).reshape(1, 4, 1), max_delay=2).flatten()
+        tensor([1.0000, 1.0000, 3.0000, 3.5000])
+
+    References:
+        T. I. Laakso, V. Valimaki, M. Karjalainen and U. K. Laine, "Splitting the unit delay", IEEE Signal Processing
+        Magazine 13(1), 1996, pages 30-60.
+    """
+    seen = _padded(x, delay, max_delay, history)
+    whole, part = _split(delay, max_delay, 0.0)
+    dtype = torch.promote_types(x.dtype, delay.dtype)
+    near, far = (_taken(seen, lag, max_delay, segments).to(dtype) for lag in (whole, whole + 1))
+    return torch.lerp(near, far, part.to(dtype)).to(x.dtype)
+
+
+def allpass_delay(
+    x: Tensor,
+    delay: Tensor,
+    max_delay: int,
+    zi: Tensor | None = None,
+    *,
+    history: int = 0,
+    segments: Segments | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Delay each channel by a number of samples that may change, by first-order allpass interpolation.
+
+        y[t, c] = a (x[t - k, c] - y[t - 1, c]) + x[t - k - 1, c],   a = (1 - f) / (1 + f)
+        k + f = delay[t, c],   f in [0.49, 1.49)
+
+    At a fixed delay all frequencies keep their amplitude, where linear interpolation dims the high ones. With such an f
+    the coefficient stays in (-0.2, 0.35), so what a change of the delay excites fades within a few samples. Where k
+    changes, the output jumps a little; that is not at halves, quarters and the like, where rounding would choose k.
+
+    Args:
+        x: As for `fractional_delay`.
+        delay: Samples, in [0.5, max_delay]; floating-point.
+        max_delay: The greatest delay, at least 1.
+        zi: The output before the first sample; None: zero.
+        history: As for `fractional_delay`.
+        segments: As for `fractional_delay`.
+
+    Shape:
+        x: (batch, history + time, channels). delay: (batch or 1, time, channels or 1). zi: (batch, channels).
+
+    Returns:
+        y, (batch, time, channels), in the dtype of x; and zf, float32 at least, the zi of the next chunk.
+
+    Raises:
+        TypeError, ValueError: If the shapes do not fit.
+
+    Example:
+        >>> impulse = torch.tensor([1.0, 0.0, 0.0, 0.0]).reshape(1, 4, 1)
+        >>> allpass_delay(impulse, torch.full((1, 4, 1), 1.25), max_delay=2)[0].flatten().round(decimals=4)
+        tensor([-0.1111,  0.9877,  0.1097,  0.0122])
+
+    References:
+        T. I. Laakso, V. Valimaki, M. Karjalainen and U. K. Laine, "Splitting the unit delay", IEEE Signal Processing
+        Magazine 13(1), 1996, pages 30-60; J. Dattorro, "Effect design, part 2: delay-line modulation and chorus",
+        Journal of the Audio Engineering Society 45(10), 1997, pages 764-788.
+    """
+    seen = _padded(x, delay, max_delay, history)
+    whole, part = _split(delay, max_delay, 0.49)
+    dtype = torch.promote_types(torch.promote_types(x.dtype, delay.dtype), torch.float32)
+    near, far = (_taken(seen, lag, max_delay, segments).to(dtype) for lag in (whole, whole + 1))
+    a = ((1 - part) / (1 + part)).to(dtype).expand(near.shape)
+    begins = None if segments is None else segments.position == 0
+    y, zf = recur(a * near + far, -a, zi, begins)
+    return y.to(x.dtype), zf
+
+
+def _split(delay: Tensor, max_delay: int, least: float) -> tuple[Tensor, Tensor]:
+    """The whole samples of a delay, and the rest, from `least` on; a delay that is NaN has a rest that is NaN."""
+    whole = (delay.detach() - least).floor().long().clamp(0, max_delay - 1)
+    return whole, delay - whole
+
+
+def _padded(x: Tensor, delay: Tensor, max_delay: int, history: int) -> Tensor:
+    """The signal with `max_delay` samples before its first output, or raise."""
+    check_signal(x, None, "a delay")
+    check_int("max_delay", max_delay, least=1)
+    if not delay.is_floating_point():
+        raise TypeError(f"delay must be floating-point, got {describe(delay)}; convert it with delay.float()")
+    batch, time, channels = x.shape[0], x.shape[1] - history, x.shape[2]
+    if delay.dim() != 3 or delay.shape[1] != time or delay.shape[0] not in (1, batch):
+        raise ValueError(
+            f"delay must be of shape (batch or 1, time, channels or 1), here ({batch} or 1, {time}, {channels} or 1), "
+            f"got {tuple(delay.shape)}"
+        )
+    if delay.shape[2] not in (1, channels):
+        raise ValueError(f"delay must have 1 or {channels} channels, as the signal, got {delay.shape[2]}")
+    return F.pad(x, (0, 0, max_delay - history, 0))
+
+
+def _taken(seen: Tensor, lag: Tensor, max_delay: int, segments: Segments | None) -> Tensor:
+    """The sample of each channel that is `lag` samples old, at each time; zero before the beginning of its signal."""
+    times = torch.arange(lag.shape[1], device=seen.device).unsqueeze(-1) + max_delay
+    taken = seen.gather(1, (times - lag).expand(seen.shape[0], -1, seen.shape[2]))
+    if segments is None:
+        return taken
+    return taken.masked_fill(lag > segments.position.unsqueeze(-1), 0)

@@ -1,0 +1,145 @@
+"""Local mixers that others proposed, as arms to compare the study's blocks with: a few lines each, of dsptorch's FIR.
+
+================  ==========================================================================
+canon             a causal filter of 4 taps beside the identity, at four sites of every block
+haar              causal averages, of windows 2, 4, 8, ..., on half of the channels of the stream
+dilated           causal filters whose taps lie 1, 2, 4, ... bytes apart, a distance a block
+bigram            a table of embeddings for hashed pairs of bytes
+================  ==========================================================================
+
+References:
+    Z. Allen-Zhu, Physics of Language Models: Part 4.1, 2025 (Canon layers).
+    P. Verma, WaveletGPT: Wavelet Inspired Large Language Models, 2024.
+    A. van den Oord et al., WaveNet: A Generative Model for Raw Audio, 2016 (dilated causal convolutions).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import register_parametrization
+
+from dsptorch import FIR, insert
+
+from .errors import UsageError
+from .model import GPT, Block
+
+BRANCHES = ("blocks.*.attn.norm", "blocks.*.mlp.norm")
+CANON_SITES = (*BRANCHES, "blocks.*.attn.attn.qkv", "blocks.*.mlp.mlp.0")  # A and C, B, D of the paper
+
+
+def canon(width: int, kernel_size: int = 4) -> FIR:
+    """Return y = x + conv(x), whose taps begin as those of `nn.Conv1d`: uniform within 1 / sqrt(kernel_size).
+
+    The identity is tap 0 plus one, so that one filter holds both.
+    """
+    taps = (2 * torch.rand(kernel_size, width) - 1) / kernel_size**0.5  # (K, C)
+    taps[0] += 1
+    return FIR(width, kernel_size, init=taps)
+
+
+def add_canon(model: GPT, kernel_size: int = 4) -> None:
+    """Insert Canon layers: on what attention and the MLP read, on queries, keys and values, and inside the MLP."""
+    for place in CANON_SITES:
+        insert(model, place, lambda module: canon(_width(module), kernel_size), position="after")
+
+
+def _width(module: nn.Module) -> int:
+    return module.out_features if isinstance(module, nn.Linear) else module.normalized_shape[0]  # type: ignore
+
+
+def haar(d_model: int, levels: int = 5) -> FIR:
+    """Return a fixed filter: the first half of the channels as they are, the others averaged over 2 to 2^levels bytes.
+
+    The windows double over the channels, from the shortest to the longest.
+    """
+    taps = torch.zeros(2**levels, d_model)  # (K, D)
+    half = d_model // 2
+    taps[0, :half] = 1.0
+    for channel in range(half, d_model):
+        window = 2 ** (1 + (channel - half) * levels // (d_model - half))
+        taps[:window, channel] = 1 / window
+    return FIR(d_model, 2**levels, init=taps).requires_grad_(False)
+
+
+class Comb(nn.Module):
+    """Keep the taps at multiples of a distance, and hold the others at zero."""
+
+    kept: Tensor
+
+    def __init__(self, taps: int, distance: int) -> None:
+        super().__init__()
+        kept = torch.arange(taps) % distance == 0
+        self.register_buffer("kept", kept[:, None].float())  # (K, 1)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Map taps (K, D) -> (K, D)."""
+        return weight * self.kept
+
+
+def dilated(d_model: int, kernel_size: int, distance: int) -> FIR:
+    """Return a causal filter of `kernel_size` taps, `distance` bytes apart, which begins as the identity."""
+    span = (kernel_size - 1) * distance + 1
+    layer = FIR(d_model, span)
+    register_parametrization(layer, "weight", Comb(span, distance))
+    return layer
+
+
+def add_dilated(model: GPT, kernel_size: int = 3) -> None:
+    """Insert dilated filters on what attention and the MLP read, twice as far apart in each block."""
+    for i, block in enumerate(model.blocks):
+        if isinstance(block, Block):  # not at a lower rate
+            make = partial(dilated, model.config.d_model, kernel_size, 2**i)
+            for place in BRANCHES:
+                insert(model, place.replace("*", str(i)), partial(_made, make), position="after")
+
+
+def _made(make: Callable[[], FIR], _: nn.Module) -> FIR:
+    return make()
+
+
+class BigramEmbedding(nn.Embedding):
+    """An embedding of bytes, and beside it one of the pair that a byte makes with the byte before.
+
+        y[t] = weight[id[t]] + bigrams.weight[(id[t - 1] * 1009 + id[t]) mod buckets]
+
+    At the first byte of a sequence the second term is left out.
+
+    Args:
+        embedding: the embedding of bytes, whose weight is shared.
+        buckets: rows of the table of pairs, which begin at zero.
+
+    Shape:
+        ids: (B, T) int64 -> (B, T, D).
+    """
+
+    def __init__(self, embedding: nn.Embedding, buckets: int = 2048) -> None:
+        rows, d_model = embedding.weight.shape
+        super().__init__(rows, d_model, _weight=embedding.weight.detach())
+        self.weight = embedding.weight
+        self.bigrams = nn.Embedding(buckets, d_model, _weight=torch.zeros(buckets, d_model))
+
+    def empty_cache(self) -> list[Tensor]:
+        """Return what `forward` continues from: the last byte, where there was one."""
+        return []
+
+    def forward(self, ids: Tensor, cache: list[Tensor] | None = None) -> Tensor:
+        """Embed ids that follow those that the cache remembers."""
+        before = cache.pop() if cache else ids[:, :0]  # (B, 1), or (B, 0) at the start
+        whole = torch.cat((before, ids), dim=1)
+        pairs = (whole[:, :-1] * 1009 + whole[:, 1:]) % self.bigrams.num_embeddings
+        seconds = self.bigrams(pairs)  # (B, T, D), or (B, T - 1, D) at the start
+        if cache is not None and whole.shape[1]:
+            cache.append(whole[:, -1:])
+        first = ids.shape[1] - seconds.shape[1]
+        return super().forward(ids) + nn.functional.pad(seconds, (0, 0, first, 0))
+
+
+def add_bigram(model: GPT, buckets: int = 2048) -> None:
+    """Put a `BigramEmbedding` in the place of the embedding; the head stays tied to the bytes' part."""
+    if not isinstance(buckets, int) or buckets < 1:
+        raise UsageError(f"arm.bigram.buckets: expected an integer >= 1, got {buckets!r}; change it")
+    model.embed = BigramEmbedding(model.embed, buckets)

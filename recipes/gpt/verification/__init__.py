@@ -1,0 +1,1 @@
+"""The study's programs: paired runs, their statistics, efficiency, ablations and figures."""

@@ -1,0 +1,1 @@
+"""The parts of recipes/spoken_syllables.py."""

@@ -1,0 +1,107 @@
+import pytest
+import torch
+from gpt.arms import Arm, build
+from gpt.data import Splits
+from gpt.errors import UsageError
+from gpt.generate import streaming_error
+from gpt.model import GPTConfig
+from gpt.rivals import BigramEmbedding, canon, dilated, haar
+from torch import nn
+
+from dsptorch import FIR, find
+from tests.recipes.test_gpt_leak_gate import gate
+
+RIVALS = {
+    "canon": Arm(canon={}),
+    "haar": Arm(haar={"levels": 3}),
+    "dilated": Arm(dilated={}),
+    "bigram": Arm(bigram={"buckets": 50}),
+    "token_shift": Arm(token_shift=True),
+}
+
+
+@pytest.fixture(params=RIVALS)
+def rival(request: pytest.FixtureRequest) -> Arm:
+    return RIVALS[request.param]
+
+
+def test_every_rival_passes_the_leak_gate_and_streams(shape: GPTConfig, splits: Splits, rival: Arm) -> None:
+    model = build(shape, rival)
+    for parameter in model.parameters():  # what begins at zero or as the identity would hide a leak
+        nn.init.normal_(parameter, std=0.2)
+    gate(model, splits)
+    assert streaming_error(model, splits.val[:32].long().view(2, 16)) < 1e-4
+
+
+def test_canon_is_a_convolution_beside_the_identity(shape: GPTConfig) -> None:
+    layer, x = canon(6), torch.randn(2, 9, 6)
+    taps = layer.weight.detach().clone()
+    taps[0] -= 1
+    assert 0.1 < taps.abs().max() <= 0.5
+    kernel = taps.flip(0).T[:, None]  # (C, 1, K)
+    padded = nn.functional.pad(x.transpose(1, 2), (3, 0))
+    expected = x + nn.functional.conv1d(padded, kernel, groups=6).transpose(1, 2)
+    torch.testing.assert_close(layer(x), expected)
+    widths = {
+        name: fir.d_model
+        for name, fir in find(build(shape, RIVALS["canon"]), FIR).items()
+        if "blocks.0" in name
+    }
+    assert sorted(widths.values()) == [16, 16, 48, 64]
+
+
+def test_haar_averages_half_of_the_channels() -> None:
+    x = torch.randn(1, 12, 8)
+    y = haar(8, levels=2)(x)
+    assert torch.equal(y[..., :4], x[..., :4])
+    for channel, window in {4: 2, 5: 2, 6: 4, 7: 4}.items():
+        mean = torch.stack([x[0, max(0, t - window + 1) : t + 1, channel].sum() / window for t in range(12)])
+        torch.testing.assert_close(y[0, :, channel], mean)
+    assert not any(parameter.requires_grad for parameter in haar(8).parameters())
+
+
+def test_dilated_taps_lie_apart_and_stay_so() -> None:
+    layer = dilated(3, kernel_size=3, distance=4)
+    x = torch.randn(1, 20, 3)
+    torch.testing.assert_close(layer(x), x)
+    optimizer = torch.optim.AdamW(layer.parameters(), lr=0.1, weight_decay=0.1)
+    for _ in range(3):
+        layer(x).square().sum().backward()
+        optimizer.step()
+    moved = layer.weight.detach().abs().amax(1) > 0
+    assert moved.tolist() == [i % 4 == 0 for i in range(9)]
+
+
+def test_a_bigram_is_a_row_of_its_own() -> None:
+    plain = nn.Embedding(256, 4)
+    layer = BigramEmbedding(plain, 50)
+    ids = torch.tensor([[1, 2, 3]])
+    assert torch.equal(layer(ids), plain(ids))
+    nn.init.normal_(layer.bigrams.weight)
+    expected = plain(ids)
+    expected[0, 1] += layer.bigrams.weight[(1 * 1009 + 2) % 50]
+    expected[0, 2] += layer.bigrams.weight[(2 * 1009 + 3) % 50]
+    torch.testing.assert_close(layer(ids), expected)
+
+
+def test_a_bigram_embedding_is_tied_to_the_head_and_counted_once(shape: GPTConfig) -> None:
+    model = build(shape, Arm(bigram={"buckets": 50}))
+    assert model.head.weight is model.embed.weight
+    extra = sum(p.numel() for p in model.parameters()) - sum(
+        p.numel() for p in build(shape, Arm()).parameters()
+    )
+    assert extra == 50 * shape.d_model
+
+
+@pytest.mark.parametrize(
+    ("arm", "words"),
+    [
+        (Arm(canon={}, fir={}), "got fir and canon"),
+        (Arm(dilated={}, token_shift=True), "got token_shift and dilated"),
+        (Arm(bigram={"buckets": 0}), r"arm\.bigram\.buckets: expected an integer >= 1, got 0"),
+        (Arm(canon={"taps": 3}), r"arm\.canon: got .*taps"),
+    ],
+)
+def test_what_cannot_be_is_refused(shape: GPTConfig, arm: Arm, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        build(shape, arm)
