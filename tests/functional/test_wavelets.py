@@ -70,10 +70,10 @@ def test_biorthogonal_filters_reconstruct(wavelet):
     signs = (-1.0) ** np.arange(len(dec_lo))
     both = np.convolve(dec_lo, rec_lo) + np.convolve(dec_hi, rec_hi)
     alias = np.convolve(signs * dec_lo, rec_lo) + np.convolve(signs * dec_hi, rec_hi)
-    np.testing.assert_allclose(both, 2 * (np.arange(len(both)) == len(dec_lo) - 1), atol=1e-15)
-    np.testing.assert_allclose(alias, 0, atol=1e-15)
+    np.testing.assert_allclose(both, 2 * (np.arange(len(both)) == len(dec_lo) - 1), rtol=0, atol=1e-15)
+    np.testing.assert_allclose(alias, 0, rtol=0, atol=1e-15)
     for taps in (dec_lo, rec_lo):
-        np.testing.assert_allclose(np.trim_zeros(taps), np.trim_zeros(taps)[::-1], atol=1e-16)
+        np.testing.assert_allclose(np.trim_zeros(taps), np.trim_zeros(taps)[::-1], rtol=0, atol=1e-16)
 
 
 @pytest.mark.parametrize("wavelet", ["bior2.2", "rbio4.4"])
@@ -99,7 +99,7 @@ def test_angles_of_haar_and_db2():
 def test_a_filter_that_ends_in_zeros_has_angles():
     half = math.sqrt(0.5)
     for taps in ([half, half, 0, 0], [0, 0, half, half, 0, 0], [0, 0, half, half], [1.0, 0, 0, 0], [0, 1.0]):
-        np.testing.assert_allclose(lattice(lattice_angles(taps))[0], taps, atol=1e-15)
+        np.testing.assert_allclose(lattice(lattice_angles(taps))[0], taps, rtol=0, atol=1e-15)
 
 
 @pytest.mark.parametrize("taps", [[0.5, 0.5], [0.6, 0.2, 0.6, 0.4], pywt.Wavelet("db30").dec_lo])

@@ -122,16 +122,26 @@ def test_a_fixed_bank_computes_its_filters_once():
     assert_close(moved, bank.matrix())
 
 
-@pytest.mark.parametrize("bank", [BANKS["cosine"], lambda: d.Wavelet(2, "db2", **DOUBLE)])
-def test_hooks_on_the_filters_act(bank):
+def check_hooks_on_filters(bank):
     """On those of the synthesis too, and after a first call that kept what they are."""
-    layer, x = d.Subbands(bank()), signal(1, 40, width=2)
+    layer, x = d.Subbands(bank), signal(1, 40, width=2)
     with torch.no_grad():
         y = layer(x)
         hook = layer.members[0].filters.register_forward_hook(lambda module, args, taps: 2 * taps)
         assert_close(layer(x), 4 * y)
         hook.remove()
         assert_same(layer(x), y)
+
+
+@pytest.mark.parametrize("bank", [BANKS["cosine"], lambda: d.Wavelet(2, "db2", **DOUBLE)])
+def test_hooks_on_the_filters_act(bank):
+    check_hooks_on_filters(bank())
+
+
+def test_filters_that_are_kept_past_hooks_are_caught(monkeypatch):
+    monkeypatch.setattr("dsptorch.layers.bank_filters.is_plain", lambda module: True)
+    with pytest.raises(AssertionError):
+        check_hooks_on_filters(BANKS["cosine"]())
 
 
 def test_folds_into_fixed_filters():

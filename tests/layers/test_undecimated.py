@@ -81,7 +81,7 @@ def test_haar_bands_are_those_of_the_stationary_wavelet_transform():
     coarse = bands.split(bands(x))[0].detach().flatten().numpy()
     cA = pywt.swt(x.flatten().numpy(), "haar", level=levels, trim_approx=True)[0] / 2 ** (levels / 2)
     reach = bands.receptive_field - 1
-    np.testing.assert_allclose(coarse[reach:], cA[:-reach], atol=1e-12)
+    np.testing.assert_allclose(coarse[reach:], cA[:-reach], rtol=0, atol=1e-12)
 
 
 def test_filters_pass_dc_at_first():
