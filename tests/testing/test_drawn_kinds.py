@@ -17,15 +17,26 @@ from dsptorch import (
 )
 from dsptorch.testing import strategies as dst
 
+CHANGE_THE_RATE = [Decimate, Upsample, ResamplePoly]
 
-def test_every_kind_of_layer_is_drawn():
-    drawn = set()
 
-    @settings(max_examples=500, phases=[Phase.generate], derandomize=True, database=None)
-    @given(dst.layers(rate=None))
+def drawn(strategy, examples):
+    """The kinds of layers, and of the layers in them."""
+    found = set()
+
+    @settings(max_examples=examples, phases=[Phase.generate], derandomize=True, database=None)
+    @given(strategy)
     def draw(layer):
-        drawn.update(type(part) for part in layer.modules())
+        found.update(type(part) for part in layer.modules())
 
     draw()
-    assert drawn >= {AtRate, Split, Decimate, Upsample, ResamplePoly, Resonator, Biquad, SOS}
-    assert drawn >= {LFOGate, ModulatedDelay, Tremolo}
+    return found
+
+
+def test_every_kind_of_layer_is_drawn():
+    assert drawn(dst.layers(), 300) >= {
+        *(AtRate, Split, LFOGate),
+        *(Resonator, Biquad, SOS),
+        *(ModulatedDelay, Tremolo),
+    }
+    assert drawn(dst.layers(kinds=CHANGE_THE_RATE, rate=None), 60) >= set(CHANGE_THE_RATE)
