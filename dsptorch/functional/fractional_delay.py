@@ -29,8 +29,8 @@ def fractional_delay(
         segments: Where the samples stand, if rows hold several signals: then each is delayed as if it were alone.
 
     Shape:
-        x: (batch, history + time, channels). delay: (batch or 1, time, groups): one for each of equal groups of channels,
-        as 1 or all of them. Result: (batch, time, channels), in the dtype of x.
+        x: (batch, history + time, channels). delay: (batch or 1, time, groups), one for each of equal groups of
+        channels. Result: (batch, time, channels), in the dtype of x.
 
     Raises:
         TypeError, ValueError: If the shapes do not fit.
