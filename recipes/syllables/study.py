@@ -39,7 +39,7 @@ def study(
     seeds: Seeds = (0, 1, 2, 3, 4),
     source: Path | None = None,
     out: Path = Path("runs/syllables"),
-    epochs: Count = 25,
+    epochs: Count = 16,
     lr: Positive = 3e-3,
 ) -> str:
     """Train every arm with every seed, and return the table of all.

@@ -28,7 +28,7 @@ class TrainConfig:
         weight_decay: of the network.
     """
 
-    epochs: Count = 25
+    epochs: Count = 16
     batch_size: Count = 64
     lr: Positive = 3e-3
     front_lr: Positive = 3.0
