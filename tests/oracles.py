@@ -122,7 +122,7 @@ def recurrence_loop(x: Tensor, a: Tensor, zi: Tensor | None = None, ids: Tensor 
 def fractional_delay_loop(x: Tensor, delay: Tensor) -> Tensor:
     """Linear interpolation, one number at a time."""
     y = torch.zeros_like(x)
-    delay = delay.expand(x.shape)
+    delay = delay.repeat_interleave(x.shape[2] // delay.shape[2], 2).expand(x.shape)
     for row, t, c in product(*map(range, x.shape)):
         whole = math.floor(delay[row, t, c].item())
         part = delay[row, t, c].item() - whole
@@ -135,7 +135,7 @@ def fractional_delay_loop(x: Tensor, delay: Tensor) -> Tensor:
 def allpass_delay_loop(x: Tensor, delay: Tensor) -> Tensor:
     """First-order allpass interpolation with a fraction in [0.49, 1.49), one number at a time."""
     y = torch.zeros_like(x)
-    delay = delay.expand(x.shape)
+    delay = delay.repeat_interleave(x.shape[2] // delay.shape[2], 2).expand(x.shape)
     for row, t, c in product(*map(range, x.shape)):
         whole = math.floor(delay[row, t, c].item() - 0.49)
         part = delay[row, t, c].item() - whole

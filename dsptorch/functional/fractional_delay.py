@@ -29,8 +29,8 @@ def fractional_delay(
         segments: Where the samples stand, if rows hold several signals: then each is delayed as if it were alone.
 
     Shape:
-        x: (batch, history + time, channels). delay: (batch or 1, time, channels or 1).
-        Result: (batch, time, channels), in the dtype of x.
+        x: (batch, history + time, channels). delay: (batch or 1, time, groups), one for each of equal groups of
+        channels. Result: (batch, time, channels), in the dtype of x.
 
     Raises:
         TypeError, ValueError: If the shapes do not fit.
@@ -48,7 +48,7 @@ def fractional_delay(
     whole, part = _split(delay, max_delay, 0.0)
     dtype = torch.promote_types(x.dtype, delay.dtype)
     near, far = (_taken(seen, lag, max_delay, segments).to(dtype) for lag in (whole, whole + 1))
-    return torch.lerp(near, far, part.to(dtype)).to(x.dtype)
+    return torch.lerp(near, far, part.unsqueeze(-1).to(dtype)).flatten(2).to(x.dtype)
 
 
 def allpass_delay(
@@ -78,7 +78,7 @@ def allpass_delay(
         segments: As for `fractional_delay`.
 
     Shape:
-        x: (batch, history + time, channels). delay: (batch or 1, time, channels or 1). zi: (batch, channels).
+        x: (batch, history + time, channels). delay: (batch or 1, time, groups). zi: (batch, channels).
 
     Returns:
         y, (batch, time, channels), in the dtype of x; and zf, float32 at least, the zi of the next chunk.
@@ -100,9 +100,9 @@ def allpass_delay(
     whole, part = _split(delay, max_delay, 0.49)
     dtype = torch.promote_types(torch.promote_types(x.dtype, delay.dtype), torch.float32)
     near, far = (_taken(seen, lag, max_delay, segments).to(dtype) for lag in (whole, whole + 1))
-    a = ((1 - part) / (1 + part)).to(dtype).expand(near.shape)
+    a = ((1 - part) / (1 + part)).unsqueeze(-1).to(dtype).expand(near.shape)
     begins = None if segments is None else segments.position == 0
-    y, zf = recur(a * near + far, -a, zi, begins)
+    y, zf = recur((a * near + far).flatten(2), -a.flatten(2), zi, begins)
     return y.to(x.dtype), zf
 
 
@@ -121,18 +121,34 @@ def _padded(x: Tensor, delay: Tensor, max_delay: int, history: int) -> Tensor:
     batch, time, channels = x.shape[0], x.shape[1] - history, x.shape[2]
     if delay.dim() != 3 or delay.shape[1] != time or delay.shape[0] not in (1, batch):
         raise ValueError(
-            f"delay must be of shape (batch or 1, time, channels or 1), here ({batch} or 1, {time}, {channels} or 1), "
-            f"got {tuple(delay.shape)}"
+            f"delay must be of shape (batch or 1, time, groups), here ({batch} or 1, {time}, groups), got "
+            f"{tuple(delay.shape)}"
         )
-    if delay.shape[2] not in (1, channels):
-        raise ValueError(f"delay must have 1 or {channels} channels, as the signal, got {delay.shape[2]}")
-    return F.pad(x, (0, 0, max_delay - history, 0))
+    if not delay.shape[2] or channels % delay.shape[2]:
+        raise ValueError(
+            f"the groups of delay must divide the {channels} channels of the signal, got {delay.shape[2]}"
+        )
+    return x if history == max_delay else F.pad(x, (0, 0, max_delay - history, 0))
 
 
 def _taken(seen: Tensor, lag: Tensor, max_delay: int, segments: Segments | None) -> Tensor:
-    """The sample of each channel that is `lag` samples old, at each time; zero before the beginning of its signal."""
-    times = torch.arange(lag.shape[1], device=seen.device).unsqueeze(-1) + max_delay
-    taken = seen.gather(1, (times - lag).expand(seen.shape[0], -1, seen.shape[2]))
+    """The samples that are `lag` old, of each group of channels at each time; zero before their signal begins.
+
+    Shape:
+        seen: (batch, max_delay + time, channels). lag: (batch or 1, time, groups).
+        Result: (batch, time, groups, channels / groups).
+    """
+    batch, length, channels = seen.shape
+    time, groups = lag.shape[1:]
+    at = torch.arange(time, device=seen.device).unsqueeze(-1) + max_delay - lag
+    if groups == channels:
+        taken = seen.gather(1, at.expand(batch, -1, -1)).unsqueeze(-1)
+    else:  # whole groups lie together, and are copied together
+        first = torch.arange(batch, device=seen.device).reshape(batch, 1, 1) * length
+        rows = (first + at) * groups + torch.arange(groups, device=seen.device)
+        width = channels // groups
+        taken = seen.reshape(batch * length * groups, width).index_select(0, rows.flatten())
+        taken = taken.reshape(batch, time, groups, width)
     if segments is None:
         return taken
-    return taken.masked_fill(lag > segments.position.unsqueeze(-1), 0)
+    return taken.masked_fill((lag > segments.position.unsqueeze(-1)).unsqueeze(-1), 0)

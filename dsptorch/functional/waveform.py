@@ -32,7 +32,7 @@ def soft_square(phase: Tensor, sharpness: float = 0.9) -> Tensor:
 
     Example:
         >>> soft_square(torch.tensor([0.0, 0.0625, 0.25, 0.75]))
-        tensor([ 0.0000,  0.8897,  1.0000, -1.0000])
+        tensor([ 0.0000,  0.8881,  1.0000, -1.0000])
 
     References:
         I. S. Gradshteyn and I. M. Ryzhik, Table of Integrals, Series, and Products, 7th ed., 2007, 1.448 (the sums).

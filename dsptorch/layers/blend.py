@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from dsptorch.functional.memo import is_readable
 from dsptorch.functional.timeline import Timeline
 from dsptorch.layers.base import Layer, call_layer
-from dsptorch.layers.combinators import check_fades
+from dsptorch.layers.combinators import check_keeps
 
 
 class Blend(Layer):
@@ -47,7 +47,11 @@ class Blend(Layer):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        check_fades("Blend", layer)
+        check_keeps("Blend", layer)
+        if layer.delay:
+            raise ValueError(
+                f"Blend needs a layer without delay, got delay={layer.delay}; use Residual, which aligns"
+            )
         super().__init__(layer.d_model)
         self.layer = layer
         self.grid, self.streams = layer.grid, layer.streams

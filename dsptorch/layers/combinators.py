@@ -8,7 +8,7 @@ from torch import nn
 
 from dsptorch.layers.base import Layer
 
-__all__ = ["Combined", "check_fades", "check_layers"]
+__all__ = ["Combined", "check_keeps", "check_layers"]
 
 
 class Combined(Layer):
@@ -56,16 +56,13 @@ def check_layers(name: str, layers: Iterable[Any]) -> tuple[Layer, ...]:
     return layers
 
 
-def check_fades(name: str, layer: Any) -> None:
-    """Raise unless a layer's output stands for the time of its input, so that one may fade into the other."""
+def check_keeps(name: str, layer: Any) -> Layer:
+    """Return a layer that keeps rate and width, so that its output can be mixed with its input, or raise."""
     if not isinstance(layer, Layer):
         raise TypeError(f"{name} takes a dsptorch layer, got {type(layer).__name__}")
-    if layer.delay:
-        raise ValueError(
-            f"{name} needs a layer without delay, got delay={layer.delay}; use Residual, which aligns"
-        )
     if layer.rate != 1 or layer.d_out != layer.d_model:
         raise ValueError(
             f"{name} needs a layer that keeps rate and width, got rate {layer.rate} and {layer.d_model} to "
             f"{layer.d_out} channels; fade within a Chain that comes back to the rate of its input"
         )
+    return layer

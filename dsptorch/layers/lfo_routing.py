@@ -10,7 +10,7 @@ from dsptorch.functional.lfo_routing import grouped_conv, mix_groups
 from dsptorch.functional.timeline import Segments, Timeline
 from dsptorch.functional.validate import check_bool, check_int
 from dsptorch.hyperparams import Hyperparam
-from dsptorch.layers.lfo_gate import Gated, RouteGates
+from dsptorch.layers.gated import Gated, RouteGates
 
 
 class LFORouting(Gated):

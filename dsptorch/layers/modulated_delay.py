@@ -126,7 +126,7 @@ class ModulatedDelay(Layer):
         longest, segments = self.max_delay, timeline.segments
         history, last = memory if isinstance(memory, tuple) else (memory, None)
         seen = with_history(x, history, longest)
-        moved = over_channels(self.delays(timeline.positions(x)), self.d_model)
+        moved = self.delays(timeline.positions(x))
         if self.interpolation == "linear":
             late = fractional_delay(seen, moved, longest, history=longest, segments=segments)
             memory = latest(seen, longest, segments)

@@ -22,13 +22,15 @@ _NAMES = (
     "past_key_value",
     "layer_past",
 )
+_BESIDE = {"state": "use_cache", "mems": "use_mems"}
+"""Names that are those of a cache only beside another argument; torchaudio's Emformer has a bank of `mems`."""
 _MOVES = ("reorder_cache", "batch_repeat_interleave", "batch_select_indices", "reset")
 
 
 def cache_names(arguments: Iterable[str]) -> tuple[str, ...]:
-    """Those among the names of a module's arguments by which it takes a cache; `state` is one beside `use_cache`."""
+    """Those among the names of a module's arguments by which it takes a cache."""
     names = tuple(arguments)
-    return tuple(name for name in _NAMES if name in names and (name != "state" or "use_cache" in names))
+    return tuple(name for name in _NAMES if name in names and _BESIDE.get(name, name) in names)
 
 
 def holds_tokens(cache: Any) -> bool:

@@ -28,11 +28,12 @@ ways = pytest.mark.parametrize("way", WAYS)
 
 @st.composite
 def cases(draw, way):
-    """A signal, and delays of each sample and channel, or the same for all."""
-    batch, time, channels = draw(st.integers(0, 2)), draw(st.integers(0, 9)), draw(st.integers(1, 2))
+    """A signal, and delays of each sample and group of channels, in each row or in all."""
+    batch, time, channels = draw(st.integers(0, 2)), draw(st.integers(0, 9)), draw(st.sampled_from((1, 2, 4)))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 99)))
     x = torch.randn(batch, time, channels, generator=generator, dtype=torch.float64)
-    shape = (draw(st.sampled_from((1, batch))), time, draw(st.sampled_from((1, channels))))
+    groups = draw(st.sampled_from([n for n in (1, 2, 4) if channels % n == 0]))
+    shape = (draw(st.sampled_from((1, batch))), time, groups)
     least = WAYS[way][2]
     delay = least + (LONGEST - least) * torch.rand(shape, generator=generator, dtype=torch.float64)
     if draw(st.booleans()):  # whole and half samples, both ends too
@@ -131,10 +132,16 @@ def test_a_delay_that_is_not_a_number_reads_no_other_memory():
             torch.ones(5),
             4,
             ValueError,
-            r"delay must be of shape .*\(1 or 1, 5, 1 or 1\)",
+            r"delay must be of shape .*\(1 or 1, 5, groups\)",
         ),
-        (torch.ones(2, 5, 1), torch.ones(3, 5, 1), 4, ValueError, r"\(2 or 1, 5, 1 or 1\), got \(3, 5, 1\)"),
-        (torch.ones(1, 5, 3), torch.ones(1, 5, 2), 4, ValueError, "1 or 3 channels, as the signal, got 2"),
+        (torch.ones(2, 5, 1), torch.ones(3, 5, 1), 4, ValueError, r"\(2 or 1, 5, groups\), got \(3, 5, 1\)"),
+        (
+            torch.ones(1, 5, 3),
+            torch.ones(1, 5, 2),
+            4,
+            ValueError,
+            "must divide the 3 channels of the signal, got 2",
+        ),
         (torch.ones(1, 5, 1), torch.ones(1, 5, 1).long(), 4, TypeError, r"floating-point, .*delay.float\(\)"),
         (torch.ones(1, 5, 1), torch.ones(1, 5, 1), 0, ValueError, "max_delay must be at least 1, got 0"),
     ],

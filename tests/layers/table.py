@@ -103,7 +103,7 @@ CAUSAL: dict[str, Callable[..., d.Layer]] = {
     "Chain up and down": lambda **kw: d.Chain(
         d.Upsample(WIDTH, 2, **kw), d.FIR(WIDTH, 3, init="lowpass", **kw), d.Decimate(WIDTH, 2, 3, **kw)
     ),
-    "LFOGate": lambda **kw: d.LFOGate(d.FIR(WIDTH, 3, init="lowpass", **kw), 2, **_device(**kw)),
+    "LFOGate": lambda **kw: d.LFOGate(d.FIR(WIDTH, 5, init="lowpass", delay=2, **kw), 2, **_device(**kw)),
     "LFOGate of a recurrence": lambda **kw: d.LFOGate(
         d.EMA(WIDTH, **kw), 1, num_lfos=1, residual_mix=0.0, gate_temperature=0.5, **_device(**kw)
     ),

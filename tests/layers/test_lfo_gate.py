@@ -1,5 +1,7 @@
 """LFOGate: LFORouting is this gate on a grouped filter, by the recorded numbers too; and any other layer under it."""
 
+from fractions import Fraction
+
 import pytest
 import torch
 
@@ -132,6 +134,24 @@ def test_a_closed_gate_passes_the_input_and_an_open_one_the_layer():
         assert_close(layer(x), expected)
 
 
+def test_the_input_waits_for_a_layer_that_is_late():
+    x = signal(2, 20)
+    layer = scattered(LFOGate(d.FIR(WIDTH, 5, init="lowpass", delay=2), 2, residual_mix=0.25))
+    assert (layer.delay, layer.receptive_field) == (2, 5)
+    for bias, expected in (
+        (-1e4, d.Delay(WIDTH, 2)(x)),
+        (1e4, 0.25 * d.Delay(WIDTH, 2)(x) + 0.75 * layer.layer(x)),
+    ):
+        layer.gate.bias.data.fill_(bias)
+        assert_close(layer(x), expected)
+    assert LFOGate(d.Delay(WIDTH, 3)).receptive_field == 4
+    assert d.Residual(layer).delay == 2
+
+
+class HalfLate(d.FIR):
+    delay = Fraction(1, 2)
+
+
 def test_folds_with_what_is_under_it():
     x = signal(2, 30)
     layer = scattered(LFOGate(d.Chain(d.FIR(WIDTH, 3), d.Multirate(WIDTH)), 2))
@@ -150,7 +170,7 @@ def test_folds_with_what_is_under_it():
     ("make", "error", "says"),
     [
         (lambda: LFOGate(torch.nn.GELU()), TypeError, "LFOGate takes a dsptorch layer, got GELU"),
-        (lambda: LFOGate(d.FIR(4, delay=1)), ValueError, "LFOGate needs a layer without delay, got delay=1"),
+        (lambda: LFOGate(HalfLate(4)), ValueError, "by whole samples, got delay=1/2; choose a filter"),
         (lambda: LFOGate(d.Decimate(4, 2)), ValueError, "LFOGate needs a layer that keeps rate and width"),
         (lambda: LFOGate(d.EMABank(4, 2)), ValueError, "LFOGate needs a layer that keeps rate and width"),
         (lambda: LFOGate(d.FIR(6)), ValueError, "routes must divide d_model, got 4 routes for a width of 6"),

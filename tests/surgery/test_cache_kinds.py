@@ -108,7 +108,8 @@ def test_no_kind_is_taken_for_another():
             followed({"past_key_values": None, "cache_params": cache})
     beside = transformers.EncoderDecoderCache(transformers.DynamicCache(), transformers.DynamicCache())
     assert followed({"past_key_values": beside}) is beside.self_attention_cache
-    assert cache_names(["x", "state", "mems"]) == ("mems",)  # anything may be called a state
+    assert cache_names(["x", "state", "mems"]) == ()  # anything may be called so
+    assert cache_names(["mems", "use_mems"]) == ("mems",)
     assert cache_names(["x", "state", "use_cache"]) == ("state",)
 
 

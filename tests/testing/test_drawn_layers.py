@@ -7,9 +7,11 @@ from hypothesis.errors import NoSuchExample
 import dsptorch as d
 from dsptorch.testing import strategies as dst
 
-KINDS = {d.AtRate, d.Split, d.Subbands, d.Decimate, d.Upsample, d.ResamplePoly}
+RESAMPLERS = (d.Decimate, d.Upsample, d.ResamplePoly)
+KINDS = {d.AtRate, d.Split, d.Subbands}
 KINDS |= {d.Resonator, d.Biquad, d.SOS}
 KINDS |= {d.UndecimatedBank, d.FilterBank, d.Lifting, d.Wavelet, d.WaveletPacket}
+KINDS |= {d.LFOGate, d.ModulatedDelay, d.Tremolo}
 
 
 def check_draws(layers, kinds, most=4000):
@@ -36,6 +38,7 @@ def check_draws(layers, kinds, most=4000):
 
 def test_every_kind_of_layer_is_drawn():
     check_draws(dst.layers(rate=None), KINDS)
+    check_draws(dst.layers(kinds=RESAMPLERS, rate=None, depth=0), set(RESAMPLERS))
 
 
 def test_a_kind_that_is_not_drawn_is_caught():

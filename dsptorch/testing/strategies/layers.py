@@ -199,9 +199,8 @@ def _around(draw: st.DrawFn, d_model: int, how: str, inner: st.SearchStrategy[La
         return Blend(draw(inner.filter(lambda layer: layer.delay == 0)))
     if how == "LFOGate":
         routes = draw(st.sampled_from((1, 2) if d_model % 2 == 0 else (1,)))
-        return LFOGate(
-            draw(inner.filter(lambda layer: layer.delay == 0)), routes, num_lfos=draw(st.integers(1, 2))
-        )
+        inner = inner.filter(lambda layer: isinstance(layer.delay, int))
+        return LFOGate(draw(inner), routes, num_lfos=draw(st.integers(1, 2)))
     module, factor = draw(inner), draw(st.integers(1, 3))
     down = Decimate(d_model, factor, init=draw(st.sampled_from(("first", "mean", "lowpass"))))
     return AtRate(module, factor, down=down, up=_upsample(draw, d_model, factor))
