@@ -231,6 +231,17 @@ ONE_OF_EACH_KIND = [
 ]
 """For what costs more than the contract: compilation, export, checkpoints."""
 
+ALIKE = {
+    "FilterBank odd",
+    "FilterBank lattice",
+    "FilterBank paraunitary",
+    "FilterBank DFT",
+    "Synthesis lattice",
+    "WaveletSynthesis of packets",
+    "Subbands in subbands",
+}
+"""Banks that differ from those beside them in their matrix alone, or are made of them: the slow suite has them."""
+
 
 def build(name: str, dtype: torch.dtype = torch.float64, scatter: bool = True) -> d.Layer:
     """Build a layer; scattered, every parameter is moved away from its tidy first value."""

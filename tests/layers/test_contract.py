@@ -16,6 +16,7 @@ from dsptorch.testing import assert_causal, assert_shift_covariant
 from dsptorch.testing.contract import CONTRACT, NotApplicable, subject_of
 from tests.layers.broken import broken
 from tests.layers.table import (
+    ALIKE,
     CAUSAL,
     CENTRED,
     EVERY,
@@ -30,7 +31,9 @@ from tests.layers.table import (
 )
 from tests.tolerances import assert_close
 
-each = pytest.mark.parametrize("name", EVERY)
+each = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in ALIKE else ()) for name in EVERY]
+)
 QUICK = [promise for promise in CONTRACT if promise not in ("compiles", "exports")]  # those: test_graphs.py
 
 WITHOUT_PERIOD = ["LFORouting", "LFORouting depthwise", "Chain", "Chain down and up"] + [
