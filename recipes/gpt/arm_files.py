@@ -21,7 +21,8 @@ def arm_files(arm: str) -> list[Path]:
             raise FileNotFoundError(
                 f"expected a YAML file or one of {known} in the arm {arm!r}, got {part!r}"
             )
-        files.append(file)
+        here = Path.cwd()
+        files.append(file.relative_to(here) if file.is_relative_to(here) else file)  # for other machines
     return files
 
 

@@ -1,11 +1,14 @@
 """Plans of paired runs, and the engine that makes them; the runs themselves are in test_gpt_verify_cli.py."""
 
+import os
+import signal
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gpt.batches import sample_batch
@@ -187,15 +190,22 @@ def test_two_engines_share_the_runs(plan: Plan) -> None:
     assert [(run.config.out / "result").read_text() for run in runs] == ["made\n"] * len(runs)
 
 
-def test_stopping_the_engine_stops_its_runs(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(_: float) -> None:
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopping_the_engine_stops_its_runs(plan: Plan, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: os.kill(os.getpid(), number))
+    started = []
+    start = engine._start
 
-    monkeypatch.setattr(time, "sleep", interrupt)
-    began = time.perf_counter()
-    with pytest.raises(KeyboardInterrupt):
+    def remembered(*args: Any) -> Any:
+        started.append(start(*args))
+        return started[-1]
+
+    monkeypatch.setattr(engine, "_start", remembered)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
         run_side_by_side([*plan], workers=2, finished=done, command=lambda _: ["sleep", "30"])
-    assert time.perf_counter() - began < 10
+    assert [process.returncode for process in started] == [-signal.SIGTERM] * 2
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_the_bar_counts_the_steps_of_all_runs(plan: Plan, capsys: pytest.CaptureFixture[str]) -> None:

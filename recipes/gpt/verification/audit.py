@@ -24,8 +24,8 @@ stand. The study's programs are mapped to ours on [a page of their own](study.md
 
 **What was run.** Small models and short runs: 2 blocks, d_model 64, context 128 (`small.yaml`), 1,024 bytes a step,
 on two cores that others used too, so that times are noisy. The text is the first 6 MB of an English Wikipedia dump: as
-bytes, which stand for enwik8, and cleaned to the alphabet of text8. The study's sizes, and its 20,000 steps, were
-beyond this machine: a verdict is about these models and lengths.
+bytes, which stand for enwik8, and cleaned to the alphabet of text8 (`enwiki_clean`, made by the command `clean`). The
+study's sizes, and its 20,000 steps, were beyond this machine: a verdict is about these models and lengths.
 
 **Figures.** Validation loss in nats a byte, over the whole split; ± is the sample standard deviation over the seeds. A
 difference is that of pairs of runs with one seed, with the 95 % interval of the paired t-test.
@@ -56,10 +56,39 @@ def in_markdown(claims: Sequence[Claim], results: Path) -> str:
         figures = []
         for kind, run, *arguments in claim.figures:
             used[run] = None
-            figures.append(f"{FIGURES[kind](_Run(results / run), *arguments)} [{run}]")
+            figures.append(f"{FIGURES[kind](_open(results, run), *arguments)} [{run}]")
         rows.append(f"| {claim.words} | {claim.ran} | {'; '.join(figures)} | {claim.verdict} |")
-    commands = [_Run(results / run).says() for run in used]
-    return "\n".join([HEAD, *rows, "", "## The runs", "", *commands])
+    commands = [_open(results, run).says() for run in used]
+    return "\n".join([HEAD, *rows, "", "## The runs", "", *commands, ""])
+
+
+def _read(file: Path) -> Any:
+    try:
+        return json.loads(file.read_bytes())
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"expected {file.name} in {file.parent}, got no file; run what makes it"
+        ) from error
+
+
+class _Study:
+    """The results of a `study`, which lie beside those of the audit."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.saved = folder, _read(folder / "results.json")
+
+    def arm(self, name: str) -> dict[str, Any]:
+        """Return the row of an arm."""
+        return next(row for row in self.saved["arms"] if row["arm"] == name)
+
+    def says(self) -> str:
+        """Return what stands under the table."""
+        machine = self.saved["machine"]
+        return (
+            f"- **{self.folder.name}**: [its results](../recipes/results/{self.folder.name}), made earlier: "
+            f"`{self.saved['command']}`; {self.saved['data']}; {machine['cpu']}, torch {machine['torch']}, Python "
+            f"{machine['python']}."
+        )
 
 
 class _Run:
@@ -67,15 +96,7 @@ class _Run:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.plan, self.analysis = self.read("plan.json"), self.read("analysis.json")
-
-    def read(self, name: str) -> Any:
-        try:
-            return json.loads((self.folder / name).read_bytes())
-        except FileNotFoundError as error:
-            raise CheckpointError(
-                f"expected {name} in {self.folder}, got no file; run what makes it"
-            ) from error
+        self.plan, self.analysis = _read(folder / "plan.json"), _read(folder / "analysis.json")
 
     def arm(self, name: str = "") -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the rows of the reference and of an arm, by default the second, at the longest length."""
@@ -91,6 +112,11 @@ class _Run:
             f"- **{self.folder.name}**: `{self.plan['command']}`; {steps:,} steps, seeds {seeds}; "
             f"{self.analysis['data']}; {machine['cpu']}, torch {machine['torch']}, Python {machine['python']}."
         )
+
+
+def _open(results: Path, run: str) -> Any:
+    earlier = results.parent / run / "results.json"
+    return _Study(earlier.parent) if earlier.exists() else _Run(results / run)
 
 
 def _loss(row: dict[str, Any]) -> str:
@@ -128,7 +154,7 @@ def delta(run: _Run, arm: str) -> str:
 
 def saved(run: _Run) -> str:
     """Say what the treatment saves until the loss that every seed of the baseline ended with."""
-    length = run.read("efficiency-train.json")["lengths"][-1]
+    length = _read(run.folder / "efficiency-train.json")["lengths"][-1]
     row = length["targets"][-1]["arms"][1]
     parts = []
     for cost, name in (("steps", "steps"), ("tokens", "tokens"), ("flops", "FLOPs"), ("seconds", "seconds")):
@@ -137,4 +163,13 @@ def saved(run: _Run) -> str:
     return f"to training loss {length['targets'][-1]['target']:.3f}: {', '.join(parts)} saved"
 
 
-FIGURES: dict[str, Callable[..., str]] = {f.__name__: f for f in (change, certainty, delta, saved)}
+def earlier(run: _Study, reference: str, arm: str, loss: str = "val_loss") -> str:
+    """Say how a loss differs in the results of a `study`."""
+    first, second = run.arm(reference), run.arm(arm)
+    cells = [f"{row[loss]:.3f} ± {row[f'{loss}_spread']:.3f}" for row in (first, second)]
+    percent = 100 * (second[loss] / first[loss] - 1)
+    seeds = len(second["seeds"])
+    return f"{cells[0]} to {cells[1]}: {percent:+.1f} % ({second['parameters'] / 1e6:.1f} M parameters, {seeds} seeds)"
+
+
+FIGURES: dict[str, Callable[..., str]] = {f.__name__: f for f in (change, certainty, delta, saved, earlier)}

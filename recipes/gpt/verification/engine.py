@@ -8,10 +8,13 @@ another machine that shares the folder.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -56,7 +59,10 @@ def run_side_by_side(
     start = sum(map(steps_done, runs))
     total = sum(run.steps for run in runs)
     # smoothing=0: the time left is told by the speed so far, of which starts and validations are a part.
-    with tqdm(desc="all runs", initial=start, total=total, unit="step", mininterval=1, smoothing=0) as bar:
+    with (
+        _exit_on_sigterm(),
+        tqdm(desc="all runs", initial=start, total=total, unit="step", mininterval=1, smoothing=0) as bar,
+    ):
         try:
             while waiting or running:
                 for worker in set(range(workers)) - running.keys():
@@ -80,6 +86,19 @@ def run_side_by_side(
     if failed:
         why = "; ".join(f"{run}: {_last_line(_output(run))}" for run in failed)
         raise RunsError(f"expected a result of every run, got none of {len(failed)} ({why})")
+
+
+@contextmanager
+def _exit_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM, which schedulers send, end this program in order, so that it stops its runs."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def train_command(run: Run) -> list[str]:

@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 
 from ..figure import COLOURS
 
+HATCHES = ("", "//", "..")  # tell arms apart that share a colour
+
 
 def new_figure(width: float = 8, height: float = 4.8, panels: int = 1) -> tuple[Figure, Sequence[Axes]]:
     """Return a figure and its panels, side by side."""
@@ -59,6 +61,7 @@ def bars(summary: Mapping[str, Any]) -> Figure:
                 bottom=floor,
                 color=COLOURS[i % len(COLOURS)],
                 alpha=0.75,
+                hatch=HATCHES[i // len(COLOURS) % len(HATCHES)],
                 label=arm if place == 0 else None,
             )
             axes.errorbar(x, loss["mean"], loss["spread"] or 0, color="black", capsize=4, linewidth=1.2)

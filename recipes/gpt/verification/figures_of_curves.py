@@ -48,7 +48,10 @@ def savings(summaries: Sequence[Mapping[str, Any]]) -> Figure:
 
     A target that an arm does not reach with every seed is marked as censored.
     """
-    figure, panels = new_figure(width=4.6 * len(summaries) + 3, panels=len(summaries))
+    bars = max(3 * (len(s["lengths"][-1]["targets"][0]["arms"]) - 1) for s in summaries)  # to each target
+    columns = 1 if bars <= 3 else 2
+    size = {"width": len(summaries) * (4.6 + 0.5 * (bars - 3)) + 3, "height": 4.8 + 0.1 * (bars - 3)}
+    figure, panels = new_figure(**size, panels=len(summaries))
     for axes, summary in zip(panels, summaries, strict=True):
         length = summary["lengths"][-1]
         arms = [row["arm"] for row in length["targets"][0]["arms"] if row["arm"] != summary["baseline"]]
@@ -88,6 +91,6 @@ def savings(summaries: Sequence[Mapping[str, Any]]) -> Figure:
         axes.set_xlabel(f"{summary['metric']} loss to reach, nats a byte")
         axes.set_ylabel("saved against the baseline, %")
         axes.set_title(f"{summary['data'].split(',')[0]}, {length['steps']:,} steps", loc="left", fontsize=11)
-        axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.14), fontsize=8)
+        axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.14), fontsize=8, ncols=columns)
         quiet(axes)
     return figure

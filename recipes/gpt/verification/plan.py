@@ -145,7 +145,7 @@ def write_plan(plan: Plan) -> None:
     with locked(plan.folder, wait=True):  # several programs may work at one plan
         file = plan.folder / PLAN
         if file.exists():
-            saved = _read(file)["arms"]
+            saved = _read(file).get("arms", {})
             for arm in [arm for arm in saved if arm in arms]:
                 check_same_run(saved[arm]["config"], arms[arm]["config"])
             if list(saved) != list(arms):

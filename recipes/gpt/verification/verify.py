@@ -51,8 +51,8 @@ def verify(
     arms = {arm_label(arm): arguments(arm, data, root) for arm in (baseline, *treatment)}
     if len(arms) < 1 + len(treatment):
         raise UsageError(
-            f"treatment: expected files of other names than those of {baseline}, each once, got {', '.join(treatment)}; "
-            "change or rename one"
+            f"treatment: expected files of other names than those of {baseline}, each once, got "
+            f"{', '.join(treatment)}; change or rename one"
         )
     carry_out(make_plan(arms, long_steps, seeds, results_dir), workers=workers, only_list=list)
 
