@@ -13,7 +13,10 @@ from dsptorch import EMA, SOS, BoundedHyperparam
 
 try:
     from torchaudio.functional import lfilter as torchaudio_lfilter
-except (ImportError, OSError) as error:  # not there, or linked against a CUDA that is not
+
+    _probe = torch.ones(1, 3, requires_grad=True)
+    torchaudio_lfilter(_probe, torch.tensor([1.0, -0.5]), torch.tensor([1.0, 0.0])).sum().backward()
+except (ImportError, OSError, RuntimeError) as error:  # not there, linked against a CUDA that is not, or in part
     torchaudio_lfilter, TORCHAUDIO = None, f"left out: {type(error).__name__}"
 else:
     TORCHAUDIO = "imports"
