@@ -16,7 +16,7 @@ try:
 
     _probe = torch.ones(1, 3, requires_grad=True)
     torchaudio_lfilter(_probe, torch.tensor([1.0, -0.5]), torch.tensor([1.0, 0.0])).sum().backward()
-except (ImportError, OSError, RuntimeError) as error:  # not there, linked against a CUDA that is not, or in part
+except (ImportError, OSError, RuntimeError) as error:  # not there, or not whole
     torchaudio_lfilter, TORCHAUDIO = None, f"left out: {type(error).__name__}"
 else:
     TORCHAUDIO = "imports"
