@@ -8,8 +8,16 @@ from dsptorch.audio import PCEN, STFT, LogCompression, MelSpectrogram
 from dsptorch.testing import assert_causal, assert_streaming_equals_batch, check_layer
 from tests.audio.table import EVERY, FRONTS, waveform
 
-each = pytest.mark.parametrize("name", EVERY)
-each_front = pytest.mark.parametrize("name", FRONTS)
+QUICK = ("STFT", "MelSpectrogram", "GaborBank", "Gammatone", "Resample down", "mel and PCEN", "BandEnergy")
+"""One of each kind; the others are in the slow suite."""
+
+
+def rows(names):
+    return [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in names]
+
+
+each = pytest.mark.parametrize("name", rows(EVERY))
+each_front = pytest.mark.parametrize("name", rows(FRONTS))
 COSTLY = ("compiles", "exports", "gradients")
 
 

@@ -35,6 +35,7 @@ def checkout(folder: Path, more: str) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_both_checkouts_run_every_arm(
     beside: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

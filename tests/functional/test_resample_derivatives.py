@@ -131,6 +131,7 @@ class _Module(torch.nn.Module):
         return self.run(x, self.taps)
 
 
+@pytest.mark.slow
 @graphs
 def test_exports(kind):
     module, dim = _Module(kind), torch.export.Dim

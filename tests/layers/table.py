@@ -239,8 +239,15 @@ ALIKE = {
     "Synthesis lattice",
     "WaveletSynthesis of packets",
     "Subbands in subbands",
+    "Multirate 3",
+    "Multirate learned levels",
+    "Multirate centred levels",
+    "Multirate centred learned",
+    "LFORouting centred depthwise",
+    "LFOGate of a recurrence",
+    "Split of decimators",
 }
-"""Banks that differ from those beside them in their matrix alone, or are made of them: the slow suite has them."""
+"""Layers that differ from those beside them in a number or a matrix, or are made of them: the slow suite has them."""
 
 
 def build(name: str, dtype: torch.dtype = torch.float64, scatter: bool = True) -> d.Layer:

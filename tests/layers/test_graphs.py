@@ -43,6 +43,7 @@ def check_compiled_step(layer, backend):
     assert_close(torch.cat(outputs, 1), layer(x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Multirate"])
 def test_step_compiles_to_one_graph(name):
     check_compiled_step(build(name, torch.float32), "aot_eager")

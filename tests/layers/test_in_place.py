@@ -161,6 +161,7 @@ def test_an_output_has_memory_of_its_own(name):
                 check_keeps_the_input(layer, lambda x: layer.step(x)[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Identity", "a view", "in place"])
 def test_an_output_of_compiled_code_has_memory_of_its_own(name):
     torch._dynamo.reset()

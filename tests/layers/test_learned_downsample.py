@@ -125,6 +125,7 @@ def test_factors_to_eight_are_causal():
     assert layer.period == 840
 
 
+@pytest.mark.slow
 def test_factors_to_eight_compile():
     assert_compiles(learned(d_model=4), torch.randn(2, 9, 4, dtype=torch.float64), backend="aot_eager")
     check_compiled_step(learned(d_model=4, dtype=torch.float32), "aot_eager")

@@ -63,7 +63,16 @@ def test_values_survive_a_trip_through_half_precision():
 # Gradients
 
 
-@pytest.mark.parametrize("name", [*ONE_OF_EACH_KIND, "LFORouting depthwise", "Multirate learned"])
+QUICK = ("Multirate", "LFORouting", "ChannelBottleneck", "Chain", "EMA", "FilterBank", "ModulatedDelay")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+        for name in (*ONE_OF_EACH_KIND, "LFORouting depthwise", "Multirate learned")
+    ],
+)
 def test_forward_mode_derivatives(name):
     assert_gradients(build(name), signal(1, 7), forward_mode=True)
 

@@ -118,6 +118,7 @@ def check_tuned(tune, share, lr=0.15):
         assert value < 0.8 * start[name], name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tune", "share"), [(by_evolution, 0.95), (by_evolution_alone, 0.995), (by_unrolling, 0.85)]
 )

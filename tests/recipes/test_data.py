@@ -167,6 +167,7 @@ def test_quickstart_does_not_pass_over_a_wrong_enwik8(tmp_path, sources):
         quickstart_splits(tmp_path, sources=sources)
 
 
+@pytest.mark.slow
 def test_stdlib_corpus_is_the_same_every_time_and_a_mix():
     text = stdlib_corpus()
     assert text == stdlib_corpus()

@@ -97,6 +97,7 @@ def test_a_controller_that_cannot_move_changes_no_number(tiny: Tiny, splits: Spl
     assert (moving.out / "hyperparams.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_a_killed_run_continues_bit_for_bit(
     tiny: Tiny, splits: Splits, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,7 @@ def test_needs_the_check_that_catches_it(name):
     assert not verdict(LEAKS[name], **{option: False})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, leak in LEAKS.items() if leak.lookahead is not None])
 def test_how_far_ahead(name):
     leak = LEAKS[name]

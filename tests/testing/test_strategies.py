@@ -226,6 +226,7 @@ def test_layers_shrink(fails, printed):
     assert repr(find(dst.layers(causal=None), fails)).startswith(printed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rate", "printed"),
     [

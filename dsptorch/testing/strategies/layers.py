@@ -88,7 +88,7 @@ def layers(
         Delay(4, delay=2)
         >>> find(layers(kinds=[Multirate]), lambda layer: layer.period == 3).downsample
         3
-        >>> find(layers(rate=None), lambda layer: layer.rate == 1 / 2)
+        >>> find(layers(kinds=[Decimate], rate=None, depth=0), lambda layer: layer.rate == 1 / 2)
         Decimate(4, 2, kernel_size=1, init=first)
     """
     with torch.random.fork_rng(devices=()):

@@ -47,7 +47,7 @@ def modulated_layers(draw: st.DrawFn, d_model: int = 4, kind: type[Layer] | None
 
     Example:
         >>> from hypothesis import find
-        >>> find(modulated_layers(), lambda layer: True)
+        >>> find(modulated_layers(kind=Tremolo), lambda layer: True)
         Tremolo(
           4, depth=0.5
           (lfo): LFO(1, freq=0.05, waveform=sine)
