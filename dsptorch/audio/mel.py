@@ -6,6 +6,7 @@ from torch import Tensor
 from dsptorch.audio.scales import mel_filters
 from dsptorch.audio.stft import (
     SpectralLayer,
+    check_window,
     periodic_window,
     power_of_two,
     root,
@@ -79,17 +80,16 @@ class MelSpectrogram(SpectralLayer):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        self.sample_rate = check_sample_rate(sample_rate)
+        check_sample_rate(sample_rate)
         if n_fft is not None and win_length is None:
             win_length = n_fft
-        self.win_length = samples_of("win_length", win_length, 0.025, sample_rate)
-        n_fft = power_of_two(self.win_length) if n_fft is None else check_int("n_fft", n_fft, least=1)
-        if self.win_length > n_fft:
-            raise ValueError(f"win_length must be at most n_fft={n_fft}, got {self.win_length}; raise n_fft")
+        length = samples_of("win_length", win_length, 0.025, sample_rate)
+        n_fft = power_of_two(length) if n_fft is None else check_int("n_fft", n_fft, least=1)
         hop = samples_of("hop_length", hop_length, 0.010, sample_rate)
         with real_tensors():
-            taps = periodic_window(window, self.win_length)
+            taps = periodic_window(window, check_window("win_length", length, n_fft))
         super().__init__(check_int("n_mels", n_mels, least=1), taps, n_fft, hop, device, dtype)
+        self.sample_rate, self.win_length = sample_rate, length
         if power not in (1.0, 2.0):
             raise ValueError(f"power must be 1.0 or 2.0, got {power!r}")
         low, high = check_band(f_min, f_max, sample_rate)

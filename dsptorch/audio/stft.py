@@ -74,9 +74,8 @@ class SpectralLayer(OnWaveforms):
         seen = with_history(x, memory, size - 1)
         frames = sliding_frames(seen.squeeze(-1), size, self.hop_length, timeline)
         with without_autocast(x):
-            return _rfft(at_least_single(frames) * self.window, self.n_fft), latest(
-                seen, size - 1, timeline.segments
-            )
+            spectra = _rfft(at_least_single(frames) * self.window, self.n_fft)
+        return spectra, latest(seen, size - 1, timeline.segments)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "SpectralLayer":
         super()._apply(at_least_float32(fn), recurse)  # type: ignore[no-untyped-call]
@@ -130,14 +129,13 @@ class STFT(SpectralLayer):
         dtype: torch.dtype | None = None,
     ) -> None:
         bins = check_int("n_fft", n_fft, least=1) // 2 + 1
-        self.win_length = n_fft if win_length is None else check_int("win_length", win_length, least=1)
-        if self.win_length > n_fft:
-            raise ValueError(f"win_length must be at most n_fft={n_fft}, got {win_length}; raise n_fft")
-        hop = max(1, self.win_length // 4) if hop_length is None else hop_length
+        length = check_window("win_length", n_fft if win_length is None else win_length, n_fft)
+        hop = max(1, length // 4) if hop_length is None else hop_length
         with real_tensors():
-            left = (n_fft - self.win_length) // 2
-            taps = F.pad(periodic_window(window, self.win_length), (left, n_fft - self.win_length - left))
+            left = (n_fft - length) // 2
+            taps = F.pad(periodic_window(window, length), (left, n_fft - length - left))
         super().__init__(bins * (2 if power is None else 1), taps, n_fft, hop, device, dtype)
+        self.win_length = length
         if power not in (None, 1.0, 2.0):
             raise ValueError(f"power must be 1.0, 2.0 or None, got {power!r}")
         self.power = power
@@ -159,6 +157,14 @@ class STFT(SpectralLayer):
 
     def extra_repr(self) -> str:  # noqa: D102
         return f"{self.n_fft}, win_length={self.win_length}, hop_length={self.hop_length}, power={self.power}"
+
+
+def check_window(name: str, length: object, n_fft: int) -> int:
+    """Return the length of a window, or raise."""
+    length = check_int(name, length, least=1)
+    if length > n_fft:
+        raise ValueError(f"{name} must be at most n_fft={n_fft}, got {length}; raise n_fft")
+    return length
 
 
 def periodic_window(window: str | tuple[str, float], length: int) -> Tensor:
