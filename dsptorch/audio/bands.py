@@ -6,10 +6,11 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from dsptorch.audio.waveform import OnWaveforms
+from dsptorch.audio.waveform import OnWaveforms, check_band, check_sample_rate, samples_of
 from dsptorch.functional.filtering import latest, with_history
 from dsptorch.functional.frames import analysis
 from dsptorch.functional.timeline import Timeline
+from dsptorch.functional.validate import check_int
 from dsptorch.layers.base import whole
 
 __all__ = ["BandFilters"]
@@ -21,15 +22,30 @@ class BandFilters(OnWaveforms):
         z_k[n] = sum_m  g_k[m] * x[stride n - m]
 
     Args:
-        num_filters: K.
-        filter_length: Taps of each filter.
-        stride: Samples from one value to the next.
+        num_filters: K, at least 1.
+        sample_rate: In Hz.
+        filter_length: Taps of each filter. None: 25 ms, and one more.
+        stride: Samples from one value to the next, at least 1.
+        f_min: The lower end of the bands in Hz, at least 1.
+        f_max: The upper end; None: half of the sample rate.
     """
 
-    def __init__(self, num_filters: int, filter_length: int, stride: int) -> None:
-        super().__init__(2 * num_filters)
-        self.num_filters, self.filter_length, self.stride = num_filters, filter_length, stride
+    def __init__(
+        self,
+        num_filters: int,
+        sample_rate: int,
+        filter_length: int | None,
+        stride: int,
+        f_min: float,
+        f_max: float | None,
+    ) -> None:
+        super().__init__(2 * check_int("num_filters", num_filters, least=1))
+        self.num_filters, self.sample_rate = num_filters, check_sample_rate(sample_rate)
+        length = samples_of("filter_length", filter_length, 0.025, sample_rate)
+        self.filter_length = length + (filter_length is None)
+        self.stride = check_int("stride", stride, least=1)
         self.rate, self.grid = Fraction(1, stride), stride
+        self.f_min, self.f_max = check_band(f_min, f_max, sample_rate, least=1.0)
 
     @abstractmethod
     def filters(self) -> tuple[Tensor, Tensor]:
@@ -62,3 +78,9 @@ class BandFilters(OnWaveforms):
         """The times of the taps about the middle of the filter, in samples: (1, filter_length)."""
         at = torch.arange(self.filter_length, device=like.device, dtype=like.dtype)
         return (at - (self.filter_length - 1) / 2).unsqueeze(0)
+
+    def extra_repr(self) -> str:  # noqa: D102
+        return (
+            f"{self.num_filters}, sample_rate={self.sample_rate}, filter_length={self.filter_length}, "
+            f"stride={self.stride}"
+        )

@@ -8,8 +8,6 @@ from torch import Tensor
 from dsptorch.audio.band_bank import BandBank
 from dsptorch.audio.bands import BandFilters
 from dsptorch.audio.scales import mel_corners
-from dsptorch.audio.waveform import check_band, check_sample_rate, samples_of
-from dsptorch.functional.validate import check_int
 from dsptorch.hyperparams import BoundedHyperparam, real_tensors
 
 __all__ = ["GaborBank", "GaborFilters"]
@@ -69,13 +67,8 @@ class GaborFilters(BandFilters):
         f_max: float | None = None,
         device: torch.device | str | None = None,
     ) -> None:
-        check_sample_rate(sample_rate)
-        length = samples_of("filter_length", filter_length, 0.025, sample_rate) + (filter_length is None)
-        super().__init__(
-            check_int("num_filters", num_filters, least=1), length, check_int("stride", stride, least=1)
-        )
-        low, high = check_band(f_min, f_max, sample_rate, least=1.0)
-        self.sample_rate, self.f_min, self.f_max = sample_rate, low, high
+        super().__init__(num_filters, sample_rate, filter_length, stride, f_min, f_max)
+        low, high, length = self.f_min, self.f_max, self.filter_length
         with real_tensors():
             corners = mel_corners(low, high, num_filters)
             centres, widths = corners[1:-1].float(), (corners[2:] - corners[:-2]).float() / 2
@@ -96,12 +89,6 @@ class GaborFilters(BandFilters):
         )
         angle = 2 * math.pi * freq * t
         return window * torch.cos(angle), window * torch.sin(angle)
-
-    def extra_repr(self) -> str:  # noqa: D102
-        return (
-            f"{self.num_filters}, sample_rate={self.sample_rate}, filter_length={self.filter_length}, "
-            f"stride={self.stride}"
-        )
 
 
 class GaborBank(BandBank):

@@ -8,8 +8,6 @@ from torch import Tensor
 from dsptorch.audio.band_bank import BandBank
 from dsptorch.audio.bands import BandFilters
 from dsptorch.audio.scales import mel_corners
-from dsptorch.audio.waveform import check_band, check_sample_rate, samples_of
-from dsptorch.functional.validate import check_int
 from dsptorch.functional.windows import get_window
 from dsptorch.hyperparams import BoundedHyperparam, real_tensors
 
@@ -74,17 +72,12 @@ class SincFilters(BandFilters):
         f_max: float | None = None,
         device: torch.device | str | None = None,
     ) -> None:
-        check_sample_rate(sample_rate)
-        length = samples_of("filter_length", filter_length, 0.025, sample_rate) + (filter_length is None)
-        super().__init__(
-            check_int("num_filters", num_filters, least=1), length, check_int("stride", stride, least=1)
-        )
-        low, high = check_band(f_min, f_max, sample_rate, least=1.0)
+        super().__init__(num_filters, sample_rate, filter_length, stride, f_min, f_max)
+        low, high, length = self.f_min, self.f_max, self.filter_length
         if high - low <= 2 * NARROWEST:
             raise ValueError(
                 f"f_max must be over f_min + {2 * NARROWEST:g} Hz, got f_min={low:g} and f_max={high:g}"
             )
-        self.sample_rate, self.f_min, self.f_max = sample_rate, low, high
         with real_tensors():
             edges = mel_corners(low, high, num_filters).float()
             first = edges[:-2].clamp(low, high - NARROWEST)
@@ -109,12 +102,6 @@ class SincFilters(BandFilters):
         shape = (high - low) / self.sample_rate * _sinc((high - low) * t) * self.window.to(low)
         angle = math.pi * (low + high) * t
         return shape * torch.cos(angle), shape * torch.sin(angle)
-
-    def extra_repr(self) -> str:  # noqa: D102
-        return (
-            f"{self.num_filters}, sample_rate={self.sample_rate}, filter_length={self.filter_length}, "
-            f"stride={self.stride}"
-        )
 
 
 def _sinc(t: Tensor) -> Tensor:

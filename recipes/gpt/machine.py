@@ -11,8 +11,12 @@ from typing import Any
 import torch
 
 
-def machine() -> dict[str, Any]:
-    """Return what the times of a run depend on."""
+def machine(*packages: str) -> dict[str, Any]:
+    """Return what the times of a run depend on.
+
+    Args:
+        packages: whose versions to add.
+    """
     cpuinfo = Path("/proc/cpuinfo")
     names = (
         [line for line in cpuinfo.read_text().splitlines() if "model name" in line]
@@ -21,11 +25,12 @@ def machine() -> dict[str, Any]:
     )
     return {
         "cpu": names[0].partition(":")[2].strip() if names else platform.processor(),
+        "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "platform": platform.platform(),
         "python": platform.python_version(),
-        **{name: version(name) for name in ("torch", "lightning", "dsptorch")},
+        **{name: version(name) for name in ("torch", "lightning", "dsptorch", *packages)},
     }
 
 

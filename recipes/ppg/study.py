@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 import shlex
 import sys
 from collections.abc import Sequence
@@ -18,6 +16,7 @@ import torch
 from gpt.checkpoint import write_text
 from gpt.errors import UsageError
 from gpt.lock import locked
+from gpt.machine import machine
 from gpt.ranges import Count, Distinct, Positive, Seeds, checked
 from gpt.table import markdown
 from torch import Tensor, nn
@@ -100,7 +99,7 @@ def _results(
         "scale": recording.scale,
         "config": asdict(config),
         "seeds": list(seeds),
-        "machine": machine(),
+        "machine": machine("heartpy"),
         "baselines": rows,
         "runs": runs,
         "example": examples,
@@ -119,7 +118,7 @@ def cost(rounds: Count = 60, out: Path = Path("runs/ppg")) -> str:
     with locked(out):
         times = {
             "command": shlex.join(["python", *sys.argv]),
-            "machine": machine(),
+            "machine": machine("heartpy"),
             "step_ms": step_ms(arms, load(), rounds=rounds),
         }
         write_text(out / COST, json.dumps(times, indent=1) + "\n")
@@ -189,20 +188,6 @@ def measure(model: nn.Module, recording: Recording, *, horizon: int) -> dict[str
         "test_rmse_windows": rmse(forecasts["in_windows"], recording, "test", horizon=horizon),
         "test_rmse_chunks": rmse(forecasts["in_chunks"], recording, "test", horizon=horizon),
         "chunks_apart": recording.scale * apart,  # greatest difference of a forecast in chunks and at once
-    }
-
-
-def machine() -> dict[str, Any]:
-    """Return what the times depend on."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
-    return {
-        "cpu": names[0] if names else platform.processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("torch", "lightning", "dsptorch", "heartpy")},
     }
 
 

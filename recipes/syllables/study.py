@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +14,7 @@ import torch
 from gpt.checkpoint import write_text
 from gpt.errors import UsageError
 from gpt.lock import locked
+from gpt.machine import machine
 from gpt.ranges import Count, Distinct, Positive, Seeds, checked
 from tqdm import tqdm
 
@@ -93,7 +91,7 @@ def _results(arms: Sequence[str], seeds: Sequence[int], clips: Clips, config: Tr
         "majority": (test.initials.bincount().max() / len(test)).item(),
         "config": asdict(config),
         "seeds": list(seeds),
-        "machine": machine(),
+        "machine": machine("soundfile"),
         "runs": runs,
         "filters": filters,
     }
@@ -124,7 +122,7 @@ def cost(source: Path | None = None, rounds: Count = 9, out: Path = Path("runs/s
     with locked(out):
         found = {
             "command": shlex.join(["python", *sys.argv]),
-            "machine": machine(),
+            "machine": machine("soundfile"),
             "costs": costs(arms, clips, rounds=rounds),
         }
         write_text(out / COST, json.dumps(found, indent=1) + "\n")
@@ -149,20 +147,6 @@ def _report(out: Path) -> str:
     write_text(out / "table.md", text + "\n")
     plot(results, out / "figure.png")
     return text
-
-
-def machine() -> dict[str, Any]:
-    """Return what the times depend on."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
-    return {
-        "cpu": names[0] if names else platform.processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("torch", "lightning", "dsptorch", "soundfile")},
-    }
 
 
 def _read(out: Path) -> dict[str, Any]:
