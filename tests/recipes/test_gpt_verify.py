@@ -5,7 +5,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -190,6 +190,15 @@ def test_two_engines_share_the_runs(plan: Plan) -> None:
     assert [(run.config.out / "result").read_text() for run in runs] == ["made\n"] * len(runs)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C raises, also in a process that was started in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopping_the_engine_stops_its_runs(plan: Plan, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr(time, "sleep", lambda _: os.kill(os.getpid(), number))
