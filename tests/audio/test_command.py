@@ -63,6 +63,7 @@ def test_each_front_end(sound, front, tmp_path):
     assert out.exists()
 
 
+@pytest.mark.slow
 def test_as_a_process(sound):
     done = subprocess.run(
         [sys.executable, "-m", "dsptorch.audio", str(sound)], capture_output=True, text=True, check=False

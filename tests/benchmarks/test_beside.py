@@ -57,6 +57,7 @@ def test_both_checkouts_run_every_arm(
     assert "| step: LFORouting " in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "said"),
     [

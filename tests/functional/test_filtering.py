@@ -166,6 +166,7 @@ def test_refuses_the_state_of_another_signal(batch, width):
         f.step(torch.ones(2, 4, 2), state)
 
 
+@pytest.mark.slow
 def test_compiles_with_its_state():
     """Built within the graph, too."""
     torch._dynamo.reset()

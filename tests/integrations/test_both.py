@@ -29,6 +29,7 @@ def test_values_move_as_in_a_plain_loop(tmp_path, kit, with_val):
     check_against_a_plain_loop(kit, tmp_path, with_val)
 
 
+@pytest.mark.slow
 @each
 @pytest.mark.parametrize("shuffled", [False, True], ids=["of training", "of shuffled validation"])
 def test_a_resumed_run_is_the_run(tmp_path, kit, shuffled):

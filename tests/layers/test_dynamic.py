@@ -87,6 +87,7 @@ def test_a_step_has_a_graph_for_each_phase(name):
     assert graphs_of_steps(layer) <= layer.grid
 
 
+@pytest.mark.slow
 def test_a_step_that_compiles_at_each_position_is_caught():
     class Counts(FIR):
         steps = 0
@@ -134,6 +135,7 @@ def check_segment_ids_compile_once(name):
     assert graphs.frame_count <= 2
 
 
+@pytest.mark.slow
 def test_segment_ids_compile_once_for_all_lengths():
     check_segment_ids_compile_once("FIR lowpass")
 

@@ -11,10 +11,7 @@ from tests.tolerances import assert_close
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=[] if name in ("Multirate", "LFORouting", "Chain") else pytest.mark.slow)
-        for name in ONE_OF_EACH_KIND
-    ],
+    [pytest.param(name, marks=[] if name == "Multirate" else pytest.mark.slow) for name in ONE_OF_EACH_KIND],
 )
 def test_compiles_to_one_graph(name):
     assert_compiles(build(name), signal(2, 7), backend="aot_eager")

@@ -165,6 +165,7 @@ def test_a_layer_of_ones_own_streams_and_packs():
     assert_same(layer(x, torch.tensor([[0] * 8 + [1] * 12])), alone)
 
 
+@pytest.mark.slow
 def test_compiles_to_one_graph():
     torch.compiler.reset()
     lfo = LFO(2, waveform="saw")

@@ -67,6 +67,7 @@ def test_it_is_the_gradient_of_the_smoothed_loss(check):
         check(Undivided)
 
 
+@pytest.mark.slow
 def test_a_narrower_sigma_smooths_less():
     with pytest.raises(AssertionError):
         check_cubic(lambda sigma, pairs: EvolutionStrategy(sigma=sigma / 3, pairs=pairs))
@@ -118,6 +119,7 @@ def check_variance(kind, loss):
     assert found.var() < 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", [noisy, dropped])
 def test_both_sides_of_a_pair_have_the_same_noise(loss):
     check_variance(EvolutionStrategy, loss)

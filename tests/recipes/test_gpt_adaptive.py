@@ -165,6 +165,7 @@ def test_random_signs_keep_the_sizes(shape: GPTConfig) -> None:
     assert RandomSign().allows_wrappers
 
 
+@pytest.mark.slow
 def test_the_test_text_is_not_read_before_the_end(
     tiny: Tiny, splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,6 +51,7 @@ def test_the_last_window_ends_with_the_training_part() -> None:
         check_length(recording._replace(train_end=664), TINY)
 
 
+@pytest.mark.slow
 def test_a_run_is_a_function_of_its_seed(recording: Recording) -> None:
     learned = weights(recording, arm="lfo")
     assert torch.equal(learned, weights(recording, arm="lfo"))

@@ -211,6 +211,7 @@ def test_shrinks(strategy, fails, expected):
     assert (found.flatten().tolist() if isinstance(found, torch.Tensor) else found) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fails", "printed"),
     [
