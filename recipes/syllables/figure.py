@@ -53,7 +53,7 @@ def _accuracies(axes: Axes, results: Mapping[str, Any]) -> None:
     axes.set_xlim(0, 100)
     axes.set_xlabel("told right, per cent; a dot a seed, a bar their mean")
     axes.set_title("Spoken syllables: which of 22 initials?", loc="left")
-    axes.legend(loc="lower right", frameon=False, fontsize=9)
+    axes.legend(loc="upper center", frameon=False, fontsize=9)
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
 

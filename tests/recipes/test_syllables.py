@@ -14,9 +14,11 @@ from syllables import data, source, study
 from syllables.arms import ARMS
 from syllables.data import INITIALS, RATE, Clips, load, split
 from syllables.model import pooled
+from syllables.table import table
 from syllables.train import TrainConfig, accuracies, train
 
 ROOT = Path(__file__).resolve().parents[2]
+COMMITTED = ROOT / "recipes" / "results" / "syllables"
 PACKAGE = ROOT.parent / "shared" / "data" / "gcin-voice.deb"
 
 
@@ -112,6 +114,14 @@ def test_a_study_is_summed_up(tmp_path, capsys):
     row = (tmp_path / "table.md").read_text().splitlines()[2]
     assert " 1.0 |" in row  # times mel's
     main(["report", *out])
+
+
+def test_the_committed_table_is_that_of_the_committed_results():
+    results = json.loads((COMMITTED / "results.json").read_text())
+    costs = json.loads((COMMITTED / "cost.json").read_text())["costs"]
+    text = (COMMITTED / "table.md").read_text()
+    assert table(results, costs) + "\n" == text
+    assert text in (ROOT / "docs" / "syllables.md").read_text()
 
 
 @pytest.mark.usefixtures("made")
