@@ -146,6 +146,7 @@ def _composed(config: str, model: str, encoder: Any, width: int) -> nn.Module:
     both = getattr(transformers, config).from_encoder_decoder_configs(encoder, decoder)
     torch.manual_seed(0)
     made: nn.Module = getattr(transformers, model)(config=both)
+    made.generation_config.decoder_start_token_id = 1
     return made
 
 

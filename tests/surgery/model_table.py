@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from dsptorch import FIR, Chain, LFORouting, Multirate, find, fold, insert, remove, streaming
 from dsptorch.testing import assert_causal
@@ -93,7 +94,8 @@ def check_insert(place: Place) -> None:
     assert not found.unexpected_keys
     assert set(found.missing_keys) == added
     check_copy(place, copy.deepcopy)
-    check_copy(place, through_pickle)
+    if not any(map(is_parametrized, bare.modules())):  # torch refuses to pickle those
+        check_copy(place, through_pickle)
 
 
 def check_copy(place: Place, make_copy: Callable[[nn.Module], nn.Module]) -> None:
