@@ -6,6 +6,7 @@ from torch import Tensor
 from dsptorch.audio.bands import BandFilters
 from dsptorch.audio.stft import SpectralLayer, periodic_window, power_of_two, saturated, squared_magnitude
 from dsptorch.audio.waveform import samples_of
+from dsptorch.functional.memo import Memo
 from dsptorch.functional.precision import without_autocast
 from dsptorch.functional.timeline import Timeline
 from dsptorch.hyperparams import real_tensors
@@ -45,11 +46,16 @@ class BandBank(SpectralLayer):
             taps = periodic_window("hann", length)
         n_fft = power_of_two(length + filters.filter_length - 1)
         super().__init__(filters.num_filters, taps, n_fft, hop, device, dtype)
-        self.filters = filters
+        self.filters, self._kept = filters, Memo()
         self.set_first_values()
 
     def bands(self) -> Tensor:
         """What each frequency of a frame counts in each energy, (n_fft // 2 + 1, K)."""
+        made_of = [*self.filters.parameters(), *self.filters.buffers(), self.window]
+        result: Tensor = self._kept(self._make_bands, made_of)
+        return result
+
+    def _make_bands(self) -> Tensor:
         real, imaginary = self.filters.filters()
         with without_autocast(real):
             response = torch.fft.fft(torch.complex(real, imaginary), self.n_fft)
