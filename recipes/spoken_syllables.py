@@ -13,13 +13,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Annotated
 
 import openmp  # noqa: F401  # before torch, which reads what it sets
-import torch
-from gpt.command_line import add_commands, one_line_errors, parse
-from gpt.ranges import Range, checked
-from jsonargparse import ArgumentParser
+from gpt.small_study import run_command
 from syllables.study import cost, report, study
 
 DESCRIPTION = (
@@ -29,21 +25,9 @@ DESCRIPTION = (
 COMMANDS: dict[str, Callable[..., str]] = {"study": study, "cost": cost, "report": report}
 
 
-@checked
-def set_threads(threads: Annotated[int, Range(1, 1024)]) -> None:
-    """Set the number of torch's threads."""
-    torch.set_num_threads(threads)
-
-
 def main(arguments: Sequence[str]) -> None:
     """Run one command; without arguments, the study."""
-    parser = ArgumentParser(prog="spoken_syllables.py", description=DESCRIPTION, exit_on_error=False)
-    parser.add_argument("--threads", type=int, default=1, help="threads of torch; the models are small")
-    add_commands(parser, COMMANDS)
-    with one_line_errors():
-        parsed = parse(parser, arguments or ["study"])
-        set_threads(parsed.threads)
-        print(COMMANDS[parsed.subcommand](**vars(parsed[parsed.subcommand])))
+    run_command("spoken_syllables.py", DESCRIPTION, COMMANDS, arguments)
 
 
 if __name__ == "__main__":

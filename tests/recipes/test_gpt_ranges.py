@@ -12,6 +12,8 @@ import gpt_enwik8
 import ppg.train
 import ppg_forecast
 import pytest
+import spoken_syllables
+from gpt import small_study
 from gpt.errors import UsageError
 from gpt.ranges import Count, Distinct, Range, checked
 
@@ -21,7 +23,8 @@ FUNCTIONS = [
     *gpt_enwik8.COMMANDS.values(),
     gpt.generate.generate,
     *ppg_forecast.COMMANDS.values(),
-    ppg_forecast.set_threads,
+    *spoken_syllables.COMMANDS.values(),
+    small_study.set_threads,
 ]
 GIVEN = {
     "checkpoint": Path("none"),
