@@ -65,14 +65,19 @@ def linear_recurrence(
     return y.to(x.dtype) if zi is None else (y.to(x.dtype), zf)
 
 
-def recur(x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | None) -> tuple[Tensor, Tensor]:
+def recur(
+    x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | None, gain: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """The recurrence of one state a channel, unchecked: all states, and the last one, float32 at least.
+
+        y[t] = a[t] y[t-1] + g x[t]
 
     Args:
         x: The input, (batch, time, channels).
         a: The coefficients: (), (channels,) or (batch, time, channels).
         state: The state before the first sample, (batch, channels); None: zero.
         begins: Where a signal begins, (batch, time), bool; None: nowhere.
+        gain: g, (channels,), in place of a product before or after that reads and writes the signal once more; None: 1.
     """
     a = a.expand(x.shape) if a.dim() == 3 else a.expand(x.shape[-1])
     y, last = recur_coupled(
@@ -80,11 +85,14 @@ def recur(x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | None) -> 
         a.unsqueeze(-2).unsqueeze(-2),
         None if state is None else state.unsqueeze(-2),
         begins,
+        gain,
     )
     return y.squeeze(-2), last.squeeze(-2)
 
 
-def recur_coupled(x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | None) -> tuple[Tensor, Tensor]:
+def recur_coupled(
+    x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | None, gain: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """The same for n coupled states a channel.
 
     Args:
@@ -92,10 +100,14 @@ def recur_coupled(x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | N
         a: The coefficients, (n, n, channels) or (batch, time, n, n, channels).
         state: The states before the first sample, (batch, n, channels); None: zero.
         begins: Where a signal begins, (batch, time), bool; None: nowhere.
+        gain: As of `recur`.
     """
     dtype = torch.promote_types(torch.promote_types(x.dtype, a.dtype), torch.float32)
     state = None if state is None else state.to(dtype)
-    y = recur_lags(x.to(dtype), a.to(dtype).unsqueeze(-4), state, begins)
+    y = recur_lags(x.to(dtype), a.to(dtype).unsqueeze(-4), state, begins, gain=gain)
+    y = (
+        y.clone() if y.requires_grad else y
+    )  # the backward pass keeps y, and the result may be changed in place
     first = y.new_zeros(y.shape[:1] + y.shape[2:]) if state is None else state
     if torch.compiler.is_compiling():  # of any length, 0 too
         return y, torch.cat([first.unsqueeze(1), y], 1)[:, -1].clone()
@@ -103,33 +115,44 @@ def recur_coupled(x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | N
 
 
 def recur_lags(
-    x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | None, reverse: bool = False
+    x: Tensor,
+    a: Tensor,
+    state: Tensor | None,
+    begins: Tensor | None,
+    reverse: bool = False,
+    gain: Tensor | None = None,
 ) -> Tensor:
     """All states of a recurrence of any order, with derivatives: arguments as of `scan`, of one dtype."""
     if torch._C._get_tracing_state() is not None:  # torch.jit.trace, which records no Function
-        return scan(x, a, state, begins, reverse)
+        return scan(x, a, state, begins, reverse, gain)
     # Dynamo cannot trace a Function that defines `jvp`; forward-mode AD is for eager code alone.
     function = _Recurrence if torch.compiler.is_compiling() else _RecurrenceWithJvp
-    y: Tensor = function.apply(x, a, state, begins, reverse)  # type: ignore[no-untyped-call]
+    y: Tensor = function.apply(x, a, state, begins, reverse, gain)  # type: ignore[no-untyped-call]
     return y
 
 
 class _Recurrence(Function):
     @staticmethod
     def forward(
-        x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | None, reverse: bool
+        x: Tensor,
+        a: Tensor,
+        state: Tensor | None,
+        begins: Tensor | None,
+        reverse: bool,
+        gain: Tensor | None,
     ) -> Tensor:  # each argument by its name: Dynamo counts them
-        return scan(x, a, state, begins, reverse)
+        return scan(x, a, state, begins, reverse, gain)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        _, a, state, begins, ctx.reverse = inputs
-        ctx.save_for_backward(a, state, begins, output)
-        ctx.save_for_forward(a, state, begins, output)
+        x, a, state, begins, ctx.reverse, gain = inputs
+        saved = (None if gain is None else x, a, state, begins, gain, output)
+        ctx.save_for_backward(*saved)
+        ctx.save_for_forward(*saved)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        a, state, begins, y = ctx.saved_tensors
+        x, a, state, begins, gain, y = ctx.saved_tensors
         back = 1 if ctx.reverse else -1  # what leads from t - k to t, leads back from t to t - k
         adjoint = recur_lags(
             gradient,
@@ -148,7 +171,10 @@ class _Recurrence(Function):
         if ctx.needs_input_grad[2]:
             part = (_first(a.squeeze(-4)) * _first(adjoint).unsqueeze(-2)).sum(-3)
             of_state = _unless_begun(part, begins).squeeze(1)
-        return adjoint, of_a, of_state, None, None
+        if gain is None:
+            return adjoint, of_a, of_state, None, None, None
+        of_gain = (adjoint * x).sum((0, 1, 2)) if ctx.needs_input_grad[5] else None
+        return gain * adjoint if ctx.needs_input_grad[0] else None, of_a, of_state, None, None, of_gain
 
     @staticmethod
     def vmap(
@@ -159,23 +185,33 @@ class _Recurrence(Function):
         state: Tensor | None,
         begins: Tensor | None,
         reverse: bool,
+        gain: Tensor | None,
     ) -> tuple[Tensor, int]:
         if in_dims[3] is not None:
             raise ValueError("segments cannot be batched by vmap; give them as segments of more rows")
         size = info.batch_size
         x, a = beside_channels(x, in_dims[0], size), beside_channels(a, in_dims[1], size)
         state = None if state is None else beside_channels(state, in_dims[2], size)
-        y = recur_lags(x, a, state, begins, reverse)
+        gain = None if gain is None else beside_channels(gain, in_dims[5], size)
+        y = recur_lags(x, a, state, begins, reverse, gain)
         return y.unflatten(-1, (size, -1)), y.dim() - 1
 
 
 class _RecurrenceWithJvp(_Recurrence):
     @staticmethod
     def jvp(
-        ctx: Any, x: Tensor | None, a: Tensor | None, state: Tensor | None, *_: None
+        ctx: Any,
+        x: Tensor | None,
+        a: Tensor | None,
+        state: Tensor | None,
+        _begins: None,
+        _reverse: None,
+        gain: Tensor | None,
     ) -> Tensor:  # the tangents
-        matrices, first, begins, y = ctx.saved_tensors
-        x = torch.zeros_like(y) if x is None else x
+        signal, matrices, first, begins, factor, y = ctx.saved_tensors
+        x = torch.zeros_like(y) if x is None else x if factor is None else factor * x
+        if gain is not None:
+            x = x + gain * signal
         if a is not None:
             before = _before(y, first, begins, ctx.reverse, a.shape[-4])
             for a_k, past in zip(a.unbind(-4), before, strict=True):

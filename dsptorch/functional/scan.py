@@ -1,6 +1,6 @@
 """The blocked scan: all states of a linear recurrence, by short loops at two or more rates.
 
-    y[t] = a_1 y[t-1] + ... + a_p y[t-p] + x[t]
+    y[t] = a_1 y[t-1] + ... + a_p y[t-p] + g x[t]
 
 A loop over T samples runs T small operations, one after the other. In blocks of L samples, the recurrence first runs
 from rest in all blocks at once. The last p states of the blocks then obey a recurrence of the first order at 1 / L of
@@ -30,7 +30,12 @@ _LEVELS, _DOUBLINGS = (
 
 
 def scan(
-    x: Tensor, a: Tensor, state: Tensor | None = None, begins: Tensor | None = None, reverse: bool = False
+    x: Tensor,
+    a: Tensor,
+    state: Tensor | None = None,
+    begins: Tensor | None = None,
+    reverse: bool = False,
+    gain: Tensor | None = None,
 ) -> Tensor:
     """All states of a recurrence of n coupled states a channel. It records no derivatives and changes no argument.
 
@@ -41,25 +46,30 @@ def scan(
         a: The matrices a_1 ... a_p: constant, or those of each sample.
         state: The state before the first sample, for p = 1; None: zero.
         begins: Where a signal begins, which does not see the samples before it; None: nowhere.
-        reverse: Whether time runs backwards, from rest: y[t] = a_1 y[t+1] + ... + x[t].
+        reverse: Whether time runs backwards, from rest: y[t] = a_1 y[t+1] + ... + g x[t].
+        gain: g, in place of a pass over the signal before or after the scan; None: 1.
 
     Shape:
         x: (batch, time, n, channels). a: (p, n, n, channels) or (batch, time, p, n, n, channels). state:
-        (batch, n, channels). begins: (batch, time), bool. Result: as x, in memory of its own.
+        (batch, n, channels). begins: (batch, time), bool. gain: (channels,). Result: as x, in memory of its own.
     """
     if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
-        y: Tensor = _operator(x, a, state, begins, reverse)
+        y: Tensor = _operator(x, a, state, begins, reverse, gain)
         return y
-    return _blocked(x, a, state, begins, reverse)
+    return _blocked(x, a, state, begins, reverse, gain)
 
 
 @torch.library.custom_op("dsptorch::scan", mutates_args=())
-def _operator(x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | None, reverse: bool) -> Tensor:
-    return _blocked(x, a, state, begins, reverse)
+def _operator(
+    x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | None, reverse: bool, gain: Tensor | None
+) -> Tensor:
+    return _blocked(x, a, state, begins, reverse, gain)
 
 
 @_operator.register_fake
-def _(x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | None, reverse: bool) -> Tensor:
+def _(
+    x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | None, reverse: bool, gain: Tensor | None
+) -> Tensor:
     return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
@@ -69,19 +79,21 @@ def _blocked(
     state: Tensor | None,
     begins: Tensor | None,
     reverse: bool,
+    gain: Tensor | None = None,
     levels: int = _LEVELS,
 ) -> Tensor:
     time, symbolic = x.shape[1], isinstance(x.shape[1], torch.SymInt)
+    u = x if gain is None else (x * gain).contiguous()
     if symbolic and levels == 0:
-        return _doubled(x, a, state, begins, reverse)
+        return _doubled(u, a, state, begins, reverse)
     size = _SIZE if symbolic or time < _LONG else 2 * _SIZE
     # Of a symbolic length, one block more than needed, and two: a single one would have a program of its own.
     blocks = time // size + 3 if symbolic else (time + size - 1) // size
     one = not symbolic and time <= 2 * size
     if one:
         blocks, size = 1, time
-    y = _padded(x, blocks * size)
-    y = x.clone(memory_format=torch.contiguous_format) if y is x else y
+    y = _padded(u, blocks * size)
+    y = x.clone(memory_format=torch.contiguous_format) if y is x else y  # the loops write into it
     matrices = [a] if a.dim() == 4 else _samples(_padded(a, blocks * size), size, reverse)
     borders = None if begins is None else _samples(_padded(begins, blocks * size), size, reverse)
     first = state.unsqueeze(1) if one and state is not None else None
@@ -99,7 +111,7 @@ def _blocked(
         state,
         None if seen is None else seen[-1],
         reverse,
-        levels - 1,
+        levels=levels - 1,
     )
     _add(
         _in_blocks(y, size),

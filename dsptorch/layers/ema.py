@@ -58,17 +58,17 @@ class _Averages(Layer):
         return None if self.warm or self.start == "first" else 1
 
     def averages(self, x: Tensor, memory: Tensor | None, timeline: Timeline) -> tuple[Tensor, Tensor]:
-        """The averages of every channel, and the sums that they are made of, for the next chunk."""
+        """The averages of every channel, and the last ones from a start at zero, for the next chunk."""
         a = self._decay(x)
         gain, u = 1 - a, x.to(a.dtype)  # exact, and so the gain at DC is 1 whatever a was rounded to
         if self.start == "first":
             u = torch.where(timeline.positions(x).unsqueeze(-1) == 0, u / gain, u)
         begins = None if timeline.segments is None else timeline.segments.position == 0
-        sums, memory = recur(u, a, memory, begins)
+        y, memory = recur(u, a, memory, begins, gain.expand(x.shape[-1]))
         if self.warm:
             seen = (timeline.positions(x) + 1).unsqueeze(-1).to(a.dtype)
-            gain = gain / -torch.expm1(seen * torch.log1p(-gain))
-        return (gain * sums).to(x.dtype), memory
+            y = y / -torch.expm1(seen * torch.log1p(-gain))
+        return y.to(x.dtype), memory
 
     def _decay(self, x: Tensor) -> Tensor:
         """The pole of each channel, 2^(-1 / half_life)."""

@@ -18,12 +18,13 @@ class Kind(NamedTuple):
     varying: bool = False
     state: bool = False
     ids: bool = False
+    gain: bool = False
 
     def inputs(self, time: int = 5, batch: int = 2, requires_grad: bool = True) -> tuple[Tensor, ...]:
-        """A signal, coefficients, and perhaps a state; random, with poles inside the unit circle."""
+        """A signal, coefficients, perhaps a state and a gain; random, with poles inside the unit circle."""
         matrices = (self.order, self.states, self.states, 2)
         shapes = [(batch, time, self.states, 2), ((batch, time) if self.varying else ()) + matrices]
-        shapes += [(batch, self.states, 2)] * self.state
+        shapes += [(batch, self.states, 2)] * self.state + [(2,)] * self.gain
         values = [torch.randn(shape, dtype=torch.float64) for shape in shapes]
         values[1] *= 0.4 / (self.order * self.states)
         return tuple(value.requires_grad_(requires_grad) for value in values)
@@ -33,17 +34,24 @@ class Kind(NamedTuple):
         times = torch.arange(time)
         return torch.stack([times.div(3 + 4 * row, rounding_mode="floor") + row for row in range(batch)])
 
-    def run(self, x: Tensor, a: Tensor, state: Tensor | None = None) -> Tensor:
+    def run(self, x: Tensor, a: Tensor, *rest: Tensor) -> Tensor:
         """By the library."""
+        state, gain = self._named(*rest)
         begins = None
         if self.ids:
             # A chunk after others: the first signal of row 0 goes on.
             last = torch.zeros(len(x), dtype=torch.int64)
             begins = find_segments(self.segment_ids(*x.shape[:2]), 1 - last, last).position == 0
-        return recur_lags(x, a, state, begins)
+        return recur_lags(x, a, state, begins, gain=gain)
 
-    def loop(self, x: Tensor, a: Tensor, state: Tensor | None = None) -> Tensor:
+    def _named(self, *rest: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """The state and the gain, of the inputs behind the first two."""
+        return rest[0] if self.state else None, rest[-1] if self.gain else None
+
+    def loop(self, x: Tensor, a: Tensor, *rest: Tensor) -> Tensor:
         """By the definition, so that autograd differentiates it by itself."""
+        state, gain = self._named(*rest)
+        x = x if gain is None else gain * x
         batch, time = x.shape[:2]
         if time == 0:
             return x
@@ -68,9 +76,11 @@ KINDS = {
     "one pole": Kind(),
     "one pole, state": Kind(state=True),
     "one pole, segments, state": Kind(state=True, ids=True),
+    "one pole, segments, state, gain": Kind(state=True, ids=True, gain=True),
     "time-varying": Kind(varying=True),
     "time-varying, segments, state": Kind(varying=True, state=True, ids=True),
     "coupled": Kind(states=2),
+    "coupled, gain": Kind(states=2, gain=True),
     "coupled, segments, state": Kind(states=2, state=True, ids=True),
     "second order": Kind(order=2),
     "second order, segments": Kind(order=2, ids=True),

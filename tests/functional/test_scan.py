@@ -74,7 +74,7 @@ def test_the_loop_catches(kind, name, broken, monkeypatch):
 @each_kind
 def test_backwards_is_the_adjoint(kind):
     """<scan(x), v> = <x, scan backwards(v)> with transposed matrices."""
-    kind = KINDS[kind]._replace(state=False, varying=False)
+    kind = KINDS[kind]._replace(state=False, varying=False, gain=False)
     for time in TIMES[1:]:
         x, a = kind.inputs(time, requires_grad=False)
         v = torch.randn_like(x)
@@ -89,8 +89,8 @@ def test_backwards_is_the_adjoint(kind):
 def test_doubling_is_the_loop(kind):
     """What stands at the last rate of a program for any length."""
 
-    def doubled(x, a, state=None, begins=None, reverse=False):
-        return module._doubled(x, a, state, begins, reverse)
+    def doubled(x, a, state=None, begins=None, reverse=False, gain=None):
+        return module._doubled(x if gain is None else gain * x, a, state, begins, reverse)
 
     for time in (1, 2, 5, 33, 100):
         with pytest.MonkeyPatch.context() as patch:
