@@ -136,8 +136,7 @@ def test_the_leak_gate_stops_shards() -> None:
 
 @pytest.mark.slow
 def test_one_process_of_two_holds_the_lock_and_says_why_they_end() -> None:
-    whole = two("ddp", "run")
-    assert whole.returncode == 0, whole.stderr
+    Path("run").mkdir()
     with locked(Path("run")):
         second = two("ddp", "run", "--resume=true", "--devices=2", torchrun=False)
     assert second.returncode == 1

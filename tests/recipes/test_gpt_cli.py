@@ -39,7 +39,8 @@ def curve(folder: Path) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "tiny.yaml").write_text(TINY)
     (tmp_path / "text").write_bytes(SCRIPT.read_bytes() * 4)
     return tmp_path
@@ -47,6 +48,18 @@ def folder(tmp_path: Path) -> Path:
 
 def train(*more: object) -> tuple[object, ...]:
     return ("train", "--config", "tiny.yaml", "--data", "text", "--steps", 60, *more)
+
+
+def run_here(*arguments: object) -> None:
+    """Run a command whose process is not what is tested: another one takes seconds to start."""
+    main([str(argument) for argument in arguments])
+
+
+def check_same_run(folder: Path) -> None:
+    """The run that was cut and resumed is the one that was not, bit for bit."""
+    assert curve(folder / "cut") == curve(folder / "whole")
+    one, other = (read_checkpoint(folder / name / "checkpoint.pt")["model"] for name in ("cut", "whole"))
+    assert all(torch.equal(one[name], other[name]) for name in other)
 
 
 def test_an_unknown_key_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,7 +75,7 @@ def test_prepare_prints_the_sizes(folder: Path, capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.slow
-def test_train_then_generate(folder: Path) -> None:
+def test_train_then_generate(folder: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     done = run(folder, *train("--out", "run"))
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(b"validation ")
@@ -72,15 +85,15 @@ def test_train_then_generate(folder: Path) -> None:
     assert written.returncode == 0, written.stderr
     assert written.stdout.startswith(b"def ")
     assert len(written.stdout) == 4 + 50 + 1
-    assert run(folder, *text).stdout == written.stdout
+    run_here(*text)
+    assert capfdbinary.readouterr().out == written.stdout
 
 
 @pytest.mark.slow
 def test_killed_by_sigkill_and_resumed_it_is_the_same_run(folder: Path) -> None:
-    whole = run(folder, *train("--out", "whole", "--checkpoint_every", 7))
-    assert whole.returncode == 0, whole.stderr
+    run_here(*train("--out", "whole", "--checkpoint_every", 7))
     log = folder / "cut" / "metrics.jsonl"
-    for reached in (3, 20, 41):  # before any checkpoint, then after some
+    for reached in (3, 41):  # before any checkpoint, then after some
         with subprocess.Popen(
             command(*train("--out", "cut", "--checkpoint_every", 7, "--resume", "true")),
             cwd=folder,
@@ -92,42 +105,17 @@ def test_killed_by_sigkill_and_resumed_it_is_the_same_run(folder: Path) -> None:
                 time.sleep(0.002)
             process.send_signal(signal.SIGKILL)
         assert process.returncode == -signal.SIGKILL
-    resumed = run(folder, *train("--out", "cut", "--checkpoint_every", 7, "--resume", "true"))
-    assert resumed.returncode == 0, resumed.stderr
-    assert curve(folder / "cut") == curve(folder / "whole")
-    one, other = (read_checkpoint(folder / name / "checkpoint.pt")["model"] for name in ("cut", "whole"))
-    assert all(torch.equal(one[name], other[name]) for name in other)
+    run_here(*train("--out", "cut", "--checkpoint_every", 7, "--resume", "true"))
+    check_same_run(folder)
 
 
 @pytest.mark.slow
-def test_two_processes_train_one_model_and_resume(folder: Path) -> None:
-    two = ("--devices", 2, "--strategy", "ddp", "--checkpoint_every", 30)
-    whole = run(folder, *train("--out", "whole", *two))
-    assert whole.returncode == 0, whole.stderr
-    assert [r["step"] for r in curve(folder / "whole") if "train_loss" in r] == list(range(1, 61))
-
-    with subprocess.Popen(
-        command(*train("--out", "cut", *two)),
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as process:
-        checkpoint = folder / "cut" / "checkpoint.pt"
-        while not checkpoint.exists():
-            assert process.poll() is None
-            time.sleep(0.01)
-        process.kill()  # the other rank loses its peer, and ends too
-    resumed = run(folder, *train("--out", "cut", *two, "--resume", "true"))
-    assert resumed.returncode == 0, resumed.stderr
-    assert curve(folder / "cut") == curve(folder / "whole")
-
-
-@pytest.mark.slow
-def test_the_quick_start_runs_to_its_end(folder: Path) -> None:
-    done = run(folder, "quickstart", "--steps", 2, "--out", "quick")
-    assert done.returncode == 0, done.stderr
-    text = done.stdout.decode(errors="replace")
+def test_the_quick_start_runs_to_its_end(
+    folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gpt.quickstart.VALIDATION", 8192)
+    run_here("quickstart", "--steps", 1, "--out", "quick")
+    text = capfd.readouterr().out
     assert "DATA: " in text
     assert "| plain GPT, RoPE" in text
     assert "Sample of " in text
@@ -137,8 +125,7 @@ def test_the_quick_start_runs_to_its_end(folder: Path) -> None:
 @pytest.mark.slow
 def test_stopped_by_ctrl_c_and_resumed_it_is_the_same_run(folder: Path) -> None:
     """And while it runs, nothing else runs in its folder."""
-    whole = run(folder, *train("--out", "whole", "--checkpoint_every", 7))
-    assert whole.returncode == 0, whole.stderr
+    run_here(*train("--out", "whole", "--checkpoint_every", 7))
     log = folder / "cut" / "metrics.jsonl"
     with subprocess.Popen(
         command(*train("--out", "cut", "--checkpoint_every", 7)),
@@ -161,8 +148,5 @@ def test_stopped_by_ctrl_c_and_resumed_it_is_the_same_run(folder: Path) -> None:
         said = process.stderr.read().decode().splitlines()[-1]
     assert process.returncode == 130
     assert said == "stopped by Ctrl-C: the same command with --resume true goes on from the last checkpoint"
-    resumed = run(folder, *train("--out", "cut", "--checkpoint_every", 7, "--resume", "true"))
-    assert resumed.returncode == 0, resumed.stderr
-    assert curve(folder / "cut") == curve(folder / "whole")
-    one, other = (read_checkpoint(folder / name / "checkpoint.pt")["model"] for name in ("cut", "whole"))
-    assert all(torch.equal(one[name], other[name]) for name in other)
+    run_here(*train("--out", "cut", "--checkpoint_every", 7, "--resume", "true"))
+    check_same_run(folder)
