@@ -13,12 +13,13 @@ install ptwt`.
 import argparse
 import copy
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import openmp_policy  # noqa: F401  # before torch, which reads what it sets
 import torch
+from comparison import DisagreementError, deviations, forward, measure, worst
 from filterbanks_arms import (
     HAS_PTWT,
     HAS_PYWT,
@@ -35,18 +36,7 @@ from filterbanks_arms import (
     cotangents,
     side_by_side,
 )
-from harness import (
-    MIB,
-    Timing,
-    add_options,
-    add_torch_options,
-    facts,
-    peak_memory,
-    print_facts,
-    round_robin,
-    save,
-    table,
-)
+from harness import MIB, Timing, add_options, add_torch_options, facts, print_facts, save, table
 from torch import Tensor, nn
 
 from dsptorch import FilterBank
@@ -63,17 +53,16 @@ class Case(NamedTuple):
     d_model: int
     num_bands: int
     kind: str
+    left_out: tuple[str, ...] = ()
 
 
 CASES = {
     "two bands": Case(8, 512, 256, 2, "lattice"),
     "narrow": Case(8, 16000, 1, 32, "cosine"),
-    "wide": Case(8, 512, 256, 8, "cosine"),
+    # PyTorch 2.13, compiled, adds up the gradients of overlapping windows of several channels in its threads without a
+    # lock: the gradient of the input is wrong with two threads, and right with one.
+    "wide": Case(8, 512, 256, 8, "cosine", left_out=("unfold + matmul, compiled",)),
 }
-
-
-class DisagreementError(Exception):
-    """The arms do not compute the same."""
 
 
 def build_arms(case: Case, device: torch.device) -> dict[str, nn.Module]:
@@ -98,12 +87,12 @@ def build_arms(case: Case, device: torch.device) -> dict[str, nn.Module]:
     return arms
 
 
-def with_compiled(arms: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
-    """Return the arms, and all but the copy and ptwt compiled as well."""
+def with_compiled(arms: Mapping[str, nn.Module], left_out: Sequence[str] = ()) -> dict[str, nn.Module]:
+    """Return the arms, and all but the copy and ptwt compiled as well, without those that are left out."""
     both = dict(arms)
     for name in ("unfold + matmul", "conv1d", "ours", "ours, layer"):
         both[f"{name}, compiled"] = torch.compile(copy.deepcopy(arms[name]), fullgraph=True)  # type: ignore[assignment]
-    return both
+    return {name: arm for name, arm in both.items() if name not in left_out}
 
 
 def expected(x: Tensor, v: Tensor, bank: FilterBank, phase: int) -> dict[str, Tensor]:
@@ -139,16 +128,7 @@ def check_arms(arms: Mapping[str, nn.Module], x: Tensor, v: Tensor) -> dict[str,
         if inner.differentiable:
             torch.autograd.backward(outputs, cotangents(v, outputs))
             found |= {"x": x.grad} | {key: parameter.grad for key, parameter in inner.named_parameters()}
-        errors[name] = {}
-        for key, tensor in found.items():
-            assert tensor is not None, key
-            error = ((tensor.double() - reference[key]).abs().max() / reference[key].abs().max()).item()
-            limit = TOLERANCE["output" if key == "output" else "gradient"]
-            if not error <= limit:
-                raise DisagreementError(
-                    f"{name}: {key} is off by {error:.1e} of its largest entry, over {limit:.0e}"
-                )
-            errors[name][key] = error
+        errors[name] = deviations(name, found, reference, TOLERANCE)
     return errors
 
 
@@ -156,10 +136,6 @@ def both_modes(
     arms: Mapping[str, nn.Module], x: Tensor, v: Tensor
 ) -> dict[str, dict[str, Callable[[], Any]]]:
     """Return what is timed: for each mode and arm a call that leaves gradients, or nothing, behind."""
-
-    def forward(arm: nn.Module) -> None:
-        with torch.no_grad():
-            arm(x)
 
     def forward_backward(arm: nn.Module, gradients: list[Tensor]) -> None:
         torch.autograd.backward(arm(x), gradients)
@@ -172,7 +148,7 @@ def both_modes(
         gradients = [torch.ones_like(outputs[0])] if name == "copy" else cotangents(v, outputs)
         backward[name] = partial(forward_backward, arm, gradients)
     return {
-        "forward": {name: partial(forward, arm) for name, arm in arms.items()},
+        "forward": {name: partial(forward, arm, x) for name, arm in arms.items()},
         "forward + backward": backward,
     }
 
@@ -193,30 +169,19 @@ def run(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Check and time one case."""
     case = CASES[name]
     torch._dynamo.reset()
-    arms = with_compiled(build_arms(case, options.device))
+    arms = with_compiled(build_arms(case, options.device), case.left_out)
     layer = arms["ours, layer"]
     assert isinstance(layer, LayerArm)
     x = torch.randn(case.batch, case.time, case.d_model, device=options.device)
     frames = -(-case.time // layer.bank.stride)
     v = torch.randn(case.batch, case.num_bands, frames, case.d_model, device=options.device)
     errors = check_arms(arms, x, v)
-    worst = max(error for arm in errors.values() for error in arm.values())
-    print(f"\n{name}: {case}, {layer.bank.numtaps} taps. All arms agree with float64 to {worst:.0e}.")
+    print(f"\n{name}: {case}, {layer.bank.numtaps} taps. All arms agree with float64 to {worst(errors):.0e}.")
     x.requires_grad_()
-
-    def clear() -> None:
-        x.grad = None
-        for arm in arms.values():
-            arm.zero_grad(set_to_none=True)
 
     result: dict[str, Any] = {"case": case._asdict(), "numtaps": layer.bank.numtaps, "errors": errors}
     for mode, calls in both_modes(arms, x, v).items():
-        round_robin(calls, 2, options.device, before=clear)  # warms up
-        timings = round_robin(calls, options.repeats, options.device, before=clear)
-        peaks = {}
-        for arm, call in calls.items():
-            clear()
-            peaks[arm] = peak_memory(call, options.device)
+        timings, peaks = measure(calls, x, arms, options.repeats)
         print(f"\n{mode}, float32\n\n{report(timings, peaks)}", flush=True)
         result[mode] = {"milliseconds": timings, "peak bytes": peaks}
     return result

@@ -17,18 +17,8 @@ from typing import Any
 
 import openmp_policy  # noqa: F401  # before torch, which reads what it sets
 import torch
-from harness import (
-    MIB,
-    Timing,
-    add_options,
-    add_torch_options,
-    facts,
-    peak_memory,
-    print_facts,
-    round_robin,
-    save,
-    table,
-)
+from comparison import DisagreementError, deviations, forward, measure, worst
+from harness import MIB, Timing, add_options, add_torch_options, facts, print_facts, save, table
 from multirate_arms import Copy, Literal, ShiftAndAdd, Unfolded, gradients
 from torch import Tensor, nn
 
@@ -43,10 +33,6 @@ RIVALS = {  # and the heading of the column that says how many times faster than
     "literal, compiled": "x literal compiled",
     CASCADE: "x shift-and-add compiled",
 }
-
-
-class DisagreementError(Exception):
-    """The arms do not compute the same."""
 
 
 def perturbed(layer: Multirate) -> Multirate:
@@ -93,15 +79,7 @@ def check_arms(arms: Mapping[str, nn.Module], x: Tensor, v: Tensor) -> dict[str,
         found = gradients(module, x, v)
         if found.keys() != reference.keys():
             raise DisagreementError(f"{arm} has {sorted(found)}, the literal block has {sorted(reference)}")
-        errors[arm] = {}
-        for name, expected in reference.items():
-            error = ((found[name].double() - expected).abs().max() / expected.abs().max()).item()
-            limit = TOLERANCE["output" if name == "output" else "gradient"]
-            if not error <= limit:
-                raise DisagreementError(
-                    f"{arm}: {name} is off by {error:.1e} of its largest entry, over {limit:.0e}"
-                )
-            errors[arm][name] = error
+        errors[arm] = deviations(arm, found, reference, TOLERANCE)
     return errors
 
 
@@ -110,15 +88,11 @@ def both_modes(
 ) -> dict[str, dict[str, Callable[[], Any]]]:
     """Return what is timed: for each mode and arm a call that leaves gradients, or nothing, behind."""
 
-    def forward(arm: nn.Module) -> None:
-        with torch.no_grad():
-            arm(x)
-
     def forward_backward(arm: nn.Module) -> None:
         arm(x).backward(v)
 
     return {
-        "forward": {name: partial(forward, arm) for name, arm in arms.items()},
+        "forward": {name: partial(forward, arm, x) for name, arm in arms.items()},
         "forward + backward": {name: partial(forward_backward, arm) for name, arm in arms.items()},
     }
 
@@ -158,19 +132,12 @@ def main() -> None:
         errors = check_arms(arms, x, v)
     except DisagreementError as error:
         sys.exit(f"Nothing was timed, because the arms do not agree. {error}")
-    worst = max(error for arm in errors.values() for error in arm.values())
     print(
-        f"All arms agree with the literal block in float64, to {worst:.0e} of the largest entry, in the output and"
+        f"All arms agree with the literal block in float64, to {worst(errors):.0e} of the largest entry, in the"
     )
-    print(f"in the gradients of the input and of every weight (tolerances: {TOLERANCE}).")
+    print(f"output and in the gradients of the input and of every weight (tolerances: {TOLERANCE}).")
 
     x.requires_grad_()
-
-    def clear() -> None:
-        x.grad = None
-        for arm in arms.values():
-            arm.zero_grad(set_to_none=True)
-
     result: dict[str, Any] = {
         "facts": known,
         "options": vars(options),
@@ -178,12 +145,7 @@ def main() -> None:
         "tolerance": TOLERANCE,
     }
     for mode, calls in both_modes(arms, x, v).items():
-        round_robin(calls, 2, options.device, before=clear)  # compiles and warms up
-        timings = round_robin(calls, options.repeats, options.device, before=clear)
-        peaks = {}
-        for name, call in calls.items():
-            clear()
-            peaks[name] = peak_memory(call, options.device)
+        timings, peaks = measure(calls, x, arms, options.repeats)
         print(f"\n{mode}, float32, batch {options.batch}, time {options.time}, d_model {options.d_model}\n")
         print(report(timings, peaks))
         gain = timings[CASCADE].median / timings[OURS].median

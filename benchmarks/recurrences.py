@@ -17,18 +17,8 @@ from typing import Any
 import openmp_policy  # noqa: F401  # before torch, which reads what it sets
 import scipy
 import torch
-from harness import (
-    MIB,
-    Timing,
-    add_options,
-    add_torch_options,
-    facts,
-    peak_memory,
-    print_facts,
-    round_robin,
-    save,
-    table,
-)
+from comparison import DisagreementError, deviations, forward, measure, worst
+from harness import MIB, Timing, add_options, add_torch_options, facts, print_facts, save, table
 from multirate_arms import Copy, gradients
 from recurrences_arms import TORCHAUDIO, ema_arms, reference, sos_arms
 from torch import Tensor, nn
@@ -40,10 +30,6 @@ WITHOUT_GRADIENTS = ("scipy",)
 CASES: dict[str, Callable[[int], dict[str, nn.Module]]] = {"EMA": ema_arms, "SOS": sos_arms}
 AIMS = {"scipy": 8.0, "associative_scan": 2.0}  # times faster, forward, that an EMA is to be; and at most
 BACKWARD = 8.0  # times its forward, forward + backward
-
-
-class DisagreementError(Exception):
-    """The arms do not compute the same."""
 
 
 def compiled(arms: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
@@ -70,16 +56,7 @@ def check_arms(arms: Mapping[str, nn.Module], x: Tensor, v: Tensor) -> dict[str,
         missing = expected.keys() - found.keys() if arm not in WITHOUT_GRADIENTS else set()
         if missing:
             raise DisagreementError(f"{arm} has no {sorted(missing)}")
-        errors[arm] = {}
-        for name, tensor in found.items():
-            largest = expected[name].abs().max()
-            error = ((tensor.double() - expected[name]).abs().max() / largest).item()
-            limit = TOLERANCE["output" if name == "output" else "gradient"]
-            if not error <= limit:
-                raise DisagreementError(
-                    f"{arm}: {name} is off by {error:.1e} of its largest entry, over {limit:.0e}"
-                )
-            errors[arm][name] = error
+        errors[arm] = deviations(arm, found, expected, TOLERANCE)
     return errors
 
 
@@ -88,16 +65,12 @@ def both_modes(
 ) -> dict[str, dict[str, Callable[[], Any]]]:
     """Return what is timed: for each mode and arm a call that leaves gradients, or nothing, behind."""
 
-    def forward(arm: nn.Module) -> None:
-        with torch.no_grad():
-            arm(x)
-
     def forward_backward(arm: nn.Module) -> None:
         arm(x).backward(v)
 
     learning = {name: arm for name, arm in arms.items() if name not in WITHOUT_GRADIENTS}
     return {
-        "forward": {name: partial(forward, arm) for name, arm in arms.items()},
+        "forward": {name: partial(forward, arm, x) for name, arm in arms.items()},
         "forward + backward": {name: partial(forward_backward, arm) for name, arm in learning.items()},
     }
 
@@ -148,7 +121,7 @@ def main() -> None:
         if options.device.type != "cpu":
             arms.pop("scipy")
         arms = {"copy": Copy(), **arms} if options.eager else compiled(arms)
-        result[case] = measure(case, arms, shape, options)
+        result[case] = run(case, arms, shape, options)
     if "EMA" in options.cases and options.device.type == "cpu":
         result["aims"] = verdicts(result["EMA"]["milliseconds"])
         print(f"\nAims: {AIMS} times faster, forward; forward + backward at most {BACKWARD:g} times forward.")
@@ -157,7 +130,7 @@ def main() -> None:
     save(options.output, result)
 
 
-def measure(
+def run(
     case: str, arms: Mapping[str, nn.Module], shape: tuple[int, int, int], options: argparse.Namespace
 ) -> dict[str, Any]:
     """Check and time one case."""
@@ -166,27 +139,16 @@ def measure(
         errors = check_arms(arms, x, v)
     except DisagreementError as error:
         sys.exit(f"Nothing was timed, because the arms do not agree. {case}: {error}")
-    worst = max(error for arm in errors.values() for error in arm.values())
     print(
-        f"{case}: all arms agree with the loop in float64, to {worst:.0e} of the largest entry (tolerances:"
+        f"{case}: all arms agree with the loop in float64, to {worst(errors):.0e} of the largest entry (tolerances:"
     )
     print(f"{TOLERANCE}), in the output and in the gradients of the input and of every parameter.")
     x.requires_grad_()
 
-    def clear() -> None:
-        x.grad = None
-        for arm in arms.values():
-            arm.zero_grad(set_to_none=True)
-
     milliseconds: dict[str, dict[str, Timing]] = {}
     memory: dict[str, dict[str, int]] = {}
     for mode, calls in both_modes(arms, x, v).items():
-        round_robin(calls, 2, options.device, before=clear)  # compiles and warms up
-        milliseconds[mode] = round_robin(calls, options.repeats, options.device, before=clear)
-        memory[mode] = {}
-        for name, call in calls.items():
-            clear()
-            memory[mode][name] = peak_memory(call, options.device)
+        milliseconds[mode], memory[mode] = measure(calls, x, arms, options.repeats)
         print(f"\n{case}, {mode}, float32, batch {shape[0]}, time {shape[1]}, d_model {shape[2]}\n")
         print(report(milliseconds[mode], memory[mode]), flush=True)
     return {"errors": errors, "milliseconds": milliseconds, "peak bytes": memory}
