@@ -190,6 +190,8 @@ def _powers(a: Tensor, count: int) -> Tensor:
     """The powers of a constant matrix, a^1 to a^count: (count, n, n, channels)."""
     # In float64: the error of the last one is an error of the pole. (Not every device has float64.)
     powers = (a if a.device.type == "mps" else a.double()).unsqueeze(0)
+    if a.shape[-2] == 1:  # one operation in place of some
+        powers = powers ** torch.arange(1, count + 1, device=a.device).view(-1, 1, 1, 1)
     while len(powers) < count:
         powers = torch.cat([powers, _matmul(powers[-1], powers)])
     return _in_range(powers[:count], a.dtype)

@@ -203,13 +203,13 @@ def interruptible() -> Iterator[None]:
 def test_stopping_the_engine_stops_its_runs(plan: Plan, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr(time, "sleep", lambda _: os.kill(os.getpid(), number))
     started = []
-    start = engine._start
+    start = engine.start_process
 
     def remembered(*args: Any) -> Any:
         started.append(start(*args))
         return started[-1]
 
-    monkeypatch.setattr(engine, "_start", remembered)
+    monkeypatch.setattr(engine, "start_process", remembered)
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         run_side_by_side([*plan], workers=2, finished=done, command=lambda _: ["sleep", "30"])

@@ -28,6 +28,7 @@ def ablate(
     data: str | None = None,
     root: Path = Path("data"),
     workers: Count = 1,
+    ray: str | None = None,
     list: bool = False,  # noqa: A002  (the name of the option)
 ) -> None:
     """Train a treatment whole, without each of its parts, and with each of its blocks alone, and analyze all.
@@ -44,10 +45,12 @@ def ablate(
         data: as of `train`; that of the configurations where none is given.
         root: as of `train`.
         workers: how many runs at a time, each with its share of the cores.
+        ray: as of `verify`.
         list: whether to print the commands of the single runs, for a scheduler of your own, and make none.
     """
     arms = rows(arguments(baseline, data, root), arguments(treatment, data, root))
-    if carry_out(make_plan(arms, long_steps, seeds, results_dir), workers=workers, only_list=list):
+    plan = make_plan(arms, long_steps, seeds, results_dir)
+    if carry_out(plan, workers=workers, only_list=list, ray=ray):
         analyze(results_dir)
 
 

@@ -1,4 +1,4 @@
-"""Runs side by side: processes of this machine, each with its share of the cores, and one progress bar over all.
+"""Runs side by side, and one progress bar over all: processes of this machine, each with its share of the cores.
 
 A run is claimed by a lock on a file, which its process holds as long as it lives, so that no run is made twice at a
 time: neither by this program started again after a kill, whose runs may have outlived it, nor by the same command on
@@ -15,8 +15,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import torch
 from tqdm import tqdm
@@ -31,6 +32,25 @@ SCRIPT = Path(__file__).resolve().parents[2] / "gpt_enwik8.py"
 POLL = 0.2  # seconds
 
 
+class Process(Protocol):
+    """A run that is being made: what of `subprocess.Popen` is used."""
+
+    returncode: int | None
+
+    def poll(self) -> int | None:
+        """Return the exit status, or None."""
+
+    def terminate(self) -> None:
+        """End the run."""
+
+    def wait(self) -> int | None:
+        """Wait for its end."""
+
+
+Start = Callable[[list[Run], int], tuple[Run, Process] | None]
+"""Starts one of the runs in a list for a worker, takes it off the list, and those that others have finished."""
+
+
 class RunsError(RecipeError, RuntimeError):
     """Some runs ended without a result."""
 
@@ -41,6 +61,7 @@ def run_side_by_side(
     workers: int,
     finished: Callable[[Run], bool],
     command: Callable[[Run], list[str]] | None = None,
+    start: Start | None = None,
 ) -> None:
     """Make the runs that are not finished, `workers` of them at a time, and wait for those that others are making.
 
@@ -49,24 +70,26 @@ def run_side_by_side(
         workers: how many processes at a time.
         finished: whether a run has its result.
         command: the command that makes a run; None: `train`.
+        start: what starts a run; None: a process of this machine.
 
     Raises:
         RunsError: Some ended without a result; the others were made.
     """
     waiting = [run for run in runs if not finished(run)]
-    running: dict[int, tuple[Run, subprocess.Popen[bytes]]] = {}
+    running: dict[int, tuple[Run, Process]] = {}
     failed: list[Run] = []
-    start = sum(map(steps_done, runs))
+    start = start or partial(_start_one, workers=workers, finished=finished, command=command or train_command)
+    before = sum(map(steps_done, runs))
     total = sum(run.steps for run in runs)
     # smoothing=0: the time left is told by the speed so far, of which starts and validations are a part.
     with (
         _exit_on_sigterm(),
-        tqdm(desc="all runs", initial=start, total=total, unit="step", mininterval=1, smoothing=0) as bar,
+        tqdm(desc="all runs", initial=before, total=total, unit="step", mininterval=1, smoothing=0) as bar,
     ):
         try:
             while waiting or running:
                 for worker in set(range(workers)) - running.keys():
-                    started = _start_one(waiting, worker, workers, finished, command or train_command)
+                    started = start(waiting, worker) if waiting else None
                     if started:
                         running[worker] = started
                 time.sleep(POLL)
@@ -84,7 +107,7 @@ def run_side_by_side(
             for _, process in running.values():
                 process.wait()
     if failed:
-        why = "; ".join(f"{run}: {_last_line(_output(run))}" for run in failed)
+        why = "; ".join(f"{run}: {_last_line(output_of(run))}" for run in failed)
         raise RunsError(f"expected a result of every run, got none of {len(failed)} ({why})")
 
 
@@ -130,25 +153,27 @@ def share(worker: int, workers: int) -> dict[str, str]:
 def _start_one(
     waiting: list[Run],
     worker: int,
+    *,
     workers: int,
     finished: Callable[[Run], bool],
     command: Callable[[Run], list[str]],
 ) -> tuple[Run, subprocess.Popen[bytes]] | None:
     """Start the first run that nobody is making, and take it and those that others have finished off the list."""
     for run in list(waiting):
-        claimed = claim(_beside(run, ".lock"))
+        claimed = claim(beside(run, ".lock"))
         if claimed is None:
             continue
         with claimed:
             waiting.remove(run)
             if not finished(run):  # by who made it until now
-                return run, _start(command(run), share(worker, workers), claimed, _output(run))
+                return run, start_process(command(run), share(worker, workers), claimed, output_of(run))
     return None
 
 
-def _start(
+def start_process(
     command: Sequence[str], environment: Mapping[str, str], claimed: IO[str], output: Path
 ) -> subprocess.Popen[bytes]:
+    """Start a command that holds a claim as long as it lives, and writes into a file."""
     with output.open("ab") as said:
         return subprocess.Popen(
             command,
@@ -160,12 +185,14 @@ def _start(
         )
 
 
-def _beside(run: Run, suffix: str) -> Path:
+def beside(run: Run, suffix: str) -> Path:
+    """Return a file beside the folder of a run."""
     return run.config.out.with_name(run.config.out.name + suffix)
 
 
-def _output(run: Run) -> Path:
-    return _beside(run, ".out")
+def output_of(run: Run) -> Path:
+    """Return the file of what a run says."""
+    return beside(run, ".out")
 
 
 def _last_line(file: Path) -> str:

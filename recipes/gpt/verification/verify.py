@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,8 @@ from ..errors import UsageError
 from ..ranges import Count, Distinct, Seeds, checked
 from ..result import fingerprint, finished
 from .engine import SCRIPT, run_side_by_side
-from .plan import Plan, make_plan, write_plan
+from .plan import Plan, Run, make_plan, write_plan
+from .ray_tasks import on_ray
 
 SEEDS = (42, 123, 456, 789, 2024)  # the study's
 Lengths = Annotated[Sequence[Count], Distinct()]
@@ -30,6 +32,7 @@ def verify(
     data: str | None = None,
     root: Path = Path("data"),
     workers: Count = 1,
+    ray: str | None = None,
     list: bool = False,  # noqa: A002  (the name of the option)
 ) -> None:
     """Train a baseline and one treatment or more with the same seeds, text and windows, at each length.
@@ -46,6 +49,8 @@ def verify(
         data: as of `train`; that of the configurations where none is given.
         root: as of `train`.
         workers: how many runs at a time, each with its share of the cores.
+        ray: address of a Ray cluster that makes the runs as its tasks, its machines sharing the folders of the results,
+            the text and this checkout; "auto" for the one that this machine is of, "local" for one of its own.
         list: whether to print the commands of the single runs, for a scheduler of your own, and make none.
     """
     arms = {arm_label(arm): arguments(arm, data, root) for arm in (baseline, *treatment)}
@@ -54,7 +59,7 @@ def verify(
             f"treatment: expected files of other names than those of {baseline}, each once, got "
             f"{', '.join(treatment)}; change or rename one"
         )
-    carry_out(make_plan(arms, long_steps, seeds, results_dir), workers=workers, only_list=list)
+    carry_out(make_plan(arms, long_steps, seeds, results_dir), workers=workers, only_list=list, ray=ray)
 
 
 def arguments(arm: str, data: str | None, root: Path) -> list[str]:
@@ -63,7 +68,7 @@ def arguments(arm: str, data: str | None, root: Path) -> list[str]:
     return [*given, *(["--data", data] if data else []), "--root", str(root)]
 
 
-def carry_out(plan: Plan, *, workers: int, only_list: bool) -> bool:
+def carry_out(plan: Plan, *, workers: int, only_list: bool, ray: str | None = None) -> bool:
     """Make the runs of a plan, and return True; or print the commands that make them, and return False."""
     write_plan(plan)
     if only_list:
@@ -73,6 +78,11 @@ def carry_out(plan: Plan, *, workers: int, only_list: bool) -> bool:
     runs = [*plan]
     first = runs[0].config  # all read one text
     data = fingerprint(load_splits(first.data, first.root))
-    run_side_by_side(runs, workers=workers, finished=lambda run: finished(run.config, data) is not None)
+
+    def has_result(run: Run) -> bool:
+        return finished(run.config, data) is not None
+
+    with nullcontext() if ray is None else on_ray(ray, workers=workers, finished=has_result) as start:
+        run_side_by_side(runs, workers=workers, finished=has_result, start=start)
     print(f"{len(runs)} runs are finished in {plan.folder}")
     return True
