@@ -1,0 +1,1 @@
+"""The kernels themselves: what imports triton, on first use."""
