@@ -132,12 +132,13 @@ def _by_kernel(
     from dsptorch.functional.gpu.periodic import periodic_correlation, periodic_filter  # noqa: PLC0415
 
     masks = position, following
+    y: Tensor
     if slot == W:
-        y: Tensor = periodic_correlation(first, second, g.lags, g.history, g.period, g.per_row, *masks)
-        return y
-    signal, weight = (first, second) if slot == V else (second, first)
-    length = signal.shape[1] - g.history if slot == V else signal.shape[1] + g.history
-    y = periodic_filter(signal, weight, g.lags, g.history, length, *masks, slot == X)
+        y = periodic_correlation(first, second, g.lags, g.history, g.period, g.per_row, *masks)
+    else:
+        signal, weight = (first, second) if slot == V else (second, first)
+        length = signal.shape[1] - g.history if slot == V else signal.shape[1] + g.history
+        y = periodic_filter(signal, weight, g.lags, g.history, length, *masks, slot == X)
     return y
 
 

@@ -1,4 +1,4 @@
-"""The kernels as operators: derivatives of any order, batching, compilation, export, autocast, checkpoints, launches."""
+"""The kernels as operators: derivatives of any order, batching, compilation, export, autocast, checkpoints."""
 
 import pytest
 import torch
