@@ -94,8 +94,11 @@ def measure() -> dict[str, Any]:
         for capability in CAPABILITIES:
             with compiling(capability) as compiled, torch.no_grad():
                 launch()
+            names: list[str] = []
             for kernel in compiled:
-                row = found["kernels"].setdefault(f"{kernel.metadata.name}: {name}", {})
+                names.append(kernel.metadata.name)
+                again = f" ({names.count(names[-1])})" if names.count(names[-1]) > 1 else ""
+                row = found["kernels"].setdefault(f"{names[-1]}: {name}{again}", {})
                 row[f"sm_{capability}"] = resources(kernel, capability)
     return found
 

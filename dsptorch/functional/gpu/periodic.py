@@ -37,6 +37,7 @@ def periodic_filter(
         signal: (batch, reach, channels). weight: (batch or 1, P, len(lags), channels). position, following:
         (batch, time), time being the length, or, adjoint, the reach. Result: (batch, length, channels).
     """
+    from dsptorch.functional.gpu.kernels import sum_type  # noqa: PLC0415
     from dsptorch.functional.gpu.kernels.periodic import filter_kernel  # noqa: PLC0415
 
     (batch, reach, channels), period = signal.shape, weight.shape[1]
@@ -69,7 +70,7 @@ def periodic_filter(
         *weight.stride()[1:],
         ADJOINT=adjoint,
         SEGMENTS=segmented,
-        SUM=_sum_type(signal, weight),
+        SUM=sum_type(accumulation_dtype(signal, weight)),
         BLOCK_N=block_n,
         BLOCK_C=block_c,
     )
@@ -107,6 +108,7 @@ def periodic_correlation(
         signal: (batch, reach, channels). gradient: (batch, time, channels). position, following: (batch, time).
         Result: (batch if per_row else 1, P, len(lags), channels).
     """
+    from dsptorch.functional.gpu.kernels import sum_type  # noqa: PLC0415
     from dsptorch.functional.gpu.kernels.periodic import correlation_kernel  # noqa: PLC0415
 
     (batch, time, channels), reach = gradient.shape, signal.shape[1]
@@ -150,7 +152,7 @@ def periodic_correlation(
         *signal.stride(),
         *gradient.stride(),
         SEGMENTS=segmented,
-        SUM=_sum_type(signal, gradient),
+        SUM=sum_type(dtype),
         BLOCK_N=block_n,
         BLOCK_I=block_i,
         BLOCK_C=block_c,
@@ -183,12 +185,6 @@ def _tile(channels: int, blocks: int) -> tuple[int, int]:
 def _power_of_2(n: int) -> int:
     """The next power of 2 that is not smaller."""
     return 1 << (n - 1).bit_length()
-
-
-def _sum_type(first: Tensor, second: Tensor) -> object:
-    import triton.language as tl  # noqa: PLC0415
-
-    return tl.float64 if accumulation_dtype(first, second) == torch.float64 else tl.float32
 
 
 @lru_cache(maxsize=256)
