@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-import dsptorch.functional.gpu.kernels
+import dsptorch.functional.gpu
 
-FOLDER = Path(dsptorch.functional.gpu.kernels.__file__).parent
+FOLDER = Path(dsptorch.functional.gpu.__file__).parent / "kernels"
 
 
 def plant(monkeypatch: pytest.MonkeyPatch, folder: Path, stem: str, old: str, new: str) -> None:
