@@ -46,17 +46,19 @@ class Case(NamedTuple):
 def cases(draw):
     """Banks, their adjoints and resamplers; chunks at any phase; segments; more samples and channels than a tile."""
     kind = draw(st.sampled_from(["analysis", "synthesis", "resample"]))
-    fan, stride = draw(st.integers(1, 3)), draw(st.integers(1, 4))
+    fan, stride = draw(st.integers(1, 3)), draw(st.sampled_from([2, 3, 4, 1]))
     rates = {"analysis": (1, stride), "synthesis": (stride, 1)}.get(kind)
     if rates is None:
         up, down = draw(st.integers(1, 3)), draw(st.integers(1, 3))
         rates = up // gcd(up, down), down // gcd(up, down)
     fans = {"analysis": (1, fan), "synthesis": (fan, 1)}.get(kind, (1, 1))
-    batch, channels = draw(st.integers(0, 2)), draw(st.sampled_from([1, 3, 70]))
+    batch, channels = draw(st.sampled_from([2, 1, 2, 1, 0])), draw(st.sampled_from([3, 1, 70]))
     numtaps, history = draw(st.integers(1, 7)), draw(st.integers(0, 5))
-    segments = draw(st.booleans())
+    segments = draw(st.sampled_from([False, True, False]))
     # A packed segment begins at a multiple of the period.
-    time = draw(st.sampled_from([0, 4, 8] if segments else [0, 1, 9, 70])) * (rates[1] if segments else 1)
+    time = draw(st.sampled_from([4, 8, 4, 8, 0] if segments else [9, 1, 70, 9, 0])) * (
+        rates[1] if segments else 1
+    )
     generator = torch.Generator().manual_seed(draw(st.integers(0, 99)))
 
     def random(*shape, low=-3, high=4):
@@ -65,7 +67,7 @@ def cases(draw):
     taps = random(fans[0] * fans[1] * numtaps, draw(st.sampled_from([1, channels])))
     length = draw(st.integers(1, 3)) * rates[1]
     position = (torch.arange(time) % length).expand(batch, -1) if segments else None
-    chunk = Chunk(history, 0 if segments else draw(st.integers(0, 3)), position)
+    chunk = Chunk(history, 0 if segments else draw(st.integers(0, rates[1] - 1)), position)
     seen = random(fans[0] * channels, batch, history + time).permute(1, 2, 0)
     return Case(seen, taps, rates, fans, chunk, draw(st.sampled_from([1, 99])))
 
