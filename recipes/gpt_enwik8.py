@@ -29,6 +29,7 @@ from gpt.data import prepare
 from gpt.generate import generate, load_model
 from gpt.quickstart import quickstart
 from gpt.ranges import Count, NotNegative, Range, Seed, checked
+from gpt.search.search import search
 from gpt.study import study
 from gpt.train import train
 from gpt.verification.ablate import ablate
@@ -46,6 +47,7 @@ AFTER_CTRL_C = {
     "study": "the same command goes on from the last checkpoint",
     "verify": "the same command goes on from the last checkpoints",
     "ablate": "the same command goes on from the last checkpoints",
+    "search": "the same command goes on from the last checkpoint",
 }
 
 
@@ -89,6 +91,7 @@ COMMANDS: dict[str, Callable[..., object]] = {  # beside train
     "study": study,
     "verify": verify,
     "ablate": ablate,
+    "search": search,
     "analyze": analyze,
     "efficiency": efficiency,
     "plot": plot,
@@ -99,6 +102,7 @@ LISTS = {
     "study": ("--seeds", "--arms"),
     "verify": ("--treatment", "--seeds", "--long_steps"),
     "ablate": ("--seeds", "--long_steps"),
+    "search": ("--seeds",),
     "efficiency": ("--targets",),
     "plot": ("",),
 }

@@ -17,6 +17,11 @@ RIVALS = {
     "dilated": Arm(dilated={}),
     "bigram": Arm(bigram={"buckets": 50}),
     "token_shift": Arm(token_shift=True),
+    "ngrams": Arm(ngrams={"orders": [2, 3], "buckets": 50}),
+    "ngrams_split": Arm(ngrams={"orders": [4, 2], "buckets": 50, "split": True}),
+    "smear": Arm(smear={"groups": 4}),
+    "dynamic": Arm(dynamic={"groups": 4}),
+    "kv_fir": Arm(kv_fir={}, token_shift=True),
 }
 
 
