@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import gpt.search.search
-import gpt.search.step_time
+import gpt.step_time
 import gpt.train
 import pytest
 from gpt.arms import build
@@ -14,9 +14,9 @@ from gpt.config import TrainConfig
 from gpt.errors import CheckpointError, UsageError
 from gpt.search.log import append, read_log
 from gpt.search.search import search
-from gpt.search.step_time import lower_quartile, time_ratio
 from gpt.search.table import in_markdown
 from gpt.search.trials import laid_on, read_trials
+from gpt.step_time import lower_quartile, time_ratio
 from gpt.train import train
 
 import dsptorch
@@ -178,8 +178,8 @@ def test_the_ratio_of_times_is_measured_in_turns(monkeypatch: pytest.MonkeyPatch
 
         return step
 
-    monkeypatch.setattr(gpt.search.step_time, "one_step", fake)
-    monkeypatch.setattr(gpt.search.step_time.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(gpt.step_time, "one_step", fake)
+    monkeypatch.setattr(gpt.step_time.time, "perf_counter", lambda: clock[0])
     assert time_ratio(3.0, 2.0, rounds=16) == pytest.approx(1.5)  # type: ignore[arg-type]
     assert turns == [3.0, 2.0] * 16
     assert lower_quartile([9.0, 1.0, 2.0, 50.0]) == 1.5

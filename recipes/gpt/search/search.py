@@ -23,11 +23,11 @@ from ..lock import locked
 from ..machine import machine
 from ..ranges import Count, Seeds, checked
 from ..result import fingerprint
+from ..step_time import time_ratio
 from ..train import CHECKPOINT, train
 from ..verification.ablate import parameters
 from ..verification.flops import flops_per_step
 from .log import LOG, REFERENCE, Line, append, find, read_log
-from .step_time import time_ratio
 from .table import in_markdown
 from .trials import Trial, read_trials, what_differs
 

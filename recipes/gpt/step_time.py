@@ -1,4 +1,4 @@
-"""How much longer a step of one arm takes than a step of another, measured side by side."""
+"""How long a step takes on this machine, and how much longer than a step of another arm, measured side by side."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch import nn
 
 from dsptorch import param_groups
 
-from ..arms import build
-from ..batches import BYTES
-from ..config import TrainConfig
-from ..evaluate import next_byte_loss
+from .arms import build
+from .batches import BYTES
+from .config import TrainConfig
+from .evaluate import next_byte_loss
 
 
 def time_ratio(config: TrainConfig, reference: TrainConfig, *, rounds: int = 24) -> float:
