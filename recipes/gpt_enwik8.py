@@ -7,7 +7,7 @@
     python recipes/gpt_enwik8.py generate --checkpoint runs/gpt/checkpoint.pt --prompt "The "
     python recipes/gpt_enwik8.py study --data text.xml.bz2
 
-The study's own programs, verify, analyze, efficiency, ablate and plot, are on docs/study.md.
+The study's own programs, verify, analyze, efficiency, ablate and plot, are on docs/study.md, search on docs/stack.md.
 
 What comes later wins: train --config recipes/configs/rope.yaml --lr 1e-3 --model.d_model 256.
 """
@@ -29,6 +29,7 @@ from gpt.data import prepare
 from gpt.generate import generate, load_model
 from gpt.quickstart import quickstart
 from gpt.ranges import Count, NotNegative, Range, Seed, checked
+from gpt.search.page import stack
 from gpt.search.search import search
 from gpt.study import study
 from gpt.train import train
@@ -92,6 +93,7 @@ COMMANDS: dict[str, Callable[..., object]] = {  # beside train
     "verify": verify,
     "ablate": ablate,
     "search": search,
+    "stack": stack,
     "analyze": analyze,
     "efficiency": efficiency,
     "plot": plot,

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gpt.generate
 import gpt.search.search
 import gpt.step_time
 import gpt.train
@@ -111,6 +112,37 @@ def test_killed_in_a_trial_it_goes_on_with_the_same_number_of_steps(
     resumed = tiny_search(SHIFTED)
     assert [line["steps"] for line in resumed] == [4, 8]
     assert [line["val_loss"] for line in resumed] == [line["val_loss"] for line in whole]
+
+
+def test_a_number_of_steps_that_is_measured_again_is_seen(
+    tiny_search: Search, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without the file of the ratio, the run would go on with another number of steps: its checkpoint refuses."""
+    tiny_search(SHIFTED)
+    log = tmp_path / "search" / "trials.jsonl"
+    log.write_text(log.read_text().split("\n")[0] + "\n")  # as a kill before the line was written
+    (tmp_path / "search" / "shifted-time.json").unlink()
+    monkeypatch.setattr(gpt.search.search, "time_ratio", lambda *_, **__: 2.0)
+    with pytest.raises(CheckpointError, match="steps: 8 in the checkpoint, 2 now"):
+        tiny_search(SHIFTED)
+
+
+def test_a_leak_that_the_gate_misses_is_seen_byte_after_byte(
+    tiny_search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leaky(shape: Any, arm: Any) -> Any:
+        model = build(shape, arm)
+        if arm.token_shift:
+            dsptorch.insert(model, "blocks.0", lambda _: Peek(0.1))
+        return model
+
+    monkeypatch.setattr(gpt.train, "leak_gate", lambda *_, **__: None)
+    for module in (gpt.train, gpt.generate):
+        monkeypatch.setattr(module, "build", leaky)
+    _, leak = tiny_search(SHIFTED)
+    assert leak["outcome"] == "leak"
+    assert "byte after byte" in leak["said"]
+    assert "val_loss" not in leak
 
 
 def test_a_leak_and_a_divergence_are_lines_of_the_log(

@@ -8,6 +8,8 @@ step and before it is saved. A trial that leaks or diverges is a line of the log
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -76,6 +78,7 @@ def search(
     ]
     _refuse_other_batches(chosen)
     budget = {"reference": reference, "steps": steps, "data": fingerprint(splits)}
+    command = shlex.join(["python", *sys.argv])
     with locked(results_dir):
         log = results_dir / LOG
         _refuse_another_search(read_log(log), budget, chosen)
@@ -83,7 +86,7 @@ def search(
             for seed in seeds:
                 if find(read_log(log), trial.name, seed) is None:
                     line = _make(trial, of_reference, seed, results_dir, splits)
-                    append(log, {**line, "budget": budget, "machine": machine()})
+                    append(log, {**line, "budget": budget, "command": command, "machine": machine()})
                     write_text(results_dir / TABLE, in_markdown(read_log(log)) + "\n")
     print(in_markdown(read_log(log)))
 
