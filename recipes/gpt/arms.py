@@ -12,7 +12,6 @@ at_rate           consecutive blocks run at a lower rate, beside the residual st
 canon             the rivals of gpt/rivals.py
 haar              there, after every block, on the residual stream
 dilated           there, on what attention and the MLP read
-bigram            there, beside the embedding
 ngrams            beside the embedding: tables for the last bytes together (gpt/ngrams.py)
 smear, dynamic    on what attention and the MLP read: shift and taps that depend on the sample (gpt/gates.py)
 kv_fir            on keys and values (gpt/gates.py)
@@ -50,7 +49,7 @@ from .errors import UsageError, blame
 from .gates import Dynamic, Smear, add_kv_fir, grouped, token_shift
 from .model import GPT, GPTConfig
 from .ngrams import add_ngrams
-from .rivals import BRANCHES, add_bigram, add_canon, add_dilated, haar
+from .rivals import BRANCHES, add_canon, add_dilated, haar
 
 ONE_PLACE = (
     "fir",
@@ -68,7 +67,6 @@ ONE_PLACE = (
 ADDED: dict[str, Callable[..., None]] = {
     "canon": add_canon,
     "dilated": add_dilated,
-    "bigram": add_bigram,
     "ngrams": add_ngrams,
     "kv_fir": add_kv_fir,
 }
@@ -93,7 +91,6 @@ class Arm:
         canon: keyword arguments of gpt.rivals.add_canon.
         haar: keyword arguments of gpt.rivals.haar, after every block.
         dilated: keyword arguments of gpt.rivals.add_dilated.
-        bigram: keyword arguments of gpt.rivals.add_bigram.
         ngrams: keyword arguments of gpt.ngrams.add_ngrams.
         smear: keyword arguments of gpt.gates.Smear, after the norms of attention and MLP.
         dynamic: keyword arguments of gpt.gates.Dynamic, after those norms.
@@ -112,7 +109,6 @@ class Arm:
     canon: dict[str, Any] | None = None
     haar: dict[str, Any] | None = None
     dilated: dict[str, Any] | None = None
-    bigram: dict[str, Any] | None = None
     ngrams: dict[str, Any] | None = None
     smear: dict[str, Any] | None = None
     dynamic: dict[str, Any] | None = None

@@ -36,6 +36,7 @@ GIVEN = {
     "baseline": "rope",
     "treatment": ["fir"],
     "results_dir": Path("none"),
+    "trials": Path("none"),
 }
 NOT_OF_A_COMMAND = {"timeout"}
 
