@@ -9,9 +9,8 @@ from ..checkpoint import write_text
 from ..config import CONFIGS
 from ..errors import CheckpointError
 from ..ranges import checked
-from ..verification.compare import compare
 from .log import LOG, Line, read_log
-from .table import in_markdown, pairs
+from .table import change_of, in_markdown, pairs
 
 RESULTS = CONFIGS.parent / "results" / "stack"
 PAGE = CONFIGS.parents[1] / "docs" / "stack.md"
@@ -51,19 +50,18 @@ def _lines(file: Path) -> list[Line]:
 
 
 def _figures(logs: dict[str, list[Line]]) -> dict[str, str]:
-    """Return what the page says of the winner: the change in percent, and its interval, on each text."""
+    """Return what the page says of the winner: its change, the interval and the number of seeds, on each text."""
     said = {}
-    for name in ("enwiki_1000", "gcide_250"):
+    for name in SEARCHES[1:]:
         found = pairs(WINNER, logs[name])
         if not found:
             raise CheckpointError(
                 f"expected finished runs of {WINNER} in the log of {name}, got none; make them"
             )
-        before, after = zip(*found, strict=True)
-        comparison = compare(before, after)
-        said[f"change_{name}"] = f"{comparison.change_percent:+.1f} %"
+        said[f"change_{name}"], said[f"interval_{name}"] = change_of(found)
+        said[f"test_{name}"], _ = change_of(pairs(WINNER, logs[name], "test_loss"))
         said[f"seeds_{name}"] = str(len(found))
-        said[f"better_{name}"] = str(comparison.better)
+        said[f"better_{name}"] = str(sum(after < before for before, after in found))
     return said
 
 

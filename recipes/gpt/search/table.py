@@ -28,12 +28,12 @@ def in_markdown(lines: Sequence[Line]) -> str:
     return markdown(HEADER, [row for _, row in sorted(rows, key=lambda row: row[0])])
 
 
-def pairs(name: str, lines: Sequence[Line]) -> list[tuple[float, float]]:
+def pairs(name: str, lines: Sequence[Line], loss: str = "val_loss") -> list[tuple[float, float]]:
     """Return the losses of the reference and of a trial, seed by seed, where both have one."""
     own = [line for line in lines if line["trial"] == name and line["outcome"] == "finished"]
     others = [find(list(lines), REFERENCE, line["seed"]) for line in own]
     return [
-        (other["val_loss"], line["val_loss"])
+        (other[loss], line[loss])
         for line, other in zip(own, others, strict=True)
         if other and other["outcome"] == "finished"
     ]
@@ -64,10 +64,15 @@ def _row(name: str, lines: Sequence[Line]) -> tuple[str, ...]:
     shown = (*start, str(len(found)), f"{losses.mean:.4f}{spread}")
     if name == REFERENCE:
         return (*shown, "reference", "")
+    return (*shown, *change_of(found))
+
+
+def change_of(found: Sequence[tuple[float, float]]) -> tuple[str, str]:
+    """Return the change of paired losses and its interval, both in percent of the reference's mean."""
     comparison = compare(*zip(*found, strict=True))
     interval = ""
     if comparison.interval:
         mean = sample([loss for loss, _ in found]).mean
         low, high = (100 * end / mean for end in comparison.interval)
         interval = f"{low:+.1f} to {high:+.1f} %"
-    return (*shown, f"{comparison.change_percent:+.1f} %", interval)
+    return f"{comparison.change_percent:+.1f} %", interval
