@@ -39,6 +39,7 @@ GIVEN = {
     "baseline": "rope",
     "treatment": ["fir"],
     "results_dir": Path("none"),
+    "trials": Path("none"),
 }
 NOT_OF_A_COMMAND = {"timeout"}
 
