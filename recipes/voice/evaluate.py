@@ -15,7 +15,7 @@ from .mixture import bits
 CONTEXT = 2048  # samples that a model has seen before the first that counts
 ROW = 8192  # samples that count, of a row
 ROWS = 4  # at once
-APART = 1e-3  # bits by which a sample may differ in a stream
+APART = 1e-4  # bits by which a sample may differ in a stream
 
 
 class StreamError(RecipeError, RuntimeError):

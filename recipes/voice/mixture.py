@@ -49,9 +49,8 @@ def draw(mixture: Tensor, generator: torch.Generator, temperature: float = 1.0) 
         temperature: Multiplies the widths; 0 takes the mean of the component that was drawn.
     """
     weights, means, widths = mixture.double().chunk(3, -1)
-    chosen = torch.multinomial(weights.softmax(-1).flatten(0, -2), 1, generator=generator).view(
-        *weights.shape[:-1], 1
-    )
+    shares = weights.softmax(-1).reshape(-1, weights.shape[-1])
+    chosen = torch.multinomial(shares, 1, generator=generator).view(*weights.shape[:-1], 1)
     uniform = torch.rand(chosen.shape, generator=generator, dtype=torch.float64).clamp(1e-9, 1 - 1e-9)
     value = means.gather(-1, chosen) + temperature * widths.gather(-1, chosen).exp() * uniform.logit()
     return torch.bucketize(value.squeeze(-1), edges()[1:-1], right=True)

@@ -85,7 +85,7 @@ def prompts(source: Path | None) -> dict[str, dict[str, Tensor]]:
     """
     place = INSTALLED if source is None else source
     found = {}
-    for key, voice in tqdm(VOICES.items(), unit="voice", desc="reading", leave=False):
+    for key, voice in tqdm(VOICES.items(), unit="voice", desc="reading", leave=False, delay=1):
         found[key] = dict(sorted(_read(place, voice)))
         if (digest := digest_of(found[key])) != voice.digest:
             raise UsageError(
