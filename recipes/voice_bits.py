@@ -4,6 +4,7 @@
     python recipes/voice_bits.py study --source .              the full study
     python recipes/voice_bits.py study --source . --arms '[shift, at_rate]' --seeds '[0]' --steps 100
     python recipes/voice_bits.py cost --source .               the time of a step of every arm of a study
+    python recipes/voice_bits.py hum --source .                the unseen voices without what is below speech
     python recipes/voice_bits.py generate --source .           a sound file, made sample by sample
     python recipes/voice_bits.py report                        table and figure anew
 
@@ -18,13 +19,14 @@ from collections.abc import Callable, Sequence
 import openmp  # noqa: F401  # before torch, which reads what it sets
 from gpt.small_study import run_command
 from voice.generate import generate
-from voice.study import cost, report, study
+from voice.study import cost, hum, report, study
 
 DESCRIPTION = "Bits a sample of spoken prompts. Without a command: the full study of the installed packages."
 
 COMMANDS: dict[str, Callable[..., str]] = {
     "study": study,
     "cost": cost,
+    "hum": hum,
     "generate": generate,
     "report": report,
 }

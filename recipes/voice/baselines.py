@@ -54,8 +54,7 @@ def anchors(corpus: Corpus) -> dict[str, dict[str, float]]:
         pairs += torch.bincount(ids[:-1] * LEVELS + ids[1:], minlength=LEVELS * LEVELS)
     second = pairs.view(LEVELS, LEVELS) + SMOOTHING * first
     second = second / second.sum(1, keepdim=True)
-    fitted = corpus.train[: FITTED + CONTEXT]
-    lpc = min(map(PredictorAlone, MULTIPLES), key=lambda model: bits_of(model, fitted))
+    lpc = fitted_lpc(corpus)
     found: dict[str, dict[str, float]] = {"order 0": {}, "order 1": {}, "FLAC": {}, "LPC": {}}
     for name, codes in corpus.tests.items():
         ids = counted(codes).long()
@@ -65,6 +64,12 @@ def anchors(corpus: Corpus) -> dict[str, dict[str, float]]:
         found["FLAC"][name] = flac_bits(counted(codes))
         found["LPC"][name] = bits_of(lpc, codes)
     return found
+
+
+def fitted_lpc(corpus: Corpus) -> PredictorAlone:
+    """Return the linear prediction with the width that codes the beginning of the training part best."""
+    fitted = corpus.train[: FITTED + CONTEXT]
+    return min(map(PredictorAlone, MULTIPLES), key=lambda model: bits_of(model, fitted))
 
 
 def flac_bits(codes: Tensor) -> float:

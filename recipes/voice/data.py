@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from gpt.checkpoint import write_file
@@ -50,20 +51,17 @@ def load(source: Path | None, cache: Path) -> Corpus:
     Raises:
         UsageError: The packages are not there or not right, or the cache is damaged.
     """
-    kept = _cached(cache)
-    if kept is None:
-        kept = {
-            "digests": [voice.digest for voice in VOICES.values()],
-            "voices": {
-                voice: {name: encode(samples) for name, samples in found.items()}
-                for voice, found in prompts(source).items()
-            },
+    voices = _cached(cache)
+    if voices is None:
+        voices = {
+            voice: {name: encode(samples) for name, samples in found.items()}
+            for voice, found in prompts(source).items()
         }
         make_folder(cache.parent)
         file = io.BytesIO()
-        torch.save(kept, file)
+        torch.save({"digests": _digests(), "voices": voices}, file)
         write_file(cache, file.getvalue())
-    return split(kept["voices"])
+    return split(voices)
 
 
 def held_out(name: str) -> bool:
@@ -88,14 +86,18 @@ def split(voices: Mapping[str, Mapping[str, Tensor]]) -> Corpus:
     )
 
 
-def _cached(cache: Path) -> dict[str, dict[str, dict[str, Tensor]]] | None:
+def _digests() -> list[str]:
+    return [voice.digest for voice in VOICES.values()]
+
+
+def _cached(cache: Path) -> dict[str, dict[str, Tensor]] | None:
     if not cache.exists():
         return None
     try:
-        kept: dict[str, dict[str, dict[str, Tensor]]] = torch.load(cache, weights_only=True)
-        same = kept["digests"] == [voice.digest for voice in VOICES.values()]
+        kept: dict[str, Any] = torch.load(cache, weights_only=True)
+        voices: dict[str, dict[str, Tensor]] = kept["voices"]
+        return voices if kept["digests"] == _digests() else None
     except Exception as error:
         raise UsageError(
             f"expected the codes of the voices in {cache}, got a damaged file ({error}); delete it"
         ) from error
-    return kept if same else None

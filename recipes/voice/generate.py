@@ -56,7 +56,7 @@ def generate(
     source: Path | None = None,
     out: Path = Path("runs/voice"),
     seconds: Positive = 2.0,
-    prompt: Literal["val", "fr", "menardi"] = "val",
+    part: Literal["val", "fr", "menardi"] = "val",
     prompt_seconds: Positive = 1.0,
     temperature: NotNegative = 1.0,
     seed: Seed = 0,
@@ -68,13 +68,13 @@ def generate(
         source: as of `study`.
         out: folder to put generated.wav in, and the codes of the voices.
         seconds: of sound to make.
-        prompt: the held-out prompts of the voices that were trained on, or of a voice that was not.
+        part: the held-out prompts of the voices that were trained on, or of a voice that was not.
         prompt_seconds: of them that the file begins with.
         temperature: multiplies the widths of the distributions that samples are drawn from.
         seed: of the draws.
     """
     trained = load_model(model)
-    codes = load(source, out / "codes.pt").tests[prompt][: max(1, round(RATE * prompt_seconds))]
+    codes = load(source, out / "codes.pt").tests[part][: max(1, round(RATE * prompt_seconds))]
     made = go_on(trained, codes, round(RATE * seconds), temperature=temperature, seed=seed)
     path = out / "generated.wav"
     with locked(out):

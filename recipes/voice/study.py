@@ -15,18 +15,19 @@ from gpt.study_files import RESULTS, check_arms, origin, read_results, write_jso
 from tqdm import tqdm
 
 from .arms import ARMS, BASE, parameters
-from .baselines import anchors
+from .baselines import anchors, fitted_lpc
 from .cost import step_ms
 from .data import Corpus, load
 from .evaluate import bits_of, counted, stream_gate
 from .figure import plot
-from .generate import save_model
+from .generate import load_model, save_model
+from .hum import bits_without_hum
 from .model import VoiceModel
 from .source import TRAINED, UNSEEN, VOICES
 from .table import table
 from .train import TrainConfig, train
 
-COST = "step_ms.json"
+COST, HUM = "step_ms.json", "hum.json"
 STREAMED = 400  # samples of the streaming gate
 CURVE = 50  # losses of the figure's curves, each a mean
 
@@ -54,7 +55,8 @@ def study(
     config = TrainConfig(steps=steps, lr=lr)
     corpus = load(source, out / "codes.pt")
     with locked(out):
-        (out / COST).unlink(missing_ok=True)  # of another study
+        for other in (COST, HUM):
+            (out / other).unlink(missing_ok=True)  # of another study
         results = {
             **origin("soundfile"),
             "data": ", ".join(VOICES[voice].package for voice in (*TRAINED, *UNSEEN)),
@@ -119,6 +121,24 @@ def cost(source: Path | None = None, rounds: Count = 20, out: Path = Path("runs/
         return _report(out)
 
 
+@checked
+def hum(source: Path | None = None, out: Path = Path("runs/voice")) -> str:
+    """Code the unseen voices without what is below 180 Hz, by the models of a study, and return the tables with that.
+
+    Args:
+        source: as of `study`.
+        out: folder of a study.
+    """
+    results = read_results(out, ARMS, BASE)
+    arms = list(dict.fromkeys(run["arm"] for run in results["runs"]))
+    models = {arm: load_model(out / f"{arm}.pt") for arm in arms}
+    corpus = load(source, out / "codes.pt")
+    with locked(out):
+        found = bits_without_hum({"LPC": fitted_lpc(corpus), **models}, corpus.unseen)
+        write_json(out / HUM, {**origin(), "bits": found})
+        return _report(out)
+
+
 def report(out: Path = Path("runs/voice")) -> str:
     """Make table.md and figure.png anew, and return the table.
 
@@ -133,7 +153,8 @@ def report(out: Path = Path("runs/voice")) -> str:
 def _report(out: Path) -> str:
     results = read_results(out, ARMS, BASE)
     times = json.loads((out / COST).read_text())["step_ms"] if (out / COST).exists() else {}
-    text = table(results, times)
+    found = json.loads((out / HUM).read_text())["bits"] if (out / HUM).exists() else {}
+    text = table(results, times, found)
     write_text(out / "table.md", text + "\n")
     plot(results, out / "figure.png")
     return text

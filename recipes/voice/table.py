@@ -19,15 +19,19 @@ HEADER = (
     "against token shift, held-out",
     "step, ms of CPU",
 )
+WITHOUT = ("bits a sample, without what is below 180 Hz", *HEADER[3:5])
 PARTS = ("val", "fr", "menardi")
 
 
-def table(results: Mapping[str, Any], step_ms: Mapping[str, float]) -> str:
+def table(
+    results: Mapping[str, Any], step_ms: Mapping[str, float], hum: Mapping[str, Mapping[str, float]]
+) -> str:
     """Return the table of anchors and arms: bits per sample, with the sample standard deviation over the seeds.
 
     Args:
         results: What `study` wrote into results.json.
         step_ms: Time of a training step by arm, where it was measured.
+        hum: Bits of the unseen voices without hum, by arm, where they were measured: a second table.
     """
     rows = [
         (f"*{label}*", "", *(f"{found[part]:.3f}" for part in PARTS), "", "")
@@ -35,7 +39,11 @@ def table(results: Mapping[str, Any], step_ms: Mapping[str, float]) -> str:
     ]
     base = {run["seed"]: run["val"] for run in results["runs"] if run["arm"] == BASE}
     rows += [_row(arm, runs, base, step_ms.get(arm)) for arm, runs in by_arm(results)]
-    return markdown(HEADER, rows)
+    without = [
+        (f"*{arm}*" if arm not in ARMS else ARMS[arm].label, *(f"{bits[part]:.3f}" for part in PARTS[1:]))
+        for arm, bits in hum.items()
+    ]
+    return markdown(HEADER, rows) + ("\n\n" + markdown(WITHOUT, without) if without else "")
 
 
 def _row(
