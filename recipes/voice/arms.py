@@ -2,7 +2,7 @@
 
 arm       what its blocks see beside the present
 ========  ============================================================================================================
-shift     the sample before, as token shift: 8 samples in all
+shift     the sample before, as token shift
 dilated   one sample each, 1, 2, 4, ..., 128 samples ago (WaveNet's)
 at_rate   two dilated blocks, wider ones at a quarter of the rate, 1, 2, 4, 8, 16 steps ago, and one more block
 ema       two averages of every channel, of learned half-lives

@@ -2,6 +2,7 @@
 
 import json
 import math
+import statistics
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,8 @@ import voice.generate
 import voice.study
 import voice.train
 from gpt.checkpoint import write_text
+from gpt.table import mean_and_spread
+from voice.arms import ARMS
 from voice.baselines import anchors, flac_bits
 from voice.codes import LEVELS, decode, encode
 from voice.data import Corpus
@@ -159,6 +162,46 @@ def test_the_committed_table_is_that_of_the_committed_numbers() -> None:
     text = (COMMITTED / "table.md").read_text()
     assert committed() + "\n" == text
     assert text in (ROOT / "docs" / "voice_bits.md").read_text()
+
+
+def check_page(page: str) -> None:
+    """The page's sentences have the numbers of the results."""
+    results, found = (json.loads((COMMITTED / name).read_text()) for name in ("results.json", "hum.json"))
+    words = " ".join(page.split())
+
+    def of(arm: str, part: str = "val") -> list[float]:
+        return [run[part] for run in results["runs"] if run["arm"] == arm]
+
+    def saved(arm: str, less: str) -> str:
+        return mean_and_spread([b - a for a, b in zip(of(arm), of(less), strict=True)], digits=3)
+
+    bits = {label: f"{part['val']:.3f}" for label, part in results["anchors"].items()}
+    assert f"LPC takes {bits['LPC']} bits" in words
+    assert f"FLAC takes {bits['FLAC']} and order 1 takes {bits['order 1']}" in words
+    lpc = results["anchors"]["LPC"]
+    assert f"saves {lpc['val'] - statistics.mean(of('shift')):.3f} bits" in words
+    assert f"save another {saved('dilated', 'shift')}, EMA banks {saved('ema', 'shift')}:" in words
+    assert f"takes {saved('dilated', 'at_rate')} bits more on held-out" in words
+    sizes = {run["arm"]: run["parameters"] for run in results["runs"]}
+    assert f"has {sizes['at_rate'] / sizes['dilated']:.1f} times the learned numbers" in words
+    drawn = results["config"]["steps"] * results["config"]["batch_size"] * results["config"]["window"]
+    assert round(results["samples"]["train"] / drawn) == 8
+    for arm in ARMS:
+        assert max(of(arm, "fr")) < lpc["fr"] - 0.25
+        assert min(of(arm, "menardi")) > lpc["menardi"] - 0.01
+        assert all(found["bits"][arm][part] < found["bits"]["LPC"][part] for part in ("fr", "menardi"))
+    minutes = results["samples"]["train"] / RATE / 60
+    assert f"{minutes:.0f} minutes" in words
+
+
+def test_the_page_says_what_was_found() -> None:
+    check_page((ROOT / "docs" / "voice_bits.md").read_text())
+
+
+def test_another_number_on_the_page_is_caught() -> None:
+    page = (ROOT / "docs" / "voice_bits.md").read_text()
+    with pytest.raises(AssertionError):
+        check_page(page.replace("0.077 ± 0.002, EMA", "0.078 ± 0.002, EMA"))
 
 
 def test_arms_were_compared_at_one_time_and_through_the_gates() -> None:
