@@ -1,0 +1,112 @@
+"""Pages and links that come from the repository's own files: committed results, the changelog, new pages."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from sitekit.results import benchmark_page, index_page, result_page
+
+DOCS = Path(__file__).parents[1]
+ROOT = DOCS.parent
+RESULTS = DOCS / "results"
+_LINK = re.compile(r"(!?\[[^\]]*\]\()([^)#\s]+)(#[^)\s]*)?\)")
+
+
+def folders() -> list[Path]:
+    """The folders of committed results, the benchmarks' apart."""
+    base = ROOT / "recipes" / "results"
+    return sorted(path for path in (base, *base.rglob("*")) if path.is_dir() and any(path.glob("*.json")))
+
+
+def slug(path: Path) -> str:
+    """The page of a folder, or of a benchmark's file."""
+    relative = path.relative_to(ROOT)
+    return "-".join(part for part in relative.with_suffix("").parts if part not in ("recipes", "results"))
+
+
+def write_pages() -> None:
+    """Write a page for each folder of results and each benchmark into docs/results."""
+    pages = {slug(path): result_page(path, ROOT) for path in folders()}
+    benchmarks = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
+    pages |= {slug(path): benchmark_page(path, ROOT) for path in benchmarks}
+    pages["index"] = index_page([slug(path) for path in folders()], [slug(path) for path in benchmarks])
+    RESULTS.mkdir(exist_ok=True)
+    for old in RESULTS.glob("*.md"):
+        if old.stem not in pages:
+            old.unlink()
+    for name, text in pages.items():
+        file = RESULTS / f"{name}.md"
+        if not file.exists() or file.read_text() != text:
+            file.write_text(text)
+
+
+def site_target(target: str, at: Path) -> str:
+    """Where a link between the repository's files leads on the site.
+
+    Args:
+        target: The link, relative to the file that has it; without an anchor.
+        at: The folder of that file.
+
+    Returns:
+        A page of the site, from its root; or the target itself, where the site has no page for it.
+    """
+    if "://" in target or target.startswith(("/", "mailto:")):
+        return target
+    path = (at / target).resolve()
+    results = ROOT / "recipes" / "results"
+    named = {ROOT / "README.md": "/index.md", ROOT / "benchmarks" / "README.md": "/benchmarks.md"}
+    named |= {ROOT / "CHANGELOG.md": "/changelog.md", ROOT / "CONTRIBUTING.md": "/contributing.md"}
+    if path in named:
+        return named[path]
+    if path.suffix == ".md" and path.parent != DOCS and path.is_relative_to(results):
+        path = path.parent
+    while path.is_dir() and path.is_relative_to(results) and path not in folders():
+        inside = [folder for folder in folders() if folder.is_relative_to(path)]
+        return f"/results/{slug(inside[0])}.md" if len(inside) == 1 else "/results/index.md"
+    if path.is_dir() and path in folders():
+        return f"/results/{slug(path)}.md"
+    if path.is_relative_to(DOCS) and at != DOCS:
+        return "/" + str(path.relative_to(DOCS))
+    if path.exists() and at != DOCS and not path.is_dir():
+        return "/" + str(Path("..") / path.relative_to(ROOT))
+    return target
+
+
+def site_links(text: str, at: Path) -> str:
+    """A Markdown text with its links led to pages of the site."""
+    return _LINK.sub(lambda m: f"{m[1]}{site_target(m[2], at)}{m[3] or ''})", text)
+
+
+def with_new_pages(text: str) -> str:
+    """The index, with pages that it does not name in the place of `%more%`, so that no page is out of reach."""
+    named = set(re.findall(r"^([\w/]+)$", text, re.M))
+    more = sorted(path.stem for path in DOCS.glob("*.md") if path.stem not in named | {"index"})
+    return text.replace("%more%\n", "".join(f"{name}\n" for name in more))
+
+
+def _source(app: Any, docname: str, source: list[str]) -> None:
+    if docname == "index":
+        source[0] = with_new_pages(source[0])
+    path = Path(os.fspath(app.env.doc2path(docname)))
+    if path.suffix == ".md":
+        source[0] = site_links(source[0], path.parent)
+
+
+def _included(app: Any, path: Path, parent: str, source: list[str]) -> None:
+    if path.suffix == ".md":
+        source[0] = site_links(source[0], (DOCS / path).resolve().parent)
+
+
+def setup(app: Any) -> dict[str, bool]:
+    """Write the pages before Sphinx looks for them, and lead links within the site."""
+    app.connect("config-inited", lambda app, config: write_pages())
+    app.connect("source-read", _source)
+    app.connect("include-read", _included)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def load(path: str) -> Any:
+    """A committed result."""
+    return json.loads((ROOT / path).read_text())

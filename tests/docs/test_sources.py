@@ -1,0 +1,48 @@
+"""What Sphinx is given: docstrings, links, pages of results."""
+
+import json
+
+import pytest
+from sitekit.docstrings import literal_equations
+from sitekit.pages import DOCS, ROOT, site_target, with_new_pages
+from sitekit.results import benchmark_page
+
+
+def test_an_equation_is_literal_and_a_section_is_not():
+    lines = ["Filter.", "", "    y = a * x", "", "Args:", "    x: A **kind** of |x|.", "", "    >>> 2 * 3", "    6"]
+    assert literal_equations(lines) == [
+        *("Filter.", "", ".. code-block:: text", "", "    y = a * x", "", "Args:"),
+        *(r"    x: A \*\*kind\*\* of \|x\|.", "", "    >>> 2 * 3", "    6"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("target", "page"),
+    [
+        ("../benchmarks/README.md", "/benchmarks.md"),
+        ("../recipes/results/enwiki_head", "/results/enwiki_head.md"),
+        ("../recipes/results/banks_250/analysis.md", "/results/banks_250.md"),
+        ("../recipes/results/audit", "/results/index.md"),
+        ("../benchmarks/results/multirate.json", "../benchmarks/results/multirate.json"),
+        ("rates.md", "rates.md"),
+        ("https://example.org/README.md", "https://example.org/README.md"),
+    ],
+)
+def test_links_of_the_repository_lead_to_pages(target, page):
+    assert site_target(target, DOCS) == page
+
+
+def test_a_page_that_the_index_does_not_name_is_listed():
+    index = (DOCS / "index.md").read_text()
+    assert "%more%\n" in index
+    shown = with_new_pages(index).split()
+    missing = {path.stem for path in DOCS.glob("*.md")} - {"index"} - set(shown)
+    assert not missing
+    assert "rates" in with_new_pages(index.replace("\nrates\n", "\n")).split()
+
+
+def test_a_benchmark_s_page_has_the_numbers_of_its_file():
+    file = ROOT / "benchmarks" / "results" / "multirate.json"
+    page, data = benchmark_page(file, ROOT), json.loads(file.read_text())
+    assert data["facts"]["command"] in page
+    assert "| ours, compiled | " in page
