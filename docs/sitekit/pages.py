@@ -1,6 +1,5 @@
 """Pages and links that come from the repository's own files: committed results, the changelog, new pages."""
 
-import json
 import os
 import re
 from pathlib import Path
@@ -56,22 +55,18 @@ def site_target(target: str, at: Path) -> str:
         return target
     path = (at / target).resolve()
     results = ROOT / "recipes" / "results"
-    named = {ROOT / "README.md": "/index.md", ROOT / "benchmarks" / "README.md": "/benchmarks.md"}
-    named |= {ROOT / "CHANGELOG.md": "/changelog.md", ROOT / "CONTRIBUTING.md": "/contributing.md"}
-    if path in named:
-        return named[path]
-    if path.suffix == ".md" and path.parent != DOCS and path.is_relative_to(results):
-        path = path.parent
-    while path.is_dir() and path.is_relative_to(results) and path not in folders():
-        inside = [folder for folder in folders() if folder.is_relative_to(path)]
-        return f"/results/{slug(inside[0])}.md" if len(inside) == 1 else "/results/index.md"
-    if path.is_dir() and path in folders():
-        return f"/results/{slug(path)}.md"
-    if path.is_relative_to(DOCS) and at != DOCS:
-        return "/" + str(path.relative_to(DOCS))
-    if path.exists() and at != DOCS and not path.is_dir():
-        return "/" + str(Path("..") / path.relative_to(ROOT))
-    return target
+    named = {
+        ROOT / "README.md": "/index.md",
+        ROOT / "CHANGELOG.md": "/changelog.md",
+        ROOT / "CONTRIBUTING.md": "/contributing.md",
+        ROOT / "benchmarks" / "README.md": "/benchmarks.md",
+    }
+    if path.is_relative_to(results) and (path.is_dir() or path.suffix == ".md"):
+        folder = path if path.is_dir() else path.parent
+        return f"/results/{slug(folder)}.md" if folder in folders() else "/results/index.md"
+    if at != DOCS and path.is_file() and path not in named:
+        return "/" + os.path.relpath(path, DOCS)
+    return named.get(path, target)
 
 
 def site_links(text: str, at: Path) -> str:
@@ -105,8 +100,3 @@ def setup(app: Any) -> dict[str, bool]:
     app.connect("source-read", _source)
     app.connect("include-read", _included)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
-
-
-def load(path: str) -> Any:
-    """A committed result."""
-    return json.loads((ROOT / path).read_text())

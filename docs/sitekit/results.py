@@ -29,7 +29,19 @@ def facts_lines(data: Any) -> list[str]:
         lines += ["```sh", str(command), "```", ""]
     if text := facts.get("data"):
         lines.append(f"- data: {text if isinstance(text, str) else json.dumps(text)}")
-    names = ("cpu", "processor", "gpu", "cores", "threads", "platform", "system", "python", "torch", "dsptorch", "date")
+    names = (
+        "cpu",
+        "processor",
+        "gpu",
+        "cores",
+        "threads",
+        "platform",
+        "system",
+        "python",
+        "torch",
+        "dsptorch",
+        "date",
+    )
     found = [f"{name} {machine[name]}" for name in names if machine.get(name)]
     if found:
         lines.append(f"- machine: {', '.join(found)}")
@@ -39,18 +51,39 @@ def facts_lines(data: Any) -> list[str]:
 def result_page(folder: Path, root: Path) -> str:
     """The page of a folder of results."""
     up = "/../" + str(folder.relative_to(root))
-    out = [f"# {title_of(folder)}", "", f"The files of `{folder.relative_to(root)}`, as they are committed.", ""]
+    out = [
+        f"# {title_of(folder)}",
+        "",
+        f"The files of `{folder.relative_to(root)}`, as they are committed.",
+        "",
+    ]
     for text in sorted(folder.glob("*.md")):
         if text.name == "README.md":
             body = text.read_text().split("\n", 1)[1]
             out += ["## About it", "", _demoted(_plain_links(body)).strip(), ""]
         else:
-            out += [f"## {text.stem.replace('_', ' ').capitalize()}", "", _demoted(_plain_links(text.read_text())), ""]
+            out += [
+                f"## {text.stem.replace('_', ' ').capitalize()}",
+                "",
+                _demoted(_plain_links(text.read_text())),
+                "",
+            ]
     for picture in sorted(folder.glob("*.png")):
-        out += [f"## {picture.stem.replace('_', ' ').capitalize()}", "", f"![{picture.stem}]({up}/{picture.name})", ""]
+        out += [
+            f"## {picture.stem.replace('_', ' ').capitalize()}",
+            "",
+            f"![{picture.stem}]({up}/{picture.name})",
+            "",
+        ]
     out += ["## Where the numbers come from", ""]
     for file in sorted(folder.glob("*.json")):
-        out += [f"### {file.name}", "", f"[{file.name}]({up}/{file.name})", "", *facts_lines(json.loads(file.read_text()))]
+        out += [
+            f"### {file.name}",
+            "",
+            f"[{file.name}]({up}/{file.name})",
+            "",
+            *facts_lines(json.loads(file.read_text())),
+        ]
     return "\n".join(out)
 
 
@@ -76,7 +109,12 @@ def benchmark_page(file: Path, root: Path) -> str:
         out += [f"![{file.stem}](/../{file.with_suffix('.png').relative_to(root)})", ""]
     for path, arms in timings(data).items():
         name = ", ".join(part for part in path if part != "milliseconds") or "milliseconds"
-        out += [f"## {name}", "", "| arm | median, ms | quartiles, ms | times the least |", "|---|---:|---:|---:|"]
+        out += [
+            f"## {name}",
+            "",
+            "| arm | median, ms | quartiles, ms | times the least |",
+            "|---|---:|---:|---:|",
+        ]
         least = min(arm["median"] for arm in arms.values()) or 1.0
         for arm, time in arms.items():
             low, high = time.get("quartiles", (time["median"],) * 2)
@@ -88,7 +126,12 @@ def benchmark_page(file: Path, root: Path) -> str:
 
 def index_page(recipes: list[str], benchmarks: list[str]) -> str:
     """The page that leads to all results."""
-    out = ["# Results", "", "Written at build from the files that the commands left; no number here is typed.", ""]
+    out = [
+        "# Results",
+        "",
+        "Written at build from the files that the commands left; no number here is typed.",
+        "",
+    ]
     for heading, names in (("Recipes", recipes), ("Benchmarks", benchmarks)):
         out += [f"## {heading}", "", "```{toctree}", ":maxdepth: 1", *names, "```", ""]
     return "\n".join(out)

@@ -9,7 +9,17 @@ from sitekit.results import benchmark_page
 
 
 def test_an_equation_is_literal_and_a_section_is_not():
-    lines = ["Filter.", "", "    y = a * x", "", "Args:", "    x: A **kind** of |x|.", "", "    >>> 2 * 3", "    6"]
+    lines = [
+        "Filter.",
+        "",
+        "    y = a * x",
+        "",
+        "Args:",
+        "    x: A **kind** of |x|.",
+        "",
+        "    >>> 2 * 3",
+        "    6",
+    ]
     assert literal_equations(lines) == [
         *("Filter.", "", ".. code-block:: text", "", "    y = a * x", "", "Args:"),
         *(r"    x: A \*\*kind\*\* of \|x\|.", "", "    >>> 2 * 3", "    6"),
