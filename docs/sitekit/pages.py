@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from sitekit.coverage import named_by
+from sitekit.coverage import pages as reference
 from sitekit.results import benchmark_page, index_page, result_page
 
 DOCS = Path(__file__).parents[1]
@@ -94,9 +96,22 @@ def _included(app: Any, path: Path, parent: str, source: list[str]) -> None:
         source[0] = site_links(source[0], (DOCS / path).resolve().parent)
 
 
+def drop_old_names() -> None:
+    """Remove what an earlier build wrote for names that are no longer there."""
+    named = {name for text in reference().values() for name in named_by(text)}
+    for file in (DOCS / "api" / "names").glob("*.rst"):
+        if file.stem not in named:
+            file.unlink()
+
+
+def _prepare(app: Any, config: Any) -> None:
+    write_pages()
+    drop_old_names()
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Write the pages before Sphinx looks for them, and lead links within the site."""
-    app.connect("config-inited", lambda app, config: write_pages())
+    app.connect("config-inited", _prepare)
     app.connect("source-read", _source)
     app.connect("include-read", _included)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -62,9 +62,8 @@ def plot_response(
     gains = channel_of(response, channel).abs()
     for m, gain in enumerate(gains):
         label = f"alias {m} of {len(gains) - 1}" if m else "response"
-        ax.plot(
-            freq.detach().cpu(), _decibels(gain) if decibels else gain, label=label, linewidth=1.5, **look
-        )
+        y = _decibels(gain) if decibels else gain
+        ax.plot(freq.detach().cpu(), y, label=label, linewidth=1.5, **look(m))
     return style(ax, "frequency (cycles per sample)", "gain (dB)" if decibels else "gain")
 
 
