@@ -1,5 +1,4 @@
-"""
-Perfect reconstruction while learning
+"""Perfect reconstruction while learning
 =====================================
 
 **Claim:** every bank of dsptorch gives its input back to 1e-5 of the largest sample after 500 steps of training on

@@ -1,5 +1,4 @@
-"""
-The leak picture
+"""The leak picture
 ================
 
 **Claim:** four common ways to filter see the future, and the causal filter of dsptorch has no influence above the
@@ -48,14 +47,16 @@ def fft_lowpass(x):
 layer = Multirate(1).eval()
 models = {f.__name__: f for f in (same_padding, block_mean, linear_interpolation, fft_lowpass)}
 models["dsptorch.Multirate"] = layer
-figure, axes = plt.subplots(2, 3, figsize=(11, 7), layout="constrained")
+figure, axes = plt.subplots(1, 5, figsize=(13, 3.5), sharey=True, layout="constrained")
 future = {}
-for ax, (name, model) in zip(axes.flat, models.items(), strict=False):
+for ax, (name, model) in zip(axes, models.items(), strict=True):
     matrix = influence_matrix(model, torch.randn(1, 24, 1))
     future[name] = bool((matrix.triu(1) != 0).any())
     plot_influence(matrix, ax=ax)
-    ax.set_title(f"{name}\n{ax.get_title(loc='left')}", loc="left", fontsize="medium")
-axes.flat[-1].set_visible(False)
+    found = ax.get_title(loc="left").replace(" outputs", "")
+    ax.set_title(f"{name}\n{found}", loc="left", fontsize="medium")
+for ax in axes[1:]:
+    ax.set_ylabel("")
 
 # %%
 # The claim.

@@ -1,5 +1,4 @@
-"""
-A stream equals the whole, across rates
+"""A stream equals the whole, across rates
 =======================================
 
 **Claim:** 44.1 kHz to 16 kHz in any chunks is the whole to 1e-5, and the usual resampling of each chunk by itself is not.
@@ -40,7 +39,13 @@ for _ in range(60):
     lengths.append(alone.shape[1] - whole.shape[1])
 
 figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
-ax.plot([max(error, 1e-9) for error in kept], "o", color="#1f77b4", markersize=4, label="dsptorch: step, with its state")
+ax.plot(
+    [max(error, 1e-9) for error in kept],
+    "o",
+    color="#1f77b4",
+    markersize=4,
+    label="dsptorch: step, with its state",
+)
 ax.plot(lost, "x", color="#d1602d", label="each chunk by itself")
 ax.set_yscale("log")
 ax.set_xlabel("random cutting")

@@ -1,5 +1,4 @@
-"""
-Alias responses
+"""Alias responses
 ===============
 
 **Claim:** a low-pass before decimate-and-hold lowers its largest alias, and the folded Multirate block, which puts the

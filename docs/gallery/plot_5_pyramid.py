@@ -1,5 +1,4 @@
-"""
-Bands that add up to the signal
+"""Bands that add up to the signal
 ===============================
 
 **Claim:** the bands of the undecimated bank add up to the signal to 1e-6 at every sample, without delay, whatever the

@@ -1,5 +1,4 @@
-"""
-Filters before and after training
+"""Filters before and after training
 =================================
 
 **Claim:** trained on spoken syllables, the bands of a Gabor bank keep their places within a few per cent on the average,

@@ -1,5 +1,4 @@
-"""
-What AtRate saves
+"""What AtRate saves
 =================
 
 **Claim:** an MLP at a quarter of the rate costs a quarter of its multiplications and the two rate changers, and the layer

@@ -1,5 +1,4 @@
-"""
-A bank of averages learns its memory
+"""A bank of averages learns its memory
 ====================================
 
 **Claim:** half-lives that begin spread from 1 to 64 samples find the half-lives of a target by gradient descent.

@@ -1,5 +1,4 @@
-"""
-Step responses and the declared delay
+"""Step responses and the declared delay
 =====================================
 
 **Claim:** each pair of analysis and synthesis gives a step back exactly `layer.delay` samples late.

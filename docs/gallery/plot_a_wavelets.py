@@ -1,5 +1,4 @@
-"""
-Wavelets from angles
+"""Wavelets from angles
 ====================
 
 **Claim:** between Haar and db2 lies a wavelet for every angle, and each of them reconstructs perfectly.
@@ -25,7 +24,9 @@ def scaling_function(low, levels=6):
     for level in range(levels):
         up = torch.zeros((len(low) - 1) * 2**level + 1)
         up[:: 2**level] = low * 2**0.5
-        longer = torch.nn.functional.conv1d(shape.reshape(1, 1, -1), up.flip(0).reshape(1, 1, -1), padding=len(up) - 1)
+        longer = torch.nn.functional.conv1d(
+            shape.reshape(1, 1, -1), up.flip(0).reshape(1, 1, -1), padding=len(up) - 1
+        )
         shape = longer.flatten()
     return torch.arange(len(shape)) / 2**levels, shape
 

@@ -23,7 +23,8 @@ def plot_influence(
 
     Args:
         matrix: (output time, input time), as `dsptorch.testing.influence_matrix` gives.
-        ax: The matplotlib axes to draw on; None: of a new figure.
+        ax: The matplotlib axes to draw on; None: of a new figure, with a bar that says what the colours mean. On axes of
+            your own, ``ax.figure.colorbar(ax.images[0], ax=ax)`` adds one.
         decades: How far below the greatest value the colours reach; what is exactly 0 stays empty.
         rate: Output samples per input sample.
 
@@ -46,6 +47,7 @@ def plot_influence(
         )
     if rate <= 0:
         raise ValueError(f"rate must be positive, got {rate}")
+    alone = ax is None
     ax = axes_or_new(ax, "plot_influence", 5.0, 4.2)
     from matplotlib.colors import LogNorm  # noqa: PLC0415, an extra
 
@@ -58,7 +60,8 @@ def plot_influence(
     ahead = torch.arange(matrix.shape[1]) > stands.unsqueeze(1)
     future = int((values.where(ahead, 0) != 0).any(1).sum())
     title = f"{future} of {matrix.shape[0]} outputs see the future" if future else "causal"
-    bar = ax.figure.colorbar(image, ax=ax)
-    bar.set_label("influence", color=INK)
-    bar.ax.tick_params(colors=INK, which="both")
+    if alone:
+        bar = ax.figure.colorbar(image, ax=ax)
+        bar.set_label("influence", color=INK)
+        bar.ax.tick_params(colors=INK, which="both")
     return style(ax, "input time (samples)", "output time (samples)", title)
