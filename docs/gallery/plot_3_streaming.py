@@ -1,7 +1,8 @@
 """A stream equals the whole, across rates
 =======================================
 
-**Claim:** 44.1 kHz to 16 kHz in any chunks is the whole to 1e-5, and the usual resampling of each chunk by itself is not.
+**Claim:** 44.1 kHz to 16 kHz in any chunks is the whole to 1e-5, and the usual resampling, each chunk by itself, is
+not.
 
 The usual way keeps no state: every chunk begins from silence, which clicks, and its length is rounded, which drifts.
 """

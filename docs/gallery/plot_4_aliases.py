@@ -4,8 +4,8 @@
 **Claim:** a low-pass before decimate-and-hold lowers its largest alias, and the folded Multirate block, which puts the
 detail back, passes all frequencies.
 
-A filter of period P turns a tone into P tones. The solid curve is the gain of the tone itself, the others are gains onto
-its aliases.
+A filter of period P turns a tone into P tones. The solid curve is the gain of the tone itself, the others are gains
+onto its aliases.
 """
 
 import matplotlib.pyplot as plt

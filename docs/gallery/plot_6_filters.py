@@ -1,8 +1,8 @@
 """Filters before and after training
 =================================
 
-**Claim:** trained on spoken syllables, the bands of a Gabor bank keep their places within a few per cent on the average,
-and so stay near the mel scale that they began with.
+**Claim:** trained on spoken syllables, the bands of a Gabor bank keep their places within a few per cent on the
+average, and so stay near the mel scale that they began with.
 
 Drawn from the committed result of ``python recipes/spoken_syllables.py study``: centres and widths of the first seed.
 """

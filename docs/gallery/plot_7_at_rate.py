@@ -1,8 +1,8 @@
 """What AtRate saves
 =================
 
-**Claim:** an MLP at a quarter of the rate costs a quarter of its multiplications and the two rate changers, and the layer
-around it still streams token by token.
+**Claim:** an MLP at a quarter of the rate costs a quarter of its multiplications and the two rate changers, and the
+layer around it still streams token by token.
 
 The multiplications are counted while the layers run; how many milliseconds that makes depends on the machine.
 """

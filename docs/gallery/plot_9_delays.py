@@ -3,8 +3,8 @@
 
 **Claim:** each pair of analysis and synthesis gives a step back exactly `layer.delay` samples late.
 
-A critically sampled bank cannot put a signal together before all of its filters have seen it. The layer says how late it
-is, and `Parallel` and `Residual` align by that number.
+A critically sampled bank cannot put a signal together before all of its filters have seen it. The layer says how late
+it is, and `Parallel` and `Residual` align by that number.
 """
 
 import matplotlib.pyplot as plt

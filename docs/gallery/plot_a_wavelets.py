@@ -3,8 +3,8 @@
 
 **Claim:** between Haar and db2 lies a wavelet for every angle, and each of them reconstructs perfectly.
 
-A lattice of two angles makes four taps. With the sum of the angles held at pi/4, the high-pass stops a constant, and the
-filters are those of a wavelet.
+A lattice of two angles makes four taps. With the sum of the angles held at pi/4, the high-pass stops a constant, and
+the filters are those of a wavelet.
 """
 
 import matplotlib.pyplot as plt

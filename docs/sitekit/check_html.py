@@ -1,7 +1,7 @@
 """Check a built site: `python docs/sitekit/check_html.py docs/site` prints what is wrong, and fails if anything is.
 
-Every page has one heading of the first order; every link within the site leads to a file, and to a place in it if it names
-one; no code block is empty, and none ended early, so that code stands among the sentences; nothing is loaded from
+Every page has one heading of the first order; every link within the site leads to a file, and to a place in it if it
+names one; no code block is empty, and none ended early, so that code stands among the sentences; nothing is loaded from
 elsewhere.
 """
 

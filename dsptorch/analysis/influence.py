@@ -23,8 +23,8 @@ def plot_influence(
 
     Args:
         matrix: (output time, input time), as `dsptorch.testing.influence_matrix` gives.
-        ax: The matplotlib axes to draw on; None: of a new figure, with a bar that says what the colours mean. On axes of
-            your own, ``ax.figure.colorbar(ax.images[0], ax=ax)`` adds one.
+        ax: The matplotlib axes to draw on; None: of a new figure, with a bar that says what the colours mean. On axes
+            of your own, ``ax.figure.colorbar(ax.images[0], ax=ax)`` adds one.
         decades: How far below the greatest value the colours reach; what is exactly 0 stays empty.
         rate: Output samples per input sample.
 

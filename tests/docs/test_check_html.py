@@ -3,7 +3,10 @@
 import pytest
 from sitekit.check_html import Page, check
 
-HOME = '<h1>Home<a href="#home">#</a></h1><p id="home">See <a href="b.html#there">b</a>.</p><pre>&gt;&gt;&gt; 1\n1</pre>'
+HOME = (
+    '<h1>Home<a href="#home">#</a></h1><p id="home">See <a href="b.html#there">b</a>.</p>'
+    "<pre>&gt;&gt;&gt; 1\n1</pre>"
+)
 OTHER = '<h1 id="there">B</h1><a href="index.html">home</a> <img src="_static/p.png"><br><code>```</code>'
 FILES = {"index.html", "b.html", "_static/p.png"}
 
