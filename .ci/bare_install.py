@@ -13,7 +13,17 @@ for name in ("scipy", "matplotlib", "hypothesis", "pytest", "lightning", "transf
 warnings.simplefilter("error")
 import dsptorch
 
-for room in ("functional", "hyperparams", "layers", "meta", "audio", "surgery", "analysis", "testing", "integrations"):
+for room in (
+    "functional",
+    "hyperparams",
+    "layers",
+    "meta",
+    "audio",
+    "surgery",
+    "analysis",
+    "testing",
+    "integrations",
+):
     importlib.import_module(f"dsptorch.{room}")
 
 from dsptorch.analysis import plot_response, summary

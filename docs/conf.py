@@ -31,6 +31,7 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "sitekit.docstrings",
+    "sitekit.names",
     "sitekit.pages",
 ]
 if tags.has("online"):  # -t online: links to other projects' pages; without it a build needs no network
@@ -45,7 +46,7 @@ source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 myst_enable_extensions = ["colon_fence", "deflist", "attrs_inline"]
 myst_heading_anchors = 4
 suppress_warnings = ["config.cache"]  # sphinx-gallery's functions in the configuration cannot be pickled
-pygments_style = "tango"
+pygments_style = "friendly"
 pygments_dark_style = "monokai"
 
 autosummary_generate = True

@@ -14,7 +14,7 @@ from dsptorch.analysis import plot_impulse
 
 torch.manual_seed(0)
 bank = EMABank(1, 2, half_life=(1.0, 64.0))
-wanted = torch.tensor([4.0, 24.0])
+wanted = torch.tensor([2.0, 50.0])
 x = torch.randn(16, 400, 1)
 target = torch.cat([EMA(1, half_life=float(h))(x) for h in wanted], dim=-1)
 
@@ -32,10 +32,9 @@ for _ in range(300):
 path = torch.stack(path)
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
-for half_life in (1, 4, 16, 64):
+for half_life, dashes in zip((1, 4, 16, 64), ("-", "--", "-.", ":"), strict=True):
     plot_impulse(EMA(1, half_life=float(half_life)), ax=left)
-    left.lines[-2].set_label(f"half-life {half_life}")
-    left.lines[-2].set_marker("")
+    left.lines[-2].set(label=f"half-life {half_life}", marker="", linestyle=dashes)
 left.set_xlim(-2, 60)
 left.set_yscale("log")
 left.set_ylim(1e-3, 1)

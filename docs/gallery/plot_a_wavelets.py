@@ -15,7 +15,7 @@ from dsptorch.functional import analysis, lattice_filters, synthesis, with_vanis
 
 torch.manual_seed(0)
 x = torch.randn(1, 64, 1)
-first = torch.linspace(0.0, -torch.pi / 3, 5)
+first = torch.linspace(torch.pi / 4, 2 * torch.pi / 3, 5)
 
 
 def scaling_function(low, levels=6):

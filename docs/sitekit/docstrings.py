@@ -42,6 +42,11 @@ def _process(app: Any, what: str, name: str, obj: Any, options: Any, lines: list
 
 
 def setup(app: Any) -> dict[str, bool]:
-    """Register the change, before Napoleon's."""
+    """Register the change, before Napoleon's, and name attributes as the docstrings do."""
+    from sphinx.domains.python import PyObject  # noqa: PLC0415
+
+    for field in PyObject.doc_field_types:
+        if field.name == "variable":
+            field.label = "Attributes"  # as in the docstrings; Sphinx says "Variables"
     app.connect("autodoc-process-docstring", _process, priority=100)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -56,3 +56,22 @@ def test_a_benchmark_s_page_has_the_numbers_of_its_file():
     page, data = benchmark_page(file, ROOT), json.loads(file.read_text())
     assert data["facts"]["command"] in page
     assert "| ours, compiled | " in page
+
+
+def test_names_lead_to_their_pages():
+    nodes = pytest.importorskip("docutils.nodes")
+    pytest.importorskip("sphinx")
+    from docutils.utils import new_document
+    from sitekit.names import link_names, trim_blocks
+
+    page = new_document("page")
+    page += nodes.paragraph("", "", *(nodes.literal(text, text) for text in ("EMA", "find()", "nothing")))
+    page += nodes.title("", "", nodes.literal("EMA", "EMA"))
+    page += nodes.literal_block("1\n\n", "1\n\n")
+    link_names(page, "recurrences")
+    trim_blocks(page)
+    paragraph, title, block = page.children
+    targets = [child.get("reftarget") for child in paragraph]
+    assert targets == ["dsptorch.layers.EMA", "dsptorch.surgery.find", None]
+    assert isinstance(title[0], nodes.literal)
+    assert block.astext() == "1"
