@@ -1,4 +1,4 @@
-"""Run by an interpreter that has the wheel, and what it requires: the core works, and what is optional says what it needs."""
+"""Run in an environment that has the wheel and its requirements alone: the core works, and extras are named."""
 
 import importlib
 import importlib.util

@@ -1,7 +1,7 @@
 """A bank of averages learns its memory
 ====================================
 
-**Claim:** half-lives that begin spread from 1 to 64 samples find the half-lives of a target by gradient descent.
+**Claim:** half-lives that begin spread between 1 and 64 samples find the half-lives of a target by gradient descent.
 
 An exponential moving average forgets half of a sample in `half_life` samples. The target is the sum of two of them.
 """

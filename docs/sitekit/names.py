@@ -51,7 +51,7 @@ def trim_blocks(doctree: nodes.document) -> None:
         if text != text.rstrip():
             block.rawsource = text.rstrip()
             block.children = []
-            block += nodes.Text(text.rstrip())
+            block.append(nodes.Text(text.rstrip()))
 
 
 def _read(app: Any, doctree: nodes.document) -> None:
