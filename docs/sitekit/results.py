@@ -48,6 +48,20 @@ def facts_lines(data: Any) -> list[str]:
     return [*lines, ""] if lines else []
 
 
+def numbers_lines(data: Any) -> list[str]:
+    """Tables of the parts of a result that are numbers by name, such as the times of arms."""
+    lines = []
+    for name, part in data.items() if isinstance(data, dict) else ():
+        if isinstance(part, dict) and part and all(type(value) in (int, float) for value in part.values()):
+            lines += [
+                f"| {name} | |",
+                "|---|---:|",
+                *(f"| {key} | {value:,.6g} |" for key, value in part.items()),
+                "",
+            ]
+    return lines
+
+
 def result_page(folder: Path, root: Path) -> str:
     """The page of a folder of results."""
     up = "/../" + str(folder.relative_to(root))
@@ -77,12 +91,14 @@ def result_page(folder: Path, root: Path) -> str:
         ]
     out += ["## Where the numbers come from", ""]
     for file in sorted(folder.glob("*.json")):
+        data = json.loads(file.read_text())
         out += [
             f"### {file.name}",
             "",
             f"[{file.name}]({up}/{file.name})",
             "",
-            *facts_lines(json.loads(file.read_text())),
+            *facts_lines(data),
+            *numbers_lines(data),
         ]
     return "\n".join(out)
 

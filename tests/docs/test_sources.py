@@ -5,7 +5,7 @@ import json
 import pytest
 from sitekit.docstrings import literal_equations
 from sitekit.pages import DOCS, ROOT, site_target, with_new_pages
-from sitekit.results import benchmark_page
+from sitekit.results import benchmark_page, result_page
 
 
 def test_an_equation_is_literal_and_a_section_is_not():
@@ -75,3 +75,11 @@ def test_names_lead_to_their_pages():
     assert targets == ["dsptorch.layers.EMA", "dsptorch.surgery.find", None]
     assert isinstance(title[0], nodes.literal)
     assert block.astext() == "1"
+
+
+def test_a_result_s_page_has_its_table_its_command_and_its_times():
+    folder = ROOT / "recipes" / "results" / "enwiki_head"
+    page, times = result_page(folder, ROOT), json.loads((folder / "step_ms.json").read_text())
+    assert (folder / "table.md").read_text().strip() in page
+    assert times["command"] in page
+    assert f"| rope+fir | {times['step_ms']['rope+fir']:,.6g} |" in page
