@@ -78,7 +78,7 @@ def site_links(text: str, at: Path) -> str:
 
 def with_new_pages(text: str) -> str:
     """The index, with pages that it does not name in the place of `%more%`, so that no page is out of reach."""
-    named = set(re.findall(r"^([\w/]+)$", text, re.M))
+    named = set(re.findall(r"^(?:.+ <)?([\w/]+)>?$", text, re.M))
     more = sorted(path.stem for path in DOCS.glob("*.md") if path.stem not in named | {"index"})
     return text.replace("%more%\n", "".join(f"{name}\n" for name in more))
 

@@ -32,7 +32,8 @@ def plot_response(
     """Draw the gain of a filter on tones, and the gains onto its aliases.
 
     A tone at f comes out of a filter of period P as tones at f + m / P; the curve of alias m is the gain onto
-    that tone. A layer that is no `PeriodicFIR` itself is measured by impulses, one in each phase, as a linear filter.
+    that tone. A layer that does not hold a `PeriodicFIR` is measured by impulses, one in each phase, as a linear
+    filter.
 
     Args:
         what: A filter, or a layer of rate 1 with a period.

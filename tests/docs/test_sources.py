@@ -1,6 +1,7 @@
 """What Sphinx is given: docstrings, links, pages of results."""
 
 import json
+import re
 
 import pytest
 from sitekit.docstrings import literal_equations
@@ -45,10 +46,12 @@ def test_links_of_the_repository_lead_to_pages(target, page):
 def test_a_page_that_the_index_does_not_name_is_listed():
     index = (DOCS / "index.md").read_text()
     assert "%more%\n" in index
-    shown = with_new_pages(index).split()
-    missing = {path.stem for path in DOCS.glob("*.md")} - {"index"} - set(shown)
-    assert not missing
-    assert "rates" in with_new_pages(index.replace("\nrates\n", "\n")).split()
+    shown = re.findall(r"^(?:.+ <)?(\w+)>?$", with_new_pages(index), re.M)
+    assert {path.stem for path in DOCS.glob("*.md")} - {"index"} <= set(shown)
+    assert len(shown) == len(set(shown))
+    for line in ("\nrecurrences\n", "\nRates <rates>\n"):
+        assert line in index
+        assert line.strip(" \n>").split("<")[-1] in with_new_pages(index.replace(line, "\n")).split()
 
 
 def test_a_benchmark_s_page_has_the_numbers_of_its_file():
