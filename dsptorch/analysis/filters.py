@@ -45,10 +45,9 @@ def _by_impulses(layer: Layer, period: int) -> PeriodicFIR:
     finally:
         layer.train(training)
     weight = y.new_zeros(period, reach + 1, layer.d_model)
+    taps = torch.arange(reach + 1)
     for phase in range(period):
-        for k in range(reach + 1):
-            lag = k - ahead
-            weight[(phase + lag) % period, k] = y[phase, first + phase + lag]
+        weight[(phase + taps - ahead) % period, taps] = y[phase, first + phase - ahead + taps]
     return PeriodicFIR.fir(weight, offset=ahead)
 
 
