@@ -18,8 +18,11 @@ def known() -> dict[str, str]:
     for room in ROOMS:
         for name in importlib.import_module(room).__all__:
             target = described[id(resolve(f"{room}.{name}"))]
-            found.setdefault(name, set()).add(target)
             found.setdefault(f"{room}.{name}", set()).add(target)
+            if (
+                room == "dsptorch" or name[0].isupper() or "_" in name
+            ):  # `synthesis` alone may be a method's name
+                found.setdefault(name, set()).add(target)
     return {name: min(targets) for name, targets in found.items() if len(targets) == 1}
 
 

@@ -68,7 +68,7 @@ def test_names_lead_to_their_pages():
     from sitekit.names import link_names, trim_blocks
 
     page = new_document("page")
-    page += nodes.paragraph("", "", *(nodes.literal(text, text) for text in ("EMA", "find()", "nothing")))
+    page += nodes.paragraph("", "", *(nodes.literal(text, text) for text in ("EMA", "find()", "synthesis")))
     page += nodes.title("", "", nodes.literal("EMA", "EMA"))
     page += nodes.literal_block("1\n\n", "1\n\n")
     link_names(page, "recurrences")
