@@ -104,6 +104,16 @@ def drop_old_names() -> None:
             file.unlink()
 
 
+def without_archives(text: str) -> str:
+    """A page of the gallery without its link to a .zip, which holds the time of the build."""
+    return re.sub(r"\n *\.\. container:: sphx-glr-download sphx-glr-download-zip\n\n.*\n", "\n", text)
+
+
+def _drop_archives(app: Any) -> None:
+    for page in (DOCS / "figures").glob("*.rst"):
+        page.write_text(without_archives(page.read_text()))
+
+
 def _prepare(app: Any, config: Any) -> None:
     write_pages()
     drop_old_names()
@@ -112,6 +122,7 @@ def _prepare(app: Any, config: Any) -> None:
 def setup(app: Any) -> dict[str, bool]:
     """Write the pages before Sphinx looks for them, and lead links within the site."""
     app.connect("config-inited", _prepare)
+    app.connect("builder-inited", _drop_archives, priority=900)  # after the gallery is written
     app.connect("source-read", _source)
     app.connect("include-read", _included)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -5,7 +5,7 @@ import re
 
 import pytest
 from sitekit.docstrings import literal_equations
-from sitekit.pages import DOCS, ROOT, site_target, with_new_pages
+from sitekit.pages import DOCS, ROOT, site_target, with_new_pages, without_archives
 from sitekit.results import benchmark_page, result_page
 
 
@@ -86,3 +86,9 @@ def test_a_result_s_page_has_its_table_its_command_and_its_times():
     assert (folder / "table.md").read_text().strip() in page
     assert times["command"] in page
     assert f"| rope+fir | {times['step_ms']['rope+fir']:,.6g} |" in page
+
+
+def test_a_page_of_the_gallery_has_no_archive():
+    part = "\n    .. container:: sphx-glr-download sphx-glr-download-{}\n\n      :download:`Download: {} <p.{}>`\n"
+    page = part.format("python", "p", "py") + part.format("zip", "p", "zip")
+    assert without_archives(page) == part.format("python", "p", "py") + "\n"
