@@ -7,7 +7,7 @@
     python recipes/gpt_enwik8.py generate --checkpoint runs/gpt/checkpoint.pt --prompt "The "
     python recipes/gpt_enwik8.py study --data text.xml.bz2
 
-The study's own programs, verify, analyze, efficiency, ablate and plot, are on docs/study.md.
+The study's own programs, verify, analyze, efficiency, ablate and plot, are on docs/study.md, search on docs/stack.md.
 
 What comes later wins: train --config recipes/configs/rope.yaml --lr 1e-3 --model.d_model 256.
 """
@@ -29,6 +29,8 @@ from gpt.data import prepare
 from gpt.generate import generate, load_model
 from gpt.quickstart import quickstart
 from gpt.ranges import Count, NotNegative, Range, Seed, checked
+from gpt.search.page import stack
+from gpt.search.search import search
 from gpt.study import study
 from gpt.train import train
 from gpt.verification.ablate import ablate
@@ -46,6 +48,7 @@ AFTER_CTRL_C = {
     "study": "the same command goes on from the last checkpoint",
     "verify": "the same command goes on from the last checkpoints",
     "ablate": "the same command goes on from the last checkpoints",
+    "search": "the same command goes on from the last checkpoint",
 }
 
 
@@ -89,6 +92,8 @@ COMMANDS: dict[str, Callable[..., object]] = {  # beside train
     "study": study,
     "verify": verify,
     "ablate": ablate,
+    "search": search,
+    "stack": stack,
     "analyze": analyze,
     "efficiency": efficiency,
     "plot": plot,
@@ -99,6 +104,7 @@ LISTS = {
     "study": ("--seeds", "--arms"),
     "verify": ("--treatment", "--seeds", "--long_steps"),
     "ablate": ("--seeds", "--long_steps"),
+    "search": ("--seeds",),
     "efficiency": ("--targets",),
     "plot": ("",),
 }

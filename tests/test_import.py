@@ -15,6 +15,7 @@ OPTIONAL = (
     "jsonargparse",
     "torchaudio",
     "tensorboard",
+    "triton",
 )
 
 

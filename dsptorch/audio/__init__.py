@@ -7,7 +7,7 @@ from dsptorch.audio.compression import PCEN, LogCompression
 from dsptorch.audio.energy import BandEnergy
 from dsptorch.audio.files import read_waveform
 from dsptorch.audio.gabor import GaborBank, GaborFilters
-from dsptorch.audio.gammatone import Gammatone, GammatoneFilters
+from dsptorch.audio.gammatone import Gammatone, GammatoneBank, GammatoneFilters
 from dsptorch.audio.mel import MelSpectrogram
 from dsptorch.audio.resample import Resample
 from dsptorch.audio.scales import erb, from_erb_rate, hz_to_mel, mel_filters, mel_to_hz, to_erb_rate
@@ -21,6 +21,7 @@ __all__ = [
     "GaborBank",
     "GaborFilters",
     "Gammatone",
+    "GammatoneBank",
     "GammatoneFilters",
     "LogCompression",
     "MelSpectrogram",

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from dsptorch.audio.bands import BandFilters
+from dsptorch.audio.bands import ComplexFilters
 from dsptorch.audio.stft import SpectralLayer, periodic_window, power_of_two, saturated, squared_magnitude
 from dsptorch.audio.waveform import samples_of
 from dsptorch.functional.memo import Memo
@@ -20,10 +20,11 @@ class BandBank(SpectralLayer):
         e[n, k] = sum_t |(g_k * u_n)[t]|^2 / sum_i w[i]^2,   u_n[i] = w[i] x[hop n - (N - 1) + i],   N = win_length
                 = sum_f |G_k(f)|^2 |U_n(f)|^2 / (n_fft sum_i w[i]^2),   n_fft >= N + W - 1
 
-    By Parseval's theorem both are the same, and the second costs little more than a mel spectrogram.
+    By Parseval's theorem both are the same, and the second costs little more than a mel spectrogram. Filters that ring
+    for longer than W - 1 samples go on at the beginning of the n_fft samples.
 
     Args:
-        filters: The filters g_k, of W taps.
+        filters: The filters g_k, which ring for W - 1 samples, their `tail`.
         sample_rate: In Hz.
         win_length: The length of a frame in samples. None: 25 ms.
         hop_length: Samples from one frame to the next. None: 10 ms.
@@ -33,7 +34,7 @@ class BandBank(SpectralLayer):
 
     def __init__(
         self,
-        filters: BandFilters,
+        filters: ComplexFilters,
         sample_rate: int,
         win_length: int | None,
         hop_length: int | None,
@@ -44,7 +45,7 @@ class BandBank(SpectralLayer):
         hop = samples_of("hop_length", hop_length, 0.010, sample_rate)
         with real_tensors():
             taps = periodic_window("hann", length)
-        n_fft = power_of_two(length + filters.filter_length - 1)
+        n_fft = power_of_two(length + filters.tail)
         super().__init__(filters.num_filters, taps, n_fft, hop, device, dtype)
         self.filters, self._kept = filters, Memo()
         self.set_first_values()
@@ -56,10 +57,7 @@ class BandBank(SpectralLayer):
         return result
 
     def _make_bands(self) -> Tensor:
-        real, imaginary = self.filters.filters()
-        with without_autocast(real):
-            response = torch.fft.fft(torch.complex(real, imaginary), self.n_fft)
-        power = squared_magnitude(response).T
+        power = self.filters.power(self.n_fft)
         at = torch.arange(self.n_fft // 2 + 1, device=power.device)
         mirror = -at % self.n_fft
         # A real signal has each frequency twice, but for 0 and the last.

@@ -1,4 +1,4 @@
-"""Complex band filters of finite length, computed only where their energy is taken."""
+"""Complex band filters, computed only where their energy is taken."""
 
 from abc import abstractmethod
 from fractions import Fraction
@@ -6,17 +6,35 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
+from dsptorch.audio.stft import squared_magnitude
 from dsptorch.audio.waveform import OnWaveforms, check_band, check_sample_rate, samples_of
 from dsptorch.functional.filtering import latest, with_history
 from dsptorch.functional.frames import analysis
+from dsptorch.functional.precision import without_autocast
 from dsptorch.functional.timeline import Timeline
 from dsptorch.functional.validate import check_int
 from dsptorch.layers.base import whole
 
-__all__ = ["BandFilters"]
+__all__ = ["BandFilters", "ComplexFilters"]
 
 
-class BandFilters(OnWaveforms):
+class ComplexFilters(OnWaveforms):
+    """Filter a waveform by K complex filters; a subclass says how, and how they pass energy.
+
+    Attributes:
+        num_filters: K.
+        tail: The samples for which they ring, or nearly so, after the last sample of the input.
+    """
+
+    num_filters: int
+    tail: int
+
+    @abstractmethod
+    def power(self, n_fft: int) -> Tensor:
+        """The squared magnitudes of the responses at k / n_fft cycles per sample, k < n_fft: (n_fft, K)."""
+
+
+class BandFilters(ComplexFilters):
     """Filter a waveform by K complex filters, and keep every `stride`-th value.
 
         z_k[n] = sum_m  g_k[m] * x[stride n - m]
@@ -43,6 +61,7 @@ class BandFilters(OnWaveforms):
         self.num_filters, self.sample_rate = num_filters, check_sample_rate(sample_rate)
         length = samples_of("filter_length", filter_length, 0.025, sample_rate)
         self.filter_length = length + (filter_length is None)
+        self.tail = self.filter_length - 1
         self.stride = check_int("stride", stride, least=1)
         self.rate, self.grid = Fraction(1, stride), stride
         self.f_min, self.f_max = check_band(f_min, f_max, sample_rate, least=1.0)
@@ -50,6 +69,12 @@ class BandFilters(OnWaveforms):
     @abstractmethod
     def filters(self) -> tuple[Tensor, Tensor]:
         """The real and imaginary parts of the present filters, (K, filter_length) each."""
+
+    def power(self, n_fft: int) -> Tensor:  # noqa: D102
+        real, imaginary = self.filters()
+        with without_autocast(real):
+            response = torch.fft.fft(torch.complex(real, imaginary), n_fft)
+        return squared_magnitude(response).T
 
     @property
     def delay(self) -> int | Fraction:

@@ -6,9 +6,11 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
+from dsptorch.audio.band_bank import BandBank
+from dsptorch.audio.bands import ComplexFilters
 from dsptorch.audio.energy import BandEnergy, stride_of
 from dsptorch.audio.scales import erb, from_erb_rate, to_erb_rate
-from dsptorch.audio.waveform import OnWaveforms, check_band, check_sample_rate, samples_of
+from dsptorch.audio.waveform import check_band, check_sample_rate, samples_of
 from dsptorch.functional.filtering import latest, with_history
 from dsptorch.functional.frames import analysis
 from dsptorch.functional.recurrence import recur_coupled
@@ -17,12 +19,12 @@ from dsptorch.functional.validate import check_int
 from dsptorch.hyperparams import BoundedHyperparam, real_tensors
 from dsptorch.layers import Chain
 
-__all__ = ["Gammatone", "GammatoneFilters"]
+__all__ = ["Gammatone", "GammatoneBank", "GammatoneFilters"]
 
 _ORDER = 4
 
 
-class GammatoneFilters(OnWaveforms):
+class GammatoneFilters(ComplexFilters):
     """Filter a waveform by gammatone filters, and keep every `stride`-th value: four equal complex one-poles in a row.
 
         z_k = (1 - |p_k|)^4 / (1 - p_k / z)^4,    p_k = exp(2 pi (-width_k ERB(f_k) + i f_k) / sample_rate)
@@ -74,6 +76,7 @@ class GammatoneFilters(OnWaveforms):
         self.num_filters, self.sample_rate = num_filters, check_sample_rate(sample_rate)
         self.stride = check_int("stride", stride, least=1)
         self.rate, self.grid = Fraction(1, stride), stride
+        self.tail = samples_of("tail", None, 0.025, sample_rate)
         top = 0.45 * sample_rate if f_max is None else f_max
         self.f_min, self.f_max = check_band(f_min, top, sample_rate, least=1.0)
         with real_tensors():
@@ -87,6 +90,15 @@ class GammatoneFilters(OnWaveforms):
     def period(self) -> int:
         """The samples from one value to the next."""
         return self.stride
+
+    def power(self, n_fft: int) -> Tensor:  # noqa: D102
+        freq, width = self.freq(), self.width()
+        decay = 2 * math.pi * width * erb(freq) / self.sample_rate
+        turn = torch.arange(n_fft, dtype=freq.dtype, device=freq.device).unsqueeze(1) / n_fft
+        # |1 - p exp(-i w)|^2 = (1 - |p|)^2 + 4 |p| sin^2((w - angle of p) / 2)
+        apart = 4 * torch.exp(-decay) * torch.sin(math.pi * (turn - freq / self.sample_rate)).square()
+        gain = torch.expm1(-decay).square()
+        return (gain / (gain + apart)) ** _ORDER
 
     def process(  # noqa: D102
         self, x: Tensor, memory: tuple[Tensor, Tensor] | None, timeline: Timeline
@@ -198,3 +210,53 @@ class Gammatone(Chain):
             GammatoneFilters(num_filters, sample_rate, every, f_min=f_min, f_max=f_max, device=device),
             BandEnergy(num_filters, hop // every, pool, device=device),
         )
+
+
+class GammatoneBank(BandBank):
+    """The energies of windowed frames behind learned gammatone filters.
+
+        e[n, k] = sum_t |(g_k * u_n)[t]|^2 / sum_i w[i]^2,   g as of `GammatoneFilters`
+        u_n[i] = w[i] x[hop n - (N - 1) + i],    N = win_length
+
+    The energies come from the spectra of the frames, so that a step of training costs about as much as with a mel
+    spectrogram, and a small part of `Gammatone`, which has the window after the filters.
+
+    Args:
+        num_filters: The number of filters, at least 1.
+        sample_rate: In Hz.
+        win_length: The length of a frame in samples. None: 25 ms.
+        hop_length: Samples from one frame to the next. None: 10 ms.
+        f_min: As of `GammatoneFilters`.
+        f_max: As of `GammatoneFilters`.
+        device: The device of the hyperparameters and the window.
+        dtype: The dtype of the window; float32 at least.
+
+    Shape:
+        (batch, time, 1) -> (batch, ceil(time / hop_length), num_filters), in the same dtype.
+
+    Raises:
+        TypeError, ValueError: If an argument is not as described.
+
+    Example:
+        >>> bank = GammatoneBank(40, 16000)
+        >>> bank(torch.randn(1, 16000, 1)).shape
+        torch.Size([1, 100, 40])
+
+    References:
+        V. Hohmann, Frequency analysis and synthesis using a Gammatone filterbank, Acta Acustica 88, 2002, p. 433.
+    """
+
+    def __init__(
+        self,
+        num_filters: int = 40,
+        sample_rate: int = 16000,
+        win_length: int | None = None,
+        hop_length: int | None = None,
+        *,
+        f_min: float = 60.0,
+        f_max: float | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        filters = GammatoneFilters(num_filters, sample_rate, f_min=f_min, f_max=f_max, device=device)
+        super().__init__(filters, sample_rate, win_length, hop_length, device, dtype)

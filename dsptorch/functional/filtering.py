@@ -124,8 +124,9 @@ def latest(x: Tensor, memory: int, segments: Segments | None = None) -> Tensor:
     With segments, those before the beginning of the present one are zero.
     """
     if torch.compiler.is_compiling() or x.shape[1] < memory:
-        # Where the pad is negative, the first samples are cut off.
-        kept = F.pad(x, (0, 0, memory - x.shape[1], 0)).clone()
+        # Where the pad is negative, the first samples are cut off; to a compiler, without a copy.
+        kept = F.pad(x, (0, 0, memory - x.shape[1], 0))
+        kept = kept.clone() if torch.compiler.is_compiling() else kept
     else:
         kept = x[:, x.shape[1] - memory :].clone()
     if segments is None:

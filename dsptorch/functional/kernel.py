@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dsptorch.functional.dynamo import first_samples, in_blocks, known_equal
+from dsptorch.functional.gpu.choice import uses_kernels
 from dsptorch.functional.timeline import Segments
 from dsptorch.functional.trilinear import V, W, X, accumulation_dtype, partial_derivative
 
@@ -66,6 +67,10 @@ def lptv_filter(
     weight = weight.unsqueeze(0) if weight.dim() == 3 else weight
     if segments is not None and weight.shape[0] != 1:
         raise ValueError("segments take weights that all rows share, (P, lags, channels), got one set a row")
+    if uses_kernels(x, weight):
+        masks = (None, None) if segments is None else (segments.position, segments.following)
+        geometry = _Geometry(tuple(lags), history, weight.shape[1], weight.shape[0] != 1)
+        return partial_derivative(geometry, V, {X: x, W: weight}, *masks)
     if known_equal(time, 1) and min(lags) >= 0 and max(lags) <= history:
         return _one_sample(x, weight, lags, history, segments)
     period = weight.shape[1]
@@ -116,7 +121,25 @@ class _Geometry(NamedTuple):
         self, slot: int, first: Tensor, second: Tensor, position: Tensor | None, following: Tensor | None
     ) -> Tensor:
         """The derivative of S in the argument `slot`, given the other two."""
+        if uses_kernels(first, second):
+            return _by_kernel(slot, first, second, self, position, following)
         return _PARTIALS[slot](first, second, self._replace(position=position, following=following))
+
+
+def _by_kernel(
+    slot: int, first: Tensor, second: Tensor, g: _Geometry, position: Tensor | None, following: Tensor | None
+) -> Tensor:
+    from dsptorch.functional.gpu.periodic import periodic_correlation, periodic_filter  # noqa: PLC0415
+
+    masks = position, following
+    y: Tensor
+    if slot == W:
+        y = periodic_correlation(first, second, g.lags, g.history, g.period, g.per_row, *masks)
+    else:
+        signal, weight = (first, second) if slot == V else (second, first)
+        length = signal.shape[1] - g.history if slot == V else signal.shape[1] + g.history
+        y = periodic_filter(signal, weight, g.lags, g.history, length, *masks, slot == X)
+    return y
 
 
 # The three partial derivatives. Signals are (batch, blocks, P, channels) inside.

@@ -7,10 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dsptorch.functional.gpu.frames import RateForm, takes_rates
 from dsptorch.functional.polyphase import block_filter
 from dsptorch.functional.polyphase_grid import by_matrix, in_blocks, make_grid, own_samples
 from dsptorch.functional.precision import without_autocast
 from dsptorch.functional.timeline import outputs_before
+from dsptorch.functional.trilinear import V, W, X, partial_derivative
 
 __all__ = ["Chunk", "filter_between_rates"]
 
@@ -73,9 +75,16 @@ def filter_between_rates(
         )
     rate, channels = Fraction(up, down), seen.shape[2] // fan_in
     first, end = outputs_before(start, rate), outputs_before(start + time, rate)
-    if not torch.compiler.is_compiling() and first == end:
-        return (seen[:, :0, :channels] * taps[:1]).repeat(1, 1, fan_out).to(seen.dtype)
+    if not torch.compiler.is_compiling() and (first == end or seen.shape[0] == 0):
+        nothing = (seen[..., :channels].sum(1, keepdim=True) * taps[:1]).to(seen.dtype)
+        return nothing.repeat(1, end - first, fan_out)
     numtaps = taps.shape[0] // (fan_in * fan_out)
+    if takes_rates(seen, taps, up, down):
+        form = RateForm(
+            up, down, numtaps, first, start - history, end - first, seen.shape[1], channels // taps.shape[1]
+        )
+        parts = {X: seen.unflatten(2, (fan_in, -1)), W: taps.view(fan_in, fan_out, numtaps, -1)}
+        return partial_derivative(form, V, parts, position).flatten(2)
     shared = taps.shape[1] < channels
     if shared and channels <= _FEW_CHANNELS:
         y = filter_between_rates(

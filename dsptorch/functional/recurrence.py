@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import Function
 
+from dsptorch.functional.gpu.recurrence import runs_on_kernels
 from dsptorch.functional.scan import scan
 from dsptorch.functional.timeline import Segments
 from dsptorch.functional.trilinear import beside_channels
@@ -104,7 +105,9 @@ def recur_coupled(
     """
     dtype = torch.promote_types(torch.promote_types(x.dtype, a.dtype), torch.float32)
     state = None if state is None else state.to(dtype)
-    y = recur_lags(x.to(dtype), a.to(dtype).unsqueeze(-4), state, begins, gain=gain)
+    a = a.to(dtype).unsqueeze(-4)
+    x = x if runs_on_kernels(x, a) else x.to(dtype)  # kernels do that on the way
+    y = recur_lags(x, a, state, begins, gain=gain)
     y = (
         y.clone() if y.requires_grad else y
     )  # the backward pass keeps y, and the result may be changed in place

@@ -20,6 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dsptorch.functional.gpu.recurrence import recurrence, runs_on_kernels
+
 __all__ = ["scan"]
 
 _SIZE, _LONG = 16, 4096  # samples of a block; twice as many in signals of that length
@@ -39,7 +41,7 @@ def scan(
 ) -> Tensor:
     """All states of a recurrence of n coupled states a channel. It records no derivatives and changes no argument.
 
-    To a compiler it is one operator, `torch.ops.dsptorch.scan`; an exported program holds its loops.
+    To a compiler, and on a GPU, it is one operator, `torch.ops.dsptorch.scan`; an exported program holds its loops.
 
     Args:
         x: The input.
@@ -52,8 +54,9 @@ def scan(
     Shape:
         x: (batch, time, n, channels). a: (p, n, n, channels) or (batch, time, p, n, n, channels). state:
         (batch, n, channels). begins: (batch, time), bool. gain: (channels,). Result: as x, in memory of its own.
+        All are of one dtype; kernels take an x that is narrower, and give the dtype of a.
     """
-    if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
+    if (torch.compiler.is_compiling() and not torch.compiler.is_exporting()) or runs_on_kernels(x, a):
         y: Tensor = _operator(x, a, state, begins, reverse, gain)
         return y
     return _blocked(x, a, state, begins, reverse, gain)
@@ -63,14 +66,15 @@ def scan(
 def _operator(
     x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | None, reverse: bool, gain: Tensor | None
 ) -> Tensor:
-    return _blocked(x, a, state, begins, reverse, gain)
+    run = recurrence if runs_on_kernels(x, a) else _blocked
+    return run(x, a, state, begins, reverse, gain)
 
 
 @_operator.register_fake
 def _(
     x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | None, reverse: bool, gain: Tensor | None
 ) -> Tensor:
-    return torch.empty_like(x, memory_format=torch.contiguous_format)
+    return x.new_empty(x.shape, dtype=torch.promote_types(x.dtype, a.dtype))
 
 
 def _blocked(

@@ -12,7 +12,9 @@ at_rate           consecutive blocks run at a lower rate, beside the residual st
 canon             the rivals of gpt/rivals.py
 haar              there, after every block, on the residual stream
 dilated           there, on what attention and the MLP read
-bigram            there, beside the embedding
+ngrams            beside the embedding: tables for the last bytes together (gpt/ngrams.py)
+smear, dynamic    on what attention and the MLP read: shift and taps that depend on the sample (gpt/gates.py)
+kv_fir            on keys and values (gpt/gates.py)
 ================  ==========================================================================
 
 The first three together are the study's blocks (https://github.com/eladwf/adaptive-multirate-transformers).
@@ -28,7 +30,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import nn
 
 from dsptorch import (
@@ -45,10 +46,30 @@ from dsptorch import (
 from .at_rate import slow_down
 from .banks import ema_bank
 from .errors import UsageError, blame
+from .gates import Dynamic, Smear, add_kv_fir, grouped, token_shift
 from .model import GPT, GPTConfig
-from .rivals import BRANCHES, add_bigram, add_canon, add_dilated, haar
+from .ngrams import add_ngrams
+from .rivals import BRANCHES, add_canon, add_dilated, haar
 
-ONE_PLACE = ("fir", "token_shift", "undecimated", "ema", "ema_bank", "canon", "dilated")  # on the branches
+ONE_PLACE = (
+    "fir",
+    "token_shift",
+    "undecimated",
+    "ema",
+    "ema_bank",
+    "canon",
+    "dilated",
+    "smear",
+    "dynamic",
+)  # on branches
+
+
+ADDED: dict[str, Callable[..., None]] = {
+    "canon": add_canon,
+    "dilated": add_dilated,
+    "ngrams": add_ngrams,
+    "kv_fir": add_kv_fir,
+}
 
 
 @dataclass
@@ -70,7 +91,10 @@ class Arm:
         canon: keyword arguments of gpt.rivals.add_canon.
         haar: keyword arguments of gpt.rivals.haar, after every block.
         dilated: keyword arguments of gpt.rivals.add_dilated.
-        bigram: keyword arguments of gpt.rivals.add_bigram.
+        ngrams: keyword arguments of gpt.ngrams.add_ngrams.
+        smear: keyword arguments of gpt.gates.Smear, after the norms of attention and MLP.
+        dynamic: keyword arguments of gpt.gates.Dynamic, after those norms.
+        kv_fir: keyword arguments of gpt.gates.add_kv_fir.
     """
 
     multirate: dict[str, Any] | None = None
@@ -85,7 +109,10 @@ class Arm:
     canon: dict[str, Any] | None = None
     haar: dict[str, Any] | None = None
     dilated: dict[str, Any] | None = None
-    bigram: dict[str, Any] | None = None
+    ngrams: dict[str, Any] | None = None
+    smear: dict[str, Any] | None = None
+    dynamic: dict[str, Any] | None = None
+    kv_fir: dict[str, Any] | None = None
 
 
 def build(config: GPTConfig, arm: Arm) -> GPT:
@@ -109,20 +136,14 @@ def build(config: GPTConfig, arm: Arm) -> GPT:
     if arm.token_shift:
         _insert(model, "token_shift", {}, token_shift, "after", *BRANCHES)
     _insert(model, "haar", arm.haar, haar, "after", "blocks.*")
-    for name, add in {"canon": add_canon, "dilated": add_dilated, "bigram": add_bigram}.items():
+    _insert(model, "smear", arm.smear, grouped(Smear, "smear"), "after", *BRANCHES)
+    _insert(model, "dynamic", arm.dynamic, grouped(Dynamic, "dynamic"), "after", *BRANCHES)
+    for name, add in ADDED.items():
         options = getattr(arm, name)
         if options is not None:
-            with blame(f"arm.{name}: got {options}, which gpt/rivals.py does not take"):
+            with blame(f"arm.{name}: got {options}, which this arm does not take"):
                 add(model, **options)
     return model
-
-
-def token_shift(d_model: int) -> FIR:
-    """Return a fixed filter: the first half of the channels as they are, the others from t - 1."""
-    taps = torch.zeros(2, d_model)  # (K, D)
-    taps[0, : d_model // 2] = 1.0
-    taps[1, d_model // 2 :] = 1.0
-    return FIR(d_model, kernel_size=2, init=taps).requires_grad_(False)
 
 
 def _insert(

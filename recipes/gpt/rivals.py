@@ -4,7 +4,6 @@
 canon             a causal filter of 4 taps beside the identity, at four sites of every block
 haar              causal averages, of windows 2, 4, 8, ..., on half of the channels of the stream
 dilated           causal filters whose taps lie 1, 2, 4, ... bytes apart, a distance a block
-bigram            a table of embeddings for hashed pairs of bytes
 ================  ==========================================================================
 
 References:
@@ -24,7 +23,6 @@ from torch.nn.utils.parametrize import register_parametrization
 
 from dsptorch import FIR, insert
 
-from .errors import UsageError
 from .model import GPT, Block
 
 BRANCHES = ("blocks.*.attn.norm", "blocks.*.mlp.norm")
@@ -99,47 +97,3 @@ def add_dilated(model: GPT, kernel_size: int = 3) -> None:
 
 def _made(make: Callable[[], FIR], _: nn.Module) -> FIR:
     return make()
-
-
-class BigramEmbedding(nn.Embedding):
-    """An embedding of bytes, and beside it one of the pair that a byte makes with the byte before.
-
-        y[t] = weight[id[t]] + bigrams.weight[(id[t - 1] * 1009 + id[t]) mod buckets]
-
-    At the first byte of a sequence the second term is left out.
-
-    Args:
-        embedding: the embedding of bytes, whose weight is shared.
-        buckets: rows of the table of pairs, which begin at zero.
-
-    Shape:
-        ids: (B, T) int64 -> (B, T, D).
-    """
-
-    def __init__(self, embedding: nn.Embedding, buckets: int = 2048) -> None:
-        rows, d_model = embedding.weight.shape
-        super().__init__(rows, d_model, _weight=embedding.weight.detach())
-        self.weight = embedding.weight
-        self.bigrams = nn.Embedding(buckets, d_model, _weight=torch.zeros(buckets, d_model))
-
-    def empty_cache(self) -> list[Tensor]:
-        """Return what `forward` continues from: the last byte, where there was one."""
-        return []
-
-    def forward(self, ids: Tensor, cache: list[Tensor] | None = None) -> Tensor:
-        """Embed ids that follow those that the cache remembers."""
-        before = cache.pop() if cache else ids[:, :0]  # (B, 1), or (B, 0) at the start
-        whole = torch.cat((before, ids), dim=1)
-        pairs = (whole[:, :-1] * 1009 + whole[:, 1:]) % self.bigrams.num_embeddings
-        seconds = self.bigrams(pairs)  # (B, T, D), or (B, T - 1, D) at the start
-        if cache is not None and whole.shape[1]:
-            cache.append(whole[:, -1:])
-        first = ids.shape[1] - seconds.shape[1]
-        return super().forward(ids) + nn.functional.pad(seconds, (0, 0, first, 0))
-
-
-def add_bigram(model: GPT, buckets: int = 2048) -> None:
-    """Put a `BigramEmbedding` in the place of the embedding; the head stays tied to the bytes' part."""
-    if not isinstance(buckets, int) or buckets < 1:
-        raise UsageError(f"arm.bigram.buckets: expected an integer >= 1, got {buckets!r}; change it")
-    model.embed = BigramEmbedding(model.embed, buckets)

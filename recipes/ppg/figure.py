@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gpt.study_files import by_arm
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from .arms import ARMS
 from .data import RATE
-from .table import by_arm
 
 GREY, COLOURS = "#4c566a", ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # told apart by all eyes
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -14,11 +12,10 @@ from typing import Annotated, Any
 
 import torch
 from gpt.checkpoint import write_text
-from gpt.errors import UsageError
 from gpt.lock import locked
-from gpt.machine import machine
 from gpt.ranges import Count, Distinct, Positive, Seeds, checked
-from gpt.table import markdown
+from gpt.study_files import RESULTS, check_arms, origin, read_results, write_json
+from gpt.table import markdown, mean_and_spread
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -28,10 +25,10 @@ from .cost import step_ms
 from .data import FILE, RATE, Recording, load
 from .evaluate import CONTEXT, Forecast, at_once, errors, in_chunks, memory, rmse, ways
 from .figure import plot
-from .table import mean_and_spread, table
+from .table import table
 from .train import TrainConfig, check_length, train
 
-RESULTS, COST = "results.json", "step_ms.json"
+COST = "step_ms.json"
 EXAMPLE = 5.0  # seconds of the figure's example, from the middle of the test part
 DRAWN = ("plain", "multirate")  # arms drawn there
 
@@ -55,18 +52,14 @@ def study(
         steps: number of updates of each run.
         lr: peak learning rate of all arms; see `tune`.
     """
-    unknown = sorted(set(arms) - set(ARMS))
-    if unknown or "plain" not in arms:
-        raise UsageError(
-            f"arms: expected some of {', '.join(ARMS)}, plain with them, got {unknown or list(arms)}; change them"
-        )
+    check_arms(arms, ARMS, "plain")
     config = TrainConfig(horizon=horizon, steps=steps, lr=lr)
     recording = load()
     check_length(recording, config)
     with locked(out):
         results = _results(arms, seeds, recording, config)
         (out / COST).unlink(missing_ok=True)  # of another study
-        write_text(out / RESULTS, json.dumps(results, indent=1) + "\n")
+        write_json(out / RESULTS, results)
         return _report(out)
 
 
@@ -93,13 +86,12 @@ def _results(
         if arm in DRAWN and seed == seeds[0]:
             examples[ARMS[arm].label] = _example(partial(at_once, model), recording, horizon)
     return {
-        "command": shlex.join(["python", *sys.argv]),
+        **origin("heartpy"),
         "data": f"{FILE} of heartpy {version('heartpy')}, {len(recording.signal):,} samples at {RATE} Hz",
         "parts": recording.parts,
         "scale": recording.scale,
         "config": asdict(config),
         "seeds": list(seeds),
-        "machine": machine("heartpy"),
         "baselines": rows,
         "runs": runs,
         "example": examples,
@@ -114,14 +106,13 @@ def cost(rounds: Count = 60, out: Path = Path("runs/ppg")) -> str:
         rounds: steps of each.
         out: folder of a study.
     """
-    arms = list(dict.fromkeys(run["arm"] for run in _read(out)["runs"]))
+    arms = list(dict.fromkeys(run["arm"] for run in read_results(out, ARMS, "plain")["runs"]))
     with locked(out):
         times = {
-            "command": shlex.join(["python", *sys.argv]),
-            "machine": machine("heartpy"),
+            **origin("heartpy"),
             "step_ms": step_ms(arms, load(), rounds=rounds),
         }
-        write_text(out / COST, json.dumps(times, indent=1) + "\n")
+        write_json(out / COST, times)
         return _report(out)
 
 
@@ -131,13 +122,13 @@ def report(out: Path = Path("runs/ppg")) -> str:
     Args:
         out: folder of a study.
     """
-    _read(out)
+    read_results(out, ARMS, "plain")
     with locked(out):
         return _report(out)
 
 
 def _report(out: Path) -> str:
-    results = _read(out)
+    results = read_results(out, ARMS, "plain")
     times = json.loads((out / COST).read_text())["step_ms"] if (out / COST).exists() else {}
     text = table(results, times)
     write_text(out / "table.md", text + "\n")
@@ -189,19 +180,6 @@ def measure(model: nn.Module, recording: Recording, *, horizon: int) -> dict[str
         "test_rmse_chunks": rmse(forecasts["in_chunks"], recording, "test", horizon=horizon),
         "chunks_apart": recording.scale * apart,  # greatest difference of a forecast in chunks and at once
     }
-
-
-def _read(out: Path) -> dict[str, Any]:
-    expected = f"expected the results of a study in {out / RESULTS}"
-    try:
-        results: dict[str, Any] = json.loads((out / RESULTS).read_bytes())
-        if {"plain"} <= {run["arm"] for run in results["runs"]} <= ARMS.keys():
-            return results
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise UsageError(f"{expected}, got no file; give the --out of one, or run study") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(f"{expected}, got a damaged file ({error}); run study again") from error
-    raise UsageError(f"{expected}, got other arms than plain and its rivals; run study again")
 
 
 def _all_errors(forecast: Forecast, recording: Recording, horizon: int) -> dict[str, Any]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gpt.table import markdown
+from gpt.study_files import by_arm
+from gpt.table import markdown, mean_and_spread
 
 from .arms import ARMS
 
@@ -65,18 +66,6 @@ def table(results: Mapping[str, Any], step_ms: Mapping[str, float]) -> str:
     rows += [_row(arm, runs, plain, step_ms.get(arm)) for arm, runs in by_arm(results)]
     pairs = _pairs(results)
     return markdown(HEADER, rows) + (f"\n\n{pairs}" if pairs else "")
-
-
-def by_arm(results: Mapping[str, Any]) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
-    """Yield every arm with its runs, in the order in which the arms were run."""
-    for arm in dict.fromkeys(run["arm"] for run in results["runs"]):
-        yield arm, [run for run in results["runs"] if run["arm"] == arm]
-
-
-def mean_and_spread(values: Sequence[float], sign: str = "") -> str:
-    """Return "mean ± sample standard deviation"; the mean alone of one value. "+" as the sign shows it."""
-    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):{sign}.1f}{spread}"
 
 
 def _pairs(results: Mapping[str, Any]) -> str:

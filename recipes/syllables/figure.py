@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gpt.study_files import by_arm
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from .arms import ARMS
-from .table import by_arm
 
 BLUE, RED, GREY = "#0072b2", "#d55e00", "#999999"  # told apart by all eyes
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
+from gpt.debian import packaged
 from gpt.errors import UsageError
 
 INSTALLED = Path("/usr/share/gcin-voice/ogg")
@@ -50,28 +49,4 @@ def _read(source: Path | None) -> Mapping[str, bytes]:
         }
     if not place.is_file():
         raise UsageError(f"expected gcin-voice's sounds, got no {place}; {HOW}")
-    try:
-        data = dict(_members(place.read_bytes()))
-        with tarfile.open(fileobj=io.BytesIO(data["data.tar.xz"]), mode="r:xz") as archive:
-            sounds = {}
-            for member in archive:
-                path = Path(member.name)
-                file = archive.extractfile(member) if member.isfile() and path.suffix == ".ogg" else None
-                if file is not None:
-                    sounds[f"{path.parent.name}/{path.stem}"] = file.read()
-            return sounds
-    except (KeyError, ValueError, EOFError, tarfile.TarError, OSError) as error:
-        raise UsageError(
-            f"expected a Debian package, got {place}, which is damaged or none; {HOW}"
-        ) from error
-
-
-def _members(archive: bytes) -> Iterator[tuple[str, bytes]]:
-    """The files of an `ar` archive, which a .deb is."""
-    if not archive.startswith(b"!<arch>\n"):
-        raise ValueError("not an ar archive")
-    at = 8
-    while at + 60 <= len(archive):
-        name, size = archive[at : at + 16].decode().strip(" /"), int(archive[at + 48 : at + 58])
-        yield name, archive[at + 60 : at + 60 + size]
-        at += 60 + size + size % 2
+    return {f"{path.parent.name}/{path.stem}": data for path, data in packaged(place, ".ogg", HOW)}

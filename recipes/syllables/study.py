@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,10 +10,9 @@ from typing import Annotated, Any
 
 import torch
 from gpt.checkpoint import write_text
-from gpt.errors import UsageError
 from gpt.lock import locked
-from gpt.machine import machine
 from gpt.ranges import Count, Distinct, Positive, Seeds, checked
+from gpt.study_files import RESULTS, check_arms, origin, read_results, write_json
 from tqdm import tqdm
 
 from dsptorch.audio import GaborFilters, SincFilters
@@ -28,7 +25,7 @@ from .model import Classifier
 from .table import table
 from .train import TrainConfig, accuracies, train
 
-RESULTS, COST = "results.json", "cost.json"
+COST = "cost.json"
 
 
 @checked
@@ -50,17 +47,13 @@ def study(
         epochs: passes over the clips, of each run.
         lr: peak learning rate of the network in all arms.
     """
-    unknown = sorted(set(arms) - set(ARMS))
-    if unknown or "mel" not in arms:
-        raise UsageError(
-            f"arms: expected some of {', '.join(ARMS)}, mel with them, got {unknown or list(arms)}; change them"
-        )
+    check_arms(arms, ARMS, "mel")
     config = TrainConfig(epochs=epochs, lr=lr)
     clips = load(source, out / "clips.pt")
     with locked(out):
         results = _results(arms, seeds, clips, config)
         (out / COST).unlink(missing_ok=True)  # of another study
-        write_text(out / RESULTS, json.dumps(results, indent=1) + "\n")
+        write_json(out / RESULTS, results)
         return _report(out)
 
 
@@ -86,12 +79,11 @@ def _results(arms: Sequence[str], seeds: Sequence[int], clips: Clips, config: Tr
             filters[arm] = {"before": bands(Classifier(ARMS[arm], training)), "after": after}
     _, test = split(clips, seeds[0])
     return {
-        "command": shlex.join(["python", *sys.argv]),
+        **origin("soundfile"),
         "data": f"gcin-voice, {len(clips):,} syllables at {RATE} Hz",
         "majority": (test.initials.bincount().max() / len(test)).item(),
         "config": asdict(config),
         "seeds": list(seeds),
-        "machine": machine("soundfile"),
         "runs": runs,
         "filters": filters,
     }
@@ -117,15 +109,11 @@ def cost(source: Path | None = None, rounds: Count = 9, out: Path = Path("runs/s
         rounds: repetitions of each.
         out: folder of a study.
     """
-    arms = list(dict.fromkeys(run["arm"] for run in _read(out)["runs"]))
+    arms = list(dict.fromkeys(run["arm"] for run in read_results(out, ARMS, "mel")["runs"]))
     clips = load(source, out / "clips.pt")
     with locked(out):
-        found = {
-            "command": shlex.join(["python", *sys.argv]),
-            "machine": machine("soundfile"),
-            "costs": costs(arms, clips, rounds=rounds),
-        }
-        write_text(out / COST, json.dumps(found, indent=1) + "\n")
+        found = {**origin("soundfile"), "costs": costs(arms, clips, rounds=rounds)}
+        write_json(out / COST, found)
         return _report(out)
 
 
@@ -135,28 +123,15 @@ def report(out: Path = Path("runs/syllables")) -> str:
     Args:
         out: folder of a study.
     """
-    _read(out)
+    read_results(out, ARMS, "mel")
     with locked(out):
         return _report(out)
 
 
 def _report(out: Path) -> str:
-    results = _read(out)
+    results = read_results(out, ARMS, "mel")
     found = json.loads((out / COST).read_text())["costs"] if (out / COST).exists() else {}
     text = table(results, found)
     write_text(out / "table.md", text + "\n")
     plot(results, out / "figure.png")
     return text
-
-
-def _read(out: Path) -> dict[str, Any]:
-    expected = f"expected the results of a study in {out / RESULTS}"
-    try:
-        results: dict[str, Any] = json.loads((out / RESULTS).read_bytes())
-        if {"mel"} <= {run["arm"] for run in results["runs"]} <= ARMS.keys():
-            return results
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise UsageError(f"{expected}, got no file; give the --out of one, or run study") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(f"{expected}, got a damaged file ({error}); run study again") from error
-    raise UsageError(f"{expected}, got other arms than mel and its rivals; run study again")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gpt.table import markdown
+from gpt.study_files import by_arm
+from gpt.table import markdown, mean_and_spread
 
 from .arms import ARMS
 
@@ -52,13 +52,6 @@ def table(results: Mapping[str, Any], costs: Mapping[str, Mapping[str, float]]) 
     return markdown(HEADER, rows)
 
 
-def by_arm(results: Mapping[str, Any]) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
-    """Yield every arm with its runs, in the order in which the arms were run."""
-    for arm in dict.fromkeys(run["arm"] for run in results["runs"]):
-        yield arm, [run for run in results["runs"] if run["arm"] == arm]
-
-
 def percent(values: Sequence[float], sign: str = "") -> str:
     """Return "mean ± sample standard deviation" in per cent; the mean alone of one value."""
-    spread = f" ± {100 * statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{100 * statistics.mean(values):{sign}.1f}{spread}"
+    return mean_and_spread([100 * value for value in values], sign)

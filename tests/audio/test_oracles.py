@@ -14,6 +14,8 @@ from dsptorch.audio import (
     BandEnergy,
     GaborBank,
     GaborFilters,
+    Gammatone,
+    GammatoneBank,
     GammatoneFilters,
     LogCompression,
     MelSpectrogram,
@@ -159,6 +161,25 @@ def test_energies_are_those_of_the_frames_behind_the_filters(make):
         frame = w * padded[10 * n : 10 * n + 24]
         expected = [(abs(np.convolve(frame, g)) ** 2).sum() / (w**2).sum() for g in filters]
         assert_close(found, torch.tensor(expected), dtype=torch.float32)
+
+
+def test_energies_behind_gammatone_filters_are_those_of_the_frames():
+    """Each frame filtered by itself, until the filters are silent, whose end is wrapped around."""
+    x, bank = waveform(1, 100), GammatoneBank(3, 800, 24, 10, f_min=40.0, dtype=torch.float64)
+    w = torch.hann_window(24, dtype=torch.float64)
+    padded = F.pad(x, (0, 0, 23, 0))
+    filters = bank.filters.double()
+    for n, found in enumerate(bank(x)[0].detach()):
+        frame = F.pad(w.unsqueeze(1) * padded[:, 10 * n : 10 * n + 24], (0, 0, 0, 20 * bank.n_fft - 24))
+        z = torch.complex(*filters(frame).detach().chunk(2, -1))[0].unflatten(0, (20, bank.n_fft)).sum(0)
+        assert_close(found, z.abs().square().sum(0) / w.square().sum(), dtype=torch.float32)
+
+
+def test_a_gammatone_bank_is_near_the_recurrence():
+    x = waveform(1, 16000, torch.float32)
+    frames = GammatoneBank(20, 16000, f_min=200.0)(x)[0, 20:].detach()
+    recurrence = Gammatone(20, 16000, stride=1, f_min=200.0)(x)[0, 20:].detach()
+    assert ((frames.mean(0) / recurrence.mean(0)).log().abs() < 0.1).all()
 
 
 def test_a_bank_is_near_the_energies_over_time():

@@ -166,3 +166,18 @@ def test_refuses(function, arguments, message):
     given = {"seen": torch.ones(2, 8, 6), "bank": torch.ones(3, 5), "stride": 2, **arguments}
     with pytest.raises(ValueError, match=message):
         function(**given)
+
+
+@pytest.mark.parametrize("channels", [FEW, MANY])
+@pytest.mark.parametrize("segments", [False, True])
+def test_no_rows_are_no_rows(channels, segments):
+    bank, position = torch.ones(2, 3, requires_grad=True), torch.zeros(0, 4, dtype=torch.int64)
+    given = {"position": position} if segments else {}
+    y = analysis(torch.ones(0, 6, channels), bank, 2, history=2, **given)
+    assert y.shape == (0, 2, 2 * channels)
+    assert synthesis(y, bank, 2, **({"position": position[:, ::2]} if segments else {})).shape == (
+        0,
+        4,
+        channels,
+    )
+    assert torch.autograd.grad(y.sum(), bank)[0].count_nonzero() == 0

@@ -20,7 +20,7 @@ ARMS = {
     "fir": Arm(fir={"kernel_size": 6, "init": "delays"}),
     "token_shift": Arm(token_shift=True),
     "at_rate": Arm(at_rate={"blocks": [1], "factor": 4}),
-    "rivals": Arm(canon={}, haar={"levels": 3}, bigram={"buckets": 64}),
+    "rivals": Arm(canon={}, haar={"levels": 3}, ngrams={"orders": [2, 4], "buckets": 64, "split": True}),
 }
 
 

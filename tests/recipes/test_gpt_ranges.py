@@ -13,17 +13,20 @@ import ppg.train
 import ppg_forecast
 import pytest
 import spoken_syllables
+import voice.train
+import voice_bits
 from gpt import small_study
 from gpt.errors import UsageError
 from gpt.ranges import Count, Distinct, Range, checked
 
 SECTIONS = [f.default_factory for f in fields(gpt.config.TrainConfig) if is_dataclass(f.default_factory)]
-CLASSES = [gpt.config.TrainConfig, *SECTIONS, ppg.train.TrainConfig]
+CLASSES = [gpt.config.TrainConfig, *SECTIONS, ppg.train.TrainConfig, voice.train.TrainConfig]
 FUNCTIONS = [
     *gpt_enwik8.COMMANDS.values(),
     gpt.generate.generate,
     *ppg_forecast.COMMANDS.values(),
     *spoken_syllables.COMMANDS.values(),
+    *voice_bits.COMMANDS.values(),
     small_study.set_threads,
 ]
 GIVEN = {
@@ -36,6 +39,7 @@ GIVEN = {
     "baseline": "rope",
     "treatment": ["fir"],
     "results_dir": Path("none"),
+    "trials": Path("none"),
 }
 NOT_OF_A_COMMAND = {"timeout"}
 

@@ -5,7 +5,7 @@ from gpt.data import Splits
 from gpt.errors import UsageError
 from gpt.generate import streaming_error
 from gpt.model import GPTConfig
-from gpt.rivals import BigramEmbedding, canon, dilated, haar
+from gpt.rivals import canon, dilated, haar
 from torch import nn
 
 from dsptorch import FIR, find
@@ -15,8 +15,12 @@ RIVALS = {
     "canon": Arm(canon={}),
     "haar": Arm(haar={"levels": 3}),
     "dilated": Arm(dilated={}),
-    "bigram": Arm(bigram={"buckets": 50}),
     "token_shift": Arm(token_shift=True),
+    "ngrams": Arm(ngrams={"orders": [2, 3], "buckets": 50}),
+    "ngrams_split": Arm(ngrams={"orders": [4, 2], "buckets": 50, "split": True}),
+    "smear": Arm(smear={"groups": 4}),
+    "dynamic": Arm(dynamic={"groups": 4}),
+    "kv_fir": Arm(kv_fir={}, token_shift=True),
 }
 
 
@@ -72,33 +76,11 @@ def test_dilated_taps_lie_apart_and_stay_so() -> None:
     assert moved.tolist() == [i % 4 == 0 for i in range(9)]
 
 
-def test_a_bigram_is_a_row_of_its_own() -> None:
-    plain = nn.Embedding(256, 4)
-    layer = BigramEmbedding(plain, 50)
-    ids = torch.tensor([[1, 2, 3]])
-    assert torch.equal(layer(ids), plain(ids))
-    nn.init.normal_(layer.bigrams.weight)
-    expected = plain(ids)
-    expected[0, 1] += layer.bigrams.weight[(1 * 1009 + 2) % 50]
-    expected[0, 2] += layer.bigrams.weight[(2 * 1009 + 3) % 50]
-    torch.testing.assert_close(layer(ids), expected)
-
-
-def test_a_bigram_embedding_is_tied_to_the_head_and_counted_once(shape: GPTConfig) -> None:
-    model = build(shape, Arm(bigram={"buckets": 50}))
-    assert model.head.weight is model.embed.weight
-    extra = sum(p.numel() for p in model.parameters()) - sum(
-        p.numel() for p in build(shape, Arm()).parameters()
-    )
-    assert extra == 50 * shape.d_model
-
-
 @pytest.mark.parametrize(
     ("arm", "words"),
     [
         (Arm(canon={}, fir={}), "got fir and canon"),
         (Arm(dilated={}, token_shift=True), "got token_shift and dilated"),
-        (Arm(bigram={"buckets": 0}), r"arm\.bigram\.buckets: expected an integer >= 1, got 0"),
         (Arm(canon={"taps": 3}), r"arm\.canon: got .*taps"),
     ],
 )

@@ -55,8 +55,19 @@ def smaller(line: str) -> list[str]:
         arguments += ["--data", "enwik8.txt"]
     if command == "prepare":
         arguments[-1] += ".txt"
-    if command == "audit":
-        arguments += ["--page", "audit.md"]
+    if command in ("audit", "stack"):
+        arguments += ["--page", f"{command}.md"]
+    if command == "search":
+        arguments = [{"1000": "2"}.get(argument, argument) for argument in arguments]
+        arguments[arguments.index("--trials") + 1] = "trials.yaml"
+        arguments += [
+            "--reference",
+            "rope+token_shift+tiny.yaml",
+            "--base",
+            "rope+tiny.yaml",
+            "--data",
+            "enwik8.txt",
+        ]
     return [command, *arguments]
 
 
@@ -65,6 +76,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     (tmp_path / "tiny.yaml").write_text(TINY)
+    (tmp_path / "trials.yaml").write_text("- {name: rival, arm: {fir: {}}}")
     (tmp_path / "enwiki.xml.bz2").write_bytes(bz2.compress(b"<text>Two [[word]]s</text>"))
     for name in ("enwik8", "text8", "wikitext2"):
         (tmp_path / f"{name}.txt").write_bytes(bytes(range(97, 123)) * 40)
@@ -94,6 +106,7 @@ def test_every_line_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
     results = folder / "results" / "verification" / "enwik8_verification"
     assert (folder / "enwiki_clean").read_bytes() == b" two words"
     assert (results / "analysis.md").exists()
+    assert "rival" in (folder / "results" / "stack" / "trials.md").read_text()
     assert (results / "efficiency-train.md").exists()
     assert (folder / "results" / "ablation" / "analysis.md").exists()
     assert sorted(path.name for path in (folder / "figures").iterdir()) == FIGURES

@@ -1,8 +1,6 @@
 """Spoken syllables: the package, its labels, a fair split, and a small study as a user runs it."""
 
-import io
 import json
-import tarfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +14,8 @@ from syllables.data import INITIALS, RATE, Clips, load, split
 from syllables.model import pooled
 from syllables.table import table
 from syllables.train import TrainConfig, accuracies, train
+
+from tests.recipes.debian import package
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMITTED = ROOT / "recipes" / "results" / "syllables"
@@ -149,31 +149,17 @@ def test_without_the_package_it_says_how_to_get_it(tmp_path, capsys):
     assert not (tmp_path / "clips.pt").exists()
 
 
-def package(files: dict[str, bytes]) -> bytes:
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w:xz") as tar:
-        for name, content in files.items():
-            info = tarfile.TarInfo(f"./usr/share/gcin-voice/ogg/{name}.ogg")
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    members = {"debian-binary": b"2.0\n", "control.tar.xz": b"odd", "data.tar.xz": archive.getvalue()}
-    made = b"!<arch>\n"
-    for name, content in members.items():
-        made += f"{name:<16}{0:<12}{0:<6}{0:<6}{'100644':<8}{len(content):<10}`\n".encode() + content
-        made += b"\n" * (len(content) % 2)
-    return made
-
-
 def test_a_deb_and_a_folder_are_read_alike(tmp_path):
     files = {"ㄅㄚ/3": b"abc", "ㄅㄚ2/5": b"d"}
-    (tmp_path / "x.deb").write_bytes(package(files))
+    made = package({f"usr/share/gcin-voice/ogg/{name}.ogg": content for name, content in files.items()})
+    (tmp_path / "x.deb").write_bytes(made)
     for name, content in files.items():
         (tmp_path / "ogg" / name).parent.mkdir(parents=True)
         (tmp_path / "ogg" / f"{name}.ogg").write_bytes(content)
     assert dict(source._read(tmp_path / "x.deb")) == dict(source._read(tmp_path / "ogg")) == files
     with pytest.raises(UsageError, match=r"got 2, or other ones .*apt-get"):
         source.clips(tmp_path / "ogg")  # planted: sounds that are not the package's
-    (tmp_path / "x.deb").write_bytes(package(files)[:200])
+    (tmp_path / "x.deb").write_bytes(made[:200])
     with pytest.raises(UsageError, match="damaged or none"):
         source.clips(tmp_path / "x.deb")
 

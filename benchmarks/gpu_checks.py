@@ -1,0 +1,97 @@
+"""What `gpu.py` checks before it measures: every kind of layer on the device, against itself in float64 on the CPU."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from functools import partial
+
+import torch
+from torch import Tensor
+
+import dsptorch
+from dsptorch.testing import assert_causal, assert_close, assert_compiles, assert_streaming_equals_batch
+
+__all__ = ["LAYERS", "check_all"]
+
+LAYERS: dict[str, Callable[[int], dsptorch.Layer]] = {
+    "FIR": lambda d: dsptorch.FIR(d, kernel_size=11),
+    "Multirate": lambda d: dsptorch.Multirate(d, downsample=2, levels=2),
+    "Multirate, folded": lambda d: dsptorch.fold(dsptorch.Multirate(d, downsample=2)),
+    "LFORouting": dsptorch.LFORouting,
+    "ChannelBottleneck": dsptorch.ChannelBottleneck,
+    "EMA": dsptorch.EMA,
+    "EMABank": lambda d: dsptorch.EMABank(d, 2),
+    "Resonator": dsptorch.Resonator,
+    "Decimate": lambda d: dsptorch.Decimate(d, 2),
+    "Upsample": lambda d: dsptorch.Upsample(d, 2),
+    "ResamplePoly": lambda d: dsptorch.ResamplePoly(d, 3, 2),
+    "UndecimatedBank": dsptorch.UndecimatedBank,
+    "FilterBank": lambda d: dsptorch.FilterBank(d, 4),
+}
+
+
+def equals_float64(layer: dsptorch.Layer, x: Tensor) -> None:
+    """The output and every gradient, within the tolerances of the dtype."""
+    exact = deepcopy(layer).cpu().double()
+    found, expected = _results(layer, x), _results(exact, x.cpu().double())
+    assert found.keys() == expected.keys(), f"gradients of {sorted(found)}, expected of {sorted(expected)}"
+    for name, one in found.items():
+        other = expected[name]
+        assert_close(one.cpu(), other, dtype=x.dtype, scale=max(1.0, float(other.abs().max())), what=name)
+
+
+def _results(layer: dsptorch.Layer, x: Tensor) -> dict[str, Tensor]:
+    layer.zero_grad()
+    x = x.detach().clone().requires_grad_()
+    y = layer(x)
+    y.float().square().mean().backward()
+    found = {"the output": y.detach(), "the gradient of x": x.grad}
+    found |= {name: p.grad for name, p in layer.named_parameters()}
+    return {name: tensor for name, tensor in found.items() if tensor is not None}
+
+
+def replays(layer: dsptorch.Layer, x: Tensor) -> None:
+    """A CUDA graph of the forward pass gives the output of another input."""
+    static, other = x.clone(), torch.randn_like(x)
+    with torch.no_grad():
+        expected = layer(other)
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                layer(static)
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            y = layer(static)
+        static.copy_(other)
+        graph.replay()
+    assert_close(y, expected, what="the replayed output")
+
+
+def check_all(device: torch.device, names: list[str], *, compiles: bool = True) -> dict[str, dict[str, str]]:
+    """For each layer and check "passed", or what is wrong."""
+    found: dict[str, dict[str, str]] = {}
+    for name in names:
+        torch.manual_seed(0)
+        layer = LAYERS[name](8).to(device)
+        x = torch.randn(2, 24, 8, device=device)
+        checks: dict[str, Callable[[], None]] = {
+            f"{dtype}": partial(equals_float64, layer, x.to(dtype))
+            for dtype in (torch.float32, torch.bfloat16, torch.float16)
+        }
+        checks["leak"] = partial(assert_causal, layer, x)
+        checks["streaming"] = partial(assert_streaming_equals_batch, layer, x)
+        if compiles:
+            checks["compile"] = partial(assert_compiles, layer, x)
+        if device.type == "cuda":
+            checks["CUDA graph"] = partial(replays, layer, x)
+        found[name] = {check: _outcome(run) for check, run in checks.items()}
+    return found
+
+
+def _outcome(run: Callable[[], object]) -> str:
+    try:
+        run()
+    except Exception as error:  # noqa: BLE001, RUF100  # the others are to be checked all the same
+        return f"{type(error).__name__}: {error}"
+    return "passed"

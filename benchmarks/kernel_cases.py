@@ -1,0 +1,80 @@
+"""What `kernel_resources.py` compiles: uses of each operator in the sizes of a model."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import torch
+
+from dsptorch.functional.gpu.frames import rate_correlation, rate_filter
+from dsptorch.functional.gpu.periodic import periodic_correlation, periodic_filter
+from dsptorch.functional.gpu.recurrence import recurrence
+
+__all__ = ["CASES"]
+
+HALF, SINGLE = torch.bfloat16, torch.float32
+
+
+def _periodic(
+    slot: str, dtype: torch.dtype, lags: int, period: int, channels: int = 1024, segments: bool = False
+) -> None:
+    x = torch.empty(2, 2048, channels, dtype=dtype)
+    marks = (torch.zeros(2, 2048, dtype=torch.int64),) * 2 if segments else (None, None)
+    if slot == "taps":
+        periodic_correlation(x, x, range(lags), 0, period, False, *marks)
+    else:
+        weight = torch.empty(1, period, lags, channels)
+        periodic_filter(x, weight, range(lags), 0, 2048, *marks, slot == "adjoint")
+
+
+def _recurrence(dtype: torch.dtype, varying: bool, segments: bool = False) -> None:
+    x = torch.empty(2, 4096, 1, 1024, dtype=dtype)
+    a = torch.empty(*[2, 4096] * varying, 1, 1, 1, 1024)
+    begins = torch.zeros(2, 4096, dtype=torch.bool) if segments else None
+    recurrence(x, a, None, begins, False, torch.empty(1024))
+
+
+def _frames(slot: str, dtype: torch.dtype, bands: int, numtaps: int, shared: bool) -> None:
+    x, v = torch.empty(2, 2048, 1, 256, dtype=dtype), torch.empty(2, 2048 // bands, bands, 256, dtype=dtype)
+    taps = torch.empty(1, bands, numtaps, 1 if shared else 256)
+    if slot == "taps":
+        rate_correlation(x, v, None, [1, bands, 0, 0], numtaps, shared)
+    elif slot == "output":
+        rate_filter(x, taps, None, [1, bands, 0, 0], v.shape[1], False)
+    else:
+        rate_filter(v, taps, None, [1, bands, 0, 0], x.shape[1], True)
+
+
+CASES: Mapping[str, Callable[[], None]] = (
+    {
+        f"{name}, {slot}": partial(run, slot)
+        for name, run in {
+            "11 taps, 2 phases, bf16": partial(_periodic, dtype=HALF, lags=11, period=2),
+            "11 taps, 2 phases, fp32": partial(_periodic, dtype=SINGLE, lags=11, period=2),
+            "4 taps, bf16": partial(_periodic, dtype=HALF, lags=4, period=1),
+            "64 taps, fp32": partial(_periodic, dtype=SINGLE, lags=64, period=1),
+            "11 taps, 2 phases, 1 channel, fp32": partial(
+                _periodic, dtype=SINGLE, lags=11, period=2, channels=1
+            ),
+            "11 taps, 2 phases, segments, bf16": partial(
+                _periodic, dtype=HALF, lags=11, period=2, segments=True
+            ),
+        }.items()
+        for slot in ("output", "adjoint", "taps")
+    }
+    | {
+        "a number a channel, bf16": partial(_recurrence, HALF, False),
+        "a number a channel, segments, fp32": partial(_recurrence, SINGLE, False, True),
+        "a number a sample, fp32": partial(_recurrence, SINGLE, True),
+        "a number a sample, segments, fp32": partial(_recurrence, SINGLE, True, True),
+    }
+    | {
+        f"{name}, {slot}": partial(run, slot)
+        for name, run in {
+            "4 bands of 16 taps, fp32": partial(_frames, dtype=SINGLE, bands=4, numtaps=16, shared=True),
+            "2 bands of 8 taps a channel, bf16": partial(
+                _frames, dtype=HALF, bands=2, numtaps=8, shared=False
+            ),
+        }.items()
+        for slot in ("output", "adjoint", "taps")
+    }
+)

@@ -1,0 +1,139 @@
+"""Compile every Triton kernel ahead of time for sm_80 and sm_90, and say what it takes of a multiprocessor.
+
+No GPU is needed: the operators are called on the CPU as a layer calls them, and each launch is compiled by Triton, with
+the specialization that it would have, in place of running.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+os.environ.pop("TRITON_INTERPRET", None)  # before triton is imported, which would interpret the kernels
+
+import torch
+import triton
+from kernel_cases import CASES
+from triton.backends.compiler import GPUTarget
+from triton.runtime.driver import driver
+from triton.runtime.jit import JITFunction
+
+RESULTS = Path(__file__).parent / "results"
+CAPABILITIES = (80, 90)
+
+
+class _Absent:
+    """A driver of a device that is not there."""
+
+    def __init__(self, capability: int) -> None:
+        self.capability = capability
+
+    def get_current_device(self) -> int:
+        return self.capability  # kernels are kept by device
+
+    def get_current_stream(self, device: int) -> int:
+        return 0
+
+    def get_current_target(self) -> GPUTarget:
+        return GPUTarget("cuda", self.capability, 32)
+
+
+@contextmanager
+def compiling(capability: int) -> Iterator[list[Any]]:
+    """Collect the kernels that are launched, compiled and not run."""
+    compiled: list[Any] = []
+    run = JITFunction.run
+
+    def compile_only(self: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> Any:
+        compiled.append(run(self, *args, grid=grid, warmup=True, **kwargs))
+        return compiled[-1]
+
+    with mock.patch.object(JITFunction, "run", compile_only):
+        driver.set_active(_Absent(capability))
+        try:
+            yield compiled
+        finally:
+            driver._active = None
+
+
+def resources(kernel: Any, capability: int) -> dict[str, int]:
+    """Registers and spilled bytes a thread, bytes of shared memory a program, and threads of a program."""
+    ptxas = triton.knobs.nvidia.ptxas.path
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "kernel.ptx"
+        source.write_text(kernel.asm["ptx"])
+        command = [
+            ptxas,
+            "-v",
+            f"--gpu-name=sm_{capability}{'a' * (capability >= 90)}",
+            str(source),
+            "-o",
+            os.devnull,
+        ]
+        report = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    spills = [int(n) for n in re.findall(r"(\d+) bytes spill", report)]
+    return {
+        "registers": max(int(n) for n in re.findall(r"Used (\d+) registers", report)),
+        "spilled bytes": sum(spills),
+        "shared bytes": kernel.metadata.shared,
+        "threads": 32 * kernel.metadata.num_warps,
+    }
+
+
+def measure() -> dict[str, Any]:
+    """The resources of each kernel of each case, for each target."""
+    found: dict[str, Any] = {"triton": triton.__version__, "kernels": {}}
+    for name, launch in CASES.items():
+        for capability in CAPABILITIES:
+            with compiling(capability) as compiled, torch.no_grad():
+                launch()
+            names: list[str] = []
+            for kernel in compiled:
+                names.append(kernel.metadata.name)
+                again = f" ({names.count(names[-1])})" if names.count(names[-1]) > 1 else ""
+                row = found["kernels"].setdefault(f"{names[-1]}: {name}{again}", {})
+                row[f"sm_{capability}"] = resources(kernel, capability)
+    return found
+
+
+def table(found: dict[str, Any]) -> str:
+    """The same as Markdown."""
+    lines = [
+        "Each kernel as it is launched, compiled ahead of time: `python benchmarks/kernel_resources.py`",
+        f"(Triton {found['triton']}). Registers and spilled bytes are of a thread, shared memory of a program.",
+        "",
+        "| kernel | case | threads | "
+        + " | ".join(f"sm_{c}: registers, spills, shared" for c in CAPABILITIES)
+        + " |",
+        "|---|---|---|" + "---|" * len(CAPABILITIES),
+    ]
+    for key, row in found["kernels"].items():
+        kernel, _, case = key.partition(": ")
+        cells = [f"{r['registers']}, {r['spilled bytes']}, {r['shared bytes']}" for r in row.values()]
+        lines.append(f"| `{kernel}` | {case} | {next(iter(row.values()))['threads']} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--output", type=Path, default=RESULTS / "kernel_resources.json", help="and .md beside it"
+    )
+    args = parser.parse_args()
+    found = measure()
+    args.output.write_text(json.dumps(found, indent=1) + "\n")
+    args.output.with_suffix(".md").write_text(table(found))
+    print(table(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""Where the Triton kernels run, and where PyTorch's own operations do."""
+
+from importlib.util import find_spec
+
+import torch
+from torch import Tensor
+
+__all__ = ["launches", "uses_kernels"]
+
+DEVICES = {"cuda"}
+_DTYPES = (torch.bfloat16, torch.float16, torch.float32, torch.float64)
+_HAS_TRITON = find_spec("triton") is not None  # looked for, not imported
+PROGRAMS = 1024  # to share a sum among; a constant, so that a sum has one order on every device
+
+
+def uses_kernels(*tensors: Tensor) -> bool:
+    """Whether Triton kernels take these tensors: all of them floats on a CUDA device, where triton is installed.
+
+    A program that is exported or traced by `torch.jit` holds PyTorch's own operations, so that it runs anywhere.
+    """
+    if not _HAS_TRITON or any(t.device.type not in DEVICES or t.dtype not in _DTYPES for t in tensors):
+        return False
+    return not torch.compiler.is_exporting() and torch._C._get_tracing_state() is None
+
+
+def launches(work: int, programs: int) -> int:
+    """Among how many launches of `programs` each to share `work` units of a sum: at least 1, at most one a unit."""
+    return max(1, min(work, -(-PROGRAMS // max(programs, 1))))

@@ -1,0 +1,1 @@
+"""A search for arms that beat a reference at equal parameters and equal time."""

@@ -1,0 +1,1 @@
+"""The parts of recipes/voice_bits.py."""

@@ -1,0 +1,78 @@
+"""The committed table of registers, spills and shared memory is what the compiler says today."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+COMMITTED = ROOT / "benchmarks" / "results" / "kernel_resources.json"
+SPILLED = 16  # bytes a thread, at most
+
+
+def check_committed(committed: dict[str, Any], kernels: set[str]) -> None:
+    """Every kernel is in the table, for both targets, and next to nothing is spilled."""
+    assert {key.partition(": ")[0] for key in committed["kernels"]} == kernels
+    for key, row in committed["kernels"].items():
+        assert set(row) == {"sm_80", "sm_90"}, key
+        for target in row.values():
+            assert 0 < target["registers"] <= 255, key
+            assert target["spilled bytes"] <= SPILLED, key
+            assert target["shared bytes"] <= 96 * 2**10, key
+
+
+def kernels() -> set[str]:
+    """The names of all kernels, by their source."""
+    folder = ROOT / "dsptorch" / "functional" / "gpu" / "kernels"
+    return {
+        name
+        for path in folder.glob("*.py")
+        for name in re.findall(r"^def (\w+_kernel)\(", path.read_text(), re.M)
+    }
+
+
+def test_every_kernel_is_in_the_table():
+    committed = json.loads(COMMITTED.read_text())
+    check_committed(committed, kernels())
+    assert f"triton=={committed['triton']}\n" in (ROOT / "constraints.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("spilled bytes", 4096), ("registers", 0), ("shared bytes", 2**20)]
+)
+def test_a_kernel_that_does_not_fit_is_caught(name, value):
+    committed = json.loads(COMMITTED.read_text())
+    next(iter(committed["kernels"].values()))["sm_90"][name] = value
+    with pytest.raises(AssertionError):
+        check_committed(committed, kernels())
+
+
+def test_a_kernel_that_is_left_out_is_caught():
+    committed = json.loads(COMMITTED.read_text())
+    committed["kernels"].popitem()
+    with pytest.raises(AssertionError):
+        check_committed(committed, {*kernels(), "another_kernel"})
+
+
+def test_the_table_is_what_the_compiler_says(tmp_path):
+    committed = json.loads(COMMITTED.read_text())
+    if find_spec("triton") is None:
+        pytest.skip("triton is not installed; pip install 'dsptorch[triton]'")
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    environment |= {
+        "TRITON_CACHE_DIR": str(tmp_path / "cache"),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
+    }
+    command = [sys.executable, "benchmarks/kernel_resources.py", "--output", str(tmp_path / "found.json")]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, timeout=280)
+    found = json.loads((tmp_path / "found.json").read_text())
+    if found["triton"] != committed["triton"]:
+        pytest.skip(f"the table is of Triton {committed['triton']}, not {found['triton']}")
+    assert found == committed, "run python benchmarks/kernel_resources.py, and look at what changed"
+    assert (tmp_path / "found.md").read_text() == COMMITTED.with_suffix(".md").read_text()

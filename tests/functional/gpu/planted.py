@@ -1,0 +1,25 @@
+"""Kernels with a planted bug: the source of a module of kernels with a few words changed."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+import dsptorch.functional.gpu
+
+FOLDER = Path(dsptorch.functional.gpu.__file__).parent / "kernels"
+
+
+def plant(monkeypatch: pytest.MonkeyPatch, folder: Path, stem: str, old: str, new: str) -> None:
+    """Let a module of kernels be another, in which every `old` is `new`."""
+    name, source = f"dsptorch.functional.gpu.kernels.{stem}", (FOLDER / f"{stem}.py").read_text()
+    assert old in source, f"{stem}.py has no {old!r} any more"
+    path = folder / f"{stem}.py"  # triton reads the source from a file
+    path.write_text(source.replace(old, new))
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setitem(sys.modules, name, module)

@@ -1,0 +1,74 @@
+"""How many kernels a layer launches, eager: the operations on tensors that the dispatcher sees, but views."""
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import dsptorch
+
+MOST = 3
+TWICE = ("aten::constant_pad_nd",)  # fills, and copies
+
+
+class Launches(TorchDispatchMode):
+    """The names of the operations that compute; views and allocations do not."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        views = any(r.alias_info is not None and not r.alias_info.is_write for r in func._schema.returns)
+        computes = any(isinstance(r.type, torch.TensorType) for r in func._schema.returns)
+        if computes and not views and "empty" not in func.name():
+            self.names += [func.name()] * (1 + (func.name() in TWICE))
+        return func(*args, **(kwargs or {}))
+
+
+def count(layer, x) -> list[str]:
+    with torch.no_grad(), Launches() as launches:
+        layer(x)
+    return launches.names
+
+
+FOLDED = {
+    "Multirate": lambda: dsptorch.Multirate(4, downsample=2, levels=2),
+    "FIR": lambda: dsptorch.FIR(4, kernel_size=11),
+    "chain": lambda: dsptorch.Chain(dsptorch.FIR(4, kernel_size=4), dsptorch.Multirate(4, downsample=3)),
+}
+
+
+@pytest.mark.parametrize("name", FOLDED)
+@pytest.mark.parametrize("time", [1, 9])
+def test_a_folded_layer_launches_three_at_most(device, name, time):
+    layer = dsptorch.fold(FOLDED[name]()).to(device).eval()
+    names = count(layer, torch.randn(2, time, 4, device=device, dtype=torch.bfloat16))
+    assert sum("periodic_filter" in one for one in names) == 1
+    assert len(names) <= MOST, names
+
+
+def test_the_torch_path_launches_more(device, monkeypatch):
+    from dsptorch.functional.gpu import choice
+
+    monkeypatch.setattr(choice, "DEVICES", set())
+    layer = dsptorch.fold(FOLDED["FIR"]()).to(device).eval()
+    assert len(count(layer, torch.randn(2, 9, 4, device=device))) > MOST
+
+
+def test_the_operator_of_a_filter_is_one_launch(device, monkeypatch):
+    from dsptorch.functional.gpu.kernels import periodic as kernels
+    from dsptorch.functional.gpu.periodic import periodic_filter
+
+    launched, kernel = [], kernels.filter_kernel
+
+    class Counted:
+        def __getitem__(self, grid):
+            launched.append(grid)
+            return kernel[grid]
+
+    monkeypatch.setattr(kernels, "filter_kernel", Counted())
+    x, weight = torch.ones(1, 5, 3, device=device), torch.ones(1, 2, 3, 3, device=device)
+    with Launches() as launches:
+        periodic_filter(x, weight, [0, 1, 2], 0, 5, None, None, False)
+    assert len(launched) == 1
+    assert launches.names == ["dsptorch::periodic_filter"]

@@ -1,0 +1,119 @@
+"""The kernels of the periodic filter against PyTorch's path, in whole numbers that every dtype holds exactly."""
+
+from typing import NamedTuple
+
+import pytest
+import torch
+from hypothesis import strategies as st
+from torch import Tensor
+
+from dsptorch.functional import lptv_filter
+from dsptorch.functional.gpu import choice, periodic
+from tests.functional.gpu.planted import plant
+from tests.functional.kernel_cases import chunk_segments
+from tests.strategies import fails, holds
+
+DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
+
+
+class Case(NamedTuple):
+    """A signal, weights, a gradient of the output, and how many programs share a sum."""
+
+    x: Tensor
+    weight: Tensor
+    v: Tensor
+    lags: tuple[int, ...]
+    history: int
+    ids: Tensor | None
+    programs: int
+
+    def run(self, device: str, dtype: torch.dtype) -> list[Tensor]:
+        """The output and the gradients of the signal and of the weights."""
+        x = self.x.to(device, dtype, copy=True).requires_grad_()
+        wide = torch.promote_types(dtype, torch.float32)
+        weight = self.weight.to(device, wide, copy=True).requires_grad_()
+        segments = None if self.ids is None else chunk_segments(self.ids.to(device), self.history)
+        y = lptv_filter(x, weight, self.lags, history=self.history, segments=segments)
+        assert y.dtype == dtype
+        y.backward(self.v.to(device, dtype))
+        return [y.detach(), x.grad, weight.grad]
+
+
+@st.composite
+def cases(draw):
+    """Any period, lags, history and layout; empty signals, and more samples and channels than a tile."""
+    period, how = draw(st.integers(1, 5)), draw(st.sampled_from(["shared", "rows", "segments"]))
+    lags = tuple(draw(st.lists(st.integers(-6, 9), min_size=1, max_size=5, unique=True)))
+    batch, history = draw(st.integers(0, 2)), draw(st.integers(0, 9))
+    channels, time = draw(st.sampled_from([1, 3, 70])), draw(st.sampled_from([0, 1, 7, 100]))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 99)))
+
+    def random(*shape, low=-4, high=5):
+        return torch.randint(low, high, shape, generator=generator).double()
+
+    x = random(batch, history + time, channels)
+    if draw(st.booleans()):  # strided, as a part of a wider signal of another layout
+        x = random(channels + 2, batch, 2 * (history + time)).permute(1, 2, 0)[:, ::2, 1:-1]
+    runs = random(batch, history + time, low=0, high=4) == 0
+    ids = runs.cumsum(1) if how == "segments" else None
+    width = draw(st.sampled_from([1, channels]))
+    weight = random(*[batch] * (how == "rows"), period, len(lags), width, low=-3, high=4)
+    return Case(x, weight, random(batch, time, channels), lags, history, ids, draw(st.sampled_from([1, 99])))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_equals_the_torch_path(device, dtype):
+    holds(lambda case: check(case, device, dtype), cases())
+
+
+def check(case: Case, device: str, dtype: torch.dtype) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(choice, "PROGRAMS", case.programs)
+        found = case.run(device, dtype)
+        patch.setattr(choice, "DEVICES", set())
+        expected = case.run("cpu", torch.float64)
+    for name, one, other in zip(("output", "signal", "weight"), found, expected, strict=True):
+        assert torch.equal(one.double().cpu(), other), name
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("else phase\n", "else (phase + 1) % period\n"),
+        ("else history - lag)", "else history - tl.abs(lag))"),
+        ("(phase + tl.load(lags + num_lags + i)) % period", "phase"),
+        ("at = (before % period)", "at = (before * 0)"),
+        ("met = met & (before >= lag) & (after >= -lag)", "met = met & (before >= lag)"),
+        ("tl.minimum(first_phase + phases, step)", "tl.minimum(first_phase + 1, step)"),
+        ("inside = inside & (before % period == phase)", "inside = inside & (phase == 0)"),
+        (" & (after[:, None] >= -lag[None, :])", ""),
+        ("(before[:, None] >= lag[None, :])", "(lag[None, :] == lag[None, :])"),
+        ("tl.sum(total, 0)", "tl.max(total, 0)"),
+        ("split * share + share, rows", "split * share + 1, rows"),
+        ("(group * rows + unit // time_tiles)", "(unit // time_tiles)"),
+    ],
+)
+def test_a_planted_bug_is_caught(device, monkeypatch, tmp_path, old, new):
+    plant(monkeypatch, tmp_path, "periodic", old, new)
+    fails(lambda case: check(case, device, torch.float32), cases(), times=4)
+
+
+@pytest.mark.filterwarnings(
+    "ignore:invalid value:RuntimeWarning"
+)  # numpy's, where the interpreter multiplies
+def test_a_border_between_signals_stops_what_is_not_finite(device):
+    x = torch.ones(1, 6, 2, device=device)
+    x[:, 3:] = float("inf")
+    segments = chunk_segments(torch.tensor([[0, 0, 0, 1, 1, 1]], device=device), 0)
+    signal = torch.ones(1, 6, 2, device=device, requires_grad=True)
+    for lags in ((-1, 0, 1, 3), (0, 2)):
+        weight = torch.ones(2, len(lags), 2, device=device)
+        assert lptv_filter(x, weight, lags, segments=segments)[:, :3].isfinite().all()
+        y = lptv_filter(signal, weight, lags, segments=segments)
+        assert torch.autograd.grad(y, signal, x)[0][:, :3].isfinite().all()
+
+
+def test_a_sum_is_the_same_each_time(device):
+    x, v = torch.randn(3, 300, 5, device=device), torch.randn(3, 300, 5, device=device)
+    first, again = (periodic.periodic_correlation(x, v, [0, 1, 4], 0, 2, False, None, None) for _ in range(2))
+    assert torch.equal(first, again)

@@ -1,0 +1,148 @@
+"""The kernels of the recurrence against PyTorch's path: halves and whole numbers, which float32 holds exactly."""
+
+from typing import NamedTuple
+
+import pytest
+import torch
+from hypothesis import strategies as st
+from torch import Tensor
+
+import dsptorch
+from dsptorch.functional import linear_recurrence
+from dsptorch.functional.gpu import choice, recurrence
+from dsptorch.functional.recurrence import recur
+from tests.functional.gpu.planted import plant
+from tests.strategies import fails, holds
+from tests.tolerances import assert_close
+
+
+class Case(NamedTuple):
+    """A signal, coefficients, a state, a gain, the gradient of the output, borders, and how the work is cut."""
+
+    x: Tensor
+    a: Tensor
+    state: Tensor | None
+    gain: Tensor | None
+    v: Tensor
+    begins: Tensor | None
+    programs: int
+    tile: int
+
+    def run(self, device: str, dtype: torch.dtype) -> list[Tensor]:
+        """The output, the last state, and the gradients of all that has one."""
+        wide = torch.promote_types(dtype, torch.float32)
+        given = [self.x.to(device, dtype, copy=True).requires_grad_()]
+        for part in (self.a, self.state, self.gain):
+            given.append(None if part is None else part.to(device, wide, copy=True).requires_grad_())
+        x, a, state, gain = given
+        begins = None if self.begins is None else self.begins.to(device)
+        y, last = recur(x, a, state, begins, gain)
+        assert y.dtype == wide
+        (y * self.v.to(y)).sum().backward()
+        return [y.detach(), last.detach(), *(part.grad for part in given if part is not None)]
+
+
+@st.composite
+def cases(draw):
+    """No sample, one, or more than a chunk; more channels than a tile; constant or not, with and without the rest."""
+    batch, time = draw(st.integers(1, 2)), draw(st.sampled_from([0, 1, 5, 11]))
+    channels = draw(st.sampled_from([1, 3]))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 99)))
+
+    def random(*shape, low=-4, high=5):
+        return torch.randint(low, high, shape, generator=generator).double()
+
+    shape = draw(st.sampled_from([(), (channels,), (batch, time, channels)]))
+    return Case(
+        random(channels, batch, time).permute(1, 2, 0),
+        random(*shape, low=-2, high=3) / 2,
+        random(batch, channels) if draw(st.booleans()) else None,
+        random(channels) if draw(st.booleans()) else None,
+        random(batch, time, channels),
+        random(batch, time, low=0, high=4) == 0 if draw(st.booleans()) else None,
+        draw(st.sampled_from([99, 1])),
+        draw(st.sampled_from([2, 4])),
+    )
+
+
+def check(case: Case, device: str, dtype: torch.dtype) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(choice, "PROGRAMS", case.programs)
+        patch.setattr(recurrence, "TIME", case.tile)
+        patch.setattr(recurrence, "CHANNELS", 2)
+        patch.setattr(recurrence, "SHORTEST", 2)
+        found = case.run(device, dtype)
+        patch.setattr(choice, "DEVICES", set())
+        expected = case.run("cpu", torch.float64)
+    for number, (one, other) in enumerate(zip(found, expected, strict=True)):
+        # Gradients of a signal of half precision are rounded to it.
+        assert_close(one.cpu(), other, scale=10, what=f"result {number}")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
+def test_equals_the_torch_path(device, dtype):
+    holds(lambda case: check(case, device, dtype), cases())
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("return a2 * a1, a2 * b1 + b2", "return a2 * a1, a1 * b1 + b2"),
+        ("tl.where(f2 != 0, b2, a2 * b1 + b2)", "a2 * b1 + b2"),
+        ("for _ in range(doublings)", "for _ in range(0 * doublings)"),
+        ("time - 1 - order if REVERSE else order", "order"),
+        ("y += decay * state[None, :]", "y += 0"),
+        ("b *= g[None, :]", "b *= 1"),
+        ("product *= tl.sum(", "product = tl.sum("),
+        ("factor * state + end", "state + end"),
+        ("tl.where(factor == 0, factor, whole)", "whole"),
+        ("if STATE:", "if False:"),
+        ("tl.where(begun != 0, 0.0, decay * state[None, :])", "decay + state[None, :]"),
+    ],
+)
+def test_a_planted_bug_is_caught(device, monkeypatch, tmp_path, old, new):
+    plant(monkeypatch, tmp_path, "recurrence", old, new)
+    fails(lambda case: check(case, device, torch.float64), cases(), times=4)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize("varying", [False, True])
+def test_a_border_between_signals_stops_what_is_not_finite(device, varying):
+    x, begins = torch.ones(1, 12, 2, device=device), torch.zeros(1, 12, dtype=torch.bool, device=device)
+    x[:, 3:5], begins[:, 5] = float("inf"), True
+    a = torch.full((1, 12, 2) if varying else (2,), 0.5, device=device)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recurrence, "TIME", 4)
+        y, last = recur(x, a, None, begins)
+    assert y[:, :3].isfinite().all()
+    assert y[:, 5:].isfinite().all()
+    assert last.isfinite().all()
+
+
+def test_the_longest_average_is_as_exact_as_in_the_loop(device):
+    """Its pole is 1 - 1e-5: an error of 3e-8 a step would be one of 3e-3 of the average."""
+    layer, x = dsptorch.EMA(1, half_life=65536.0).to(device), torch.ones(1, 600, 1, device=device)
+    a = torch.exp2(torch.tensor(-1 / 65536.0)).double()
+    expected = 1 - a ** torch.arange(1, 601, dtype=torch.float64)
+    found = layer(x).flatten().double().cpu()
+    assert ((found - expected) / expected).abs().max() < 2e-5
+
+
+def test_chunks_equal_the_whole(device):
+    x, a = torch.randn(2, 9, 3, device=device), torch.rand(3, device=device)
+    whole = linear_recurrence(x, a)
+    first, zf = linear_recurrence(x[:, :4], a, zi=torch.zeros(2, 3, device=device))
+    rest, _ = linear_recurrence(x[:, 4:], a, zi=zf)
+    assert_close(torch.cat([first, rest], 1), whole)
+
+
+def test_is_one_operator_to_a_compiler(device):
+    layer, x = dsptorch.EMA(4).to(device), torch.randn(2, 6, 4, device=device)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    for run in (layer, compiled):
+        layer.zero_grad()
+        run(x).square().sum().backward()
+        grads = [p.grad.clone() for p in layer.parameters()]
+        assert_close(run(x), layer(x))
+    for one, p in zip(grads, layer.parameters(), strict=True):
+        assert_close(one, p.grad)
