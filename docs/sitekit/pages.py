@@ -7,7 +7,7 @@ from typing import Any
 
 from sitekit.coverage import named_by
 from sitekit.coverage import pages as reference
-from sitekit.results import benchmark_page, index_page, result_page
+from sitekit.results import benchmark_page, files_of, index_page, result_page
 
 DOCS = Path(__file__).parents[1]
 ROOT = DOCS.parent
@@ -18,7 +18,7 @@ _LINK = re.compile(r"(!?\[[^\]]*\]\()([^)#\s]+)(#[^)\s]*)?\)")
 def folders() -> list[Path]:
     """The folders of committed results, the benchmarks' apart."""
     base = ROOT / "recipes" / "results"
-    return sorted(path for path in (base, *base.rglob("*")) if path.is_dir() and any(path.glob("*.json")))
+    return sorted(path for path in (base, *base.rglob("*")) if path.is_dir() and files_of(path))
 
 
 def slug(path: Path) -> str:
@@ -65,7 +65,14 @@ def site_target(target: str, at: Path) -> str:
     }
     if path.is_relative_to(results) and (path.is_dir() or path.suffix == ".md"):
         folder = path if path.is_dir() else path.parent
+        if (
+            folder not in folders()
+            and len(parts := [part for part in folders() if folder in part.parents]) == 1
+        ):
+            folder = parts[0]
         return f"/results/{slug(folder)}.md" if folder in folders() else "/results/index.md"
+    if path.parent == ROOT / "benchmarks" / "results" and path.suffix == ".md":
+        return f"/results/{slug(path)}.md"
     if at != DOCS and path.is_file() and path not in named:
         return "/" + os.path.relpath(path, DOCS)
     return named.get(path, target)

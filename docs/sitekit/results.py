@@ -11,7 +11,14 @@ _TITLES = {
     "undecimated": "Forecasts of a pulse wave, with the undecimated bank",
     "syllables": "Spoken syllables",
     "banks_250": "Banks and averages in a small GPT",
+    "stack": "The search for a stack",
+    "voice_bits": "Voices in bits a sample",
 }
+
+
+def files_of(folder: Path) -> list[Path]:
+    """The files of numbers in a folder of results."""
+    return sorted(file for file in folder.iterdir() if file.suffix in (".json", ".jsonl", ".yaml"))
 
 
 def title_of(path: Path) -> str:
@@ -90,16 +97,11 @@ def result_page(folder: Path, root: Path) -> str:
             "",
         ]
     out += ["## Where the numbers come from", ""]
-    for file in sorted(folder.glob("*.json")):
-        data = json.loads(file.read_text())
-        out += [
-            f"### {file.name}",
-            "",
-            f"[{file.name}]({up}/{file.name})",
-            "",
-            *facts_lines(data),
-            *numbers_lines(data),
-        ]
+    for file in files_of(folder):
+        out += [f"### {file.name}", "", f"[{file.name}]({up}/{file.name})", ""]
+        if file.suffix == ".json":
+            data = json.loads(file.read_text())
+            out += [*facts_lines(data), *numbers_lines(data)]
     return "\n".join(out)
 
 
@@ -123,6 +125,8 @@ def benchmark_page(file: Path, root: Path) -> str:
     out += [f"All numbers: [{file.name}](/../{file.relative_to(root)}).", ""]
     if file.with_suffix(".png").exists():
         out += [f"![{file.stem}](/../{file.with_suffix('.png').relative_to(root)})", ""]
+    if file.with_suffix(".md").exists():
+        out += [_demoted(_demoted(file.with_suffix(".md").read_text())), ""]
     for path, arms in timings(data).items():
         name = ", ".join(part for part in path if part != "milliseconds") or "milliseconds"
         out += [
