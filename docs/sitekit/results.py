@@ -1,6 +1,7 @@
 """Pages of committed results: the tables and figures beside a JSON file, its command and its machine."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -163,4 +164,4 @@ def _demoted(text: str) -> str:
 
 def _plain_links(text: str) -> str:
     """Links to neighbours become their names: the page shows the neighbours itself."""
-    return text.replace("](../../../docs/", "](/")
+    return re.sub(r"\[([^\]]+)\]\((?![/#]|\w+://)[^)]*\)", r"\1", text.replace("](../../../docs/", "](/"))
