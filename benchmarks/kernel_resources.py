@@ -18,6 +18,7 @@ from unittest import mock
 
 os.environ.pop("TRITON_INTERPRET", None)  # before triton is imported, which would interpret the kernels
 
+import openmp_policy  # noqa: F401  # before torch, which reads what it sets
 import torch
 import triton
 from kernel_cases import CASES
