@@ -47,7 +47,7 @@ from dsptorch.layers import (
 from dsptorch.meta import MetaController
 from dsptorch.surgery import bind, find, fold, insert, remove, streaming, unbind
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "EMA",

@@ -177,6 +177,7 @@ WITHOUT_EXAMPLE = {
     "Timeline",
     "FrequencyResponse",
     "Stream",
+    *("LayerSummary", "Summary"),
     *("Estimate", "Estimator", "Losses", "MetaStep", "Rule"),
 }
 

@@ -1,4 +1,4 @@
-"""The history of a MetaController, as a figure."""
+"""The history of a MetaController, as pictures."""
 
 from __future__ import annotations
 
@@ -6,30 +6,42 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dsptorch.analysis.axes import INK, axes_or_new, new_figure, style
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_history"]
+__all__ = ["history_figure", "plot_history"]
 
 _COLUMNS = 3
+_KINDS = ("meta_loss", "value", "hypergradient")
 
 
-def plot_history(history: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw what a MetaController did: the meta-loss, and every value and hypergradient, over steps.
+def plot_history(
+    history: Sequence[Mapping[str, Any]],
+    kind: str = "value",
+    *,
+    names: Iterable[str] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw one thing that a MetaController recorded, over the training steps.
 
-    Hyperparameters whose names differ in numbers alone (the same argument in every block of a model) share a panel,
-    from light (the first) to dark. One of several elements is drawn as the mean of them.
+    One curve for each hyperparameter, from light (the first) to dark. One of several elements is drawn as the mean of
+    them, and a curve stops where its hyperparameter was frozen.
 
     Args:
         history: `MetaController.history`, of at least one update.
+        kind: "value", "hypergradient", or "meta_loss", which is one curve.
+        names: The hyperparameters to draw; None: all.
+        ax: The matplotlib axes to draw on; None: of a new figure.
 
     Returns:
-        A figure; `figure.savefig("hyperparams.png")` writes it.
+        The axes.
 
     Raises:
-        ImportError: If matplotlib is not there.
-        ValueError: If there is no update in the history.
+        ImportError: If matplotlib is missing; it comes with the extra `plots`.
+        ValueError: If there is no update in the history, or no such kind or name.
 
     Example:
         >>> import torch
@@ -38,44 +50,78 @@ def plot_history(history: Sequence[Mapping[str, Any]]) -> Figure:
         >>> controller = MetaController(layer, every=1)
         >>> for _ in range(3):
         ...     record = controller.step(0.0, val_loss=lambda m: m(torch.randn(1, 9, 4)).square().mean())
-        >>> figure = plot_history(controller.history)
-        >>> [axes.get_ylabel() for axes in figure.axes]
-        ['meta-loss', 'mix_ratio', 'detail_strength', 'hypergradient', 'hypergradient']
+        >>> [line.get_label() for line in plot_history(controller.history).lines]
+        ['mix_ratio', 'detail_strength']
     """
+    _check(history)
+    if kind not in _KINDS:
+        raise ValueError(f"kind: expected one of {', '.join(_KINDS)}, got {kind!r}")
+    known = dict.fromkeys(name for record in history for name in record["value"])
+    chosen = list(known if names is None else names)
+    if unknown := set(chosen) - set(known):
+        raise ValueError(f"names: expected some of {', '.join(known)}, got {', '.join(sorted(unknown))} too")
+    ax = axes_or_new(ax, "plot_history")
+    from matplotlib import colormaps  # noqa: PLC0415, an extra
+
+    steps = [record["step"] for record in history]
+    if kind == "meta_loss":
+        ax.plot(steps, [record["meta_loss"] for record in history], color=INK, label="meta-loss")
+        return style(ax, "step", "meta-loss")
+    for i, name in enumerate(chosen):
+        colour = colormaps["viridis_r"](0.25 + 0.5 * (i + 1) / len(chosen))
+        curve = [_mean(record[kind].get(name)) for record in history]
+        ax.plot(steps, curve, color=colour, linewidth=1.3, label=name)
+    if kind == "hypergradient":
+        ax.axhline(0.0, color=INK, linewidth=0.6)
+        ax.ticklabel_format(axis="y", style="sci", scilimits=(-2, 2))
+    return style(ax, "step", kind)
+
+
+def history_figure(history: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw all that a MetaController did: the meta-loss, and every value and hypergradient, over steps.
+
+    Hyperparameters whose names differ in numbers alone (the same argument in every block of a model) share a panel.
+
+    Args:
+        history: `MetaController.history`, of at least one update.
+
+    Returns:
+        A figure; `figure.savefig("hyperparams.png")` writes it.
+
+    Raises:
+        ImportError: If matplotlib is missing; it comes with the extra `plots`.
+        ValueError: If there is no update in the history.
+
+    Example:
+        >>> record = {"step": 1, "meta_loss": 1.0, "value": {"0.mix": 0.4}, "hypergradient": {"0.mix": 0.1}}
+        >>> [ax.get_ylabel() for ax in history_figure([record]).axes]
+        ['meta-loss', 'mix', 'hypergradient']
+    """
+    _check(history)
+    panels = _panels(dict.fromkeys(name for record in history for name in record["value"]))
+    columns = min(_COLUMNS, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = new_figure("history_figure", 4.0 * columns, 2.2 + 3.2 * rows)
+    figure.set_facecolor("white")
+    grid = figure.add_gridspec(1 + 2 * rows, columns, height_ratios=[1.4] + [1.4, 0.9] * rows)
+    plot_history(history, "meta_loss", ax=figure.add_subplot(grid[0, :]))
+    places = [(1 + 2 * (i // columns), i % columns) for i in range(len(panels))]
+    for offset, kind in enumerate(("value", "hypergradient")):
+        for (key, names), (row, column) in zip(panels.items(), places, strict=True):
+            ax = plot_history(history, kind, names=names, ax=figure.add_subplot(grid[row + offset, column]))
+            if offset == 0:
+                style(ax, "", key.rpartition(".")[2], key.rpartition(".")[0])
+    for ax in figure.axes:
+        if legend := ax.get_legend():
+            legend.remove()
+    return figure
+
+
+def _check(history: Sequence[Mapping[str, Any]]) -> None:
     if not history:
         raise ValueError(
             "expected a history of at least one update, got none; the controller has not moved yet"
         )
-    try:
-        from matplotlib import colormaps  # noqa: PLC0415  (optional)
-        from matplotlib.figure import Figure  # noqa: PLC0415
-    except ImportError as error:
-        raise ImportError("plot_history needs matplotlib; pip install matplotlib") from error
-    panels = _panels(dict.fromkeys(name for record in history for name in record["value"]))
-    columns = min(_COLUMNS, len(panels))
-    rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(4 * columns, 2.2 + 3.2 * rows), layout="constrained", dpi=120)
-    grid = figure.add_gridspec(1 + 2 * rows, columns, height_ratios=[1.4] + [1.4, 0.9] * rows)
-    steps = [record["step"] for record in history]
-
-    loss = figure.add_subplot(grid[0, :])
-    loss.plot(steps, [record["meta_loss"] for record in history], color="#4c566a")
-    _finish(loss, "meta-loss", "")
-    places = [(1 + 2 * (i // columns), i % columns) for i in range(len(panels))]
-    for offset, kind in enumerate(("value", "hypergradient")):
-        for (key, names), (row, column) in zip(panels.items(), places, strict=True):
-            axes = figure.add_subplot(grid[row + offset, column])
-            for i, name in enumerate(names):
-                colour = colormaps["viridis_r"](0.15 + 0.85 * (i + 1) / len(names))
-                curve = [_mean(record[kind].get(name)) for record in history]
-                axes.plot(steps, curve, color=colour, linewidth=1.3, label=name)
-            title = key.rpartition(".")[0] if offset == 0 else ""
-            _finish(axes, key.rpartition(".")[2] if offset == 0 else kind, title)
-            if offset:
-                axes.axhline(0.0, color="#bbbbbb", linewidth=0.6)
-                axes.set_xlabel("step")
-                axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 2))
-    return figure
 
 
 def _panels(names: Iterable[str]) -> dict[str, list[str]]:
@@ -91,10 +137,3 @@ def _mean(value: float | Sequence[float] | None) -> float:
     if value is None:
         return float("nan")
     return sum(value) / len(value) if isinstance(value, Sequence) else value
-
-
-def _finish(axes: Axes, label: str, title: str) -> None:
-    axes.set_ylabel(label)
-    axes.set_title(title, loc="left", fontsize="small", color="#666666")
-    axes.grid(axis="y", color="#dddddd", linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)

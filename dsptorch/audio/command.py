@@ -97,7 +97,7 @@ def _draw(energies: Tensor, front: Layer, rate: int, path: Path) -> bool:
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415, an extra
     except ImportError:
-        print("no picture: it needs matplotlib (pip install matplotlib)", file=sys.stderr)
+        print("no picture: it needs matplotlib (pip install 'dsptorch[plots]')", file=sys.stderr)
         return False
     seconds = energies.shape[0] / float(front.rate) / rate
     figure = Figure(figsize=(8, 3), layout="constrained")

@@ -75,7 +75,7 @@ def _by_wave(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
     except (wave.Error, EOFError) as error:
         raise ImportError(
             f"{os.fspath(path)} is not a .wav file of PCM ({error or 'it ends too early'}); other formats need "
-            "soundfile: pip install soundfile"
+            "soundfile: pip install 'dsptorch[audio]'"
         ) from error
     if width == 3:  # 24 bit: the lowest byte of 32 is 0
         bytes_ = np.frombuffer(data, dtype=np.uint8).reshape(-1, 3)

@@ -161,7 +161,7 @@ class InverseLifting(_Steps):
         (batch, frames, 2 * d) -> (batch, 2 * frames, d), in the same dtype, with d the width of the lifting.
 
     Raises:
-        TypeError: If it is no `Lifting`.
+        TypeError: If the argument is not a `Lifting`.
 
     Example:
         >>> from dsptorch import FIR

@@ -237,7 +237,7 @@ class WaveletSynthesis(Layer):
         (batch, frames, 2^J * d) -> (batch, frames * 2^J, d), in the same dtype, with d the width of that layer.
 
     Raises:
-        TypeError: If it is no such layer.
+        TypeError: If the argument is not a `Wavelet` or a `WaveletPacket`.
 
     Example:
         >>> from dsptorch import Chain

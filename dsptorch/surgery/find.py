@@ -27,7 +27,7 @@ def find(model: nn.Module, where: Where) -> dict[str, nn.Module]:
         The matches by name, in the model's order; never the model itself.
 
     Raises:
-        TypeError: If `where` is none of these.
+        TypeError: If `where` is not a glob, a type, or a predicate.
         ValueError: If nothing matches; the error lists some names that there are.
 
     Example:

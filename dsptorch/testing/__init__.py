@@ -9,7 +9,7 @@ from dsptorch.testing.export import assert_exports
 from dsptorch.testing.gradients import assert_gradients
 from dsptorch.testing.host_sync import assert_no_host_sync
 from dsptorch.testing.identity import assert_identity
-from dsptorch.testing.influence import influence_matrix, plot_influence
+from dsptorch.testing.influence import influence_matrix
 from dsptorch.testing.layer import check_layer, contract_tests
 from dsptorch.testing.length import assert_length_invariant
 from dsptorch.testing.linearity import assert_linear
@@ -51,5 +51,4 @@ __all__ = [
     "contract_tests",
     "influence_matrix",
     "max_lookahead",
-    "plot_influence",
 ]

@@ -1,7 +1,7 @@
 """The whole picture: how much every output time depends on every input time."""
 
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -11,13 +11,10 @@ from dsptorch.testing._engine.arguments import check_seed, check_vocab_size
 from dsptorch.testing._engine.baseline import baseline_of
 from dsptorch.testing._engine.lazy import initialized
 from dsptorch.testing._engine.perturb import Perturber, repeated
-from dsptorch.testing._engine.rates import Rate, input_of, outputs_before, rate_of
+from dsptorch.testing._engine.rates import Rate, outputs_before, rate_of
 from dsptorch.testing._engine.run import Model, cuda_devices, evaluating, output_of, seed_all
 
 _MIXED = 1e-6  # the relative change of a row that counts as none when others are replaced
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def influence_matrix(
@@ -49,7 +46,7 @@ def influence_matrix(
         rate: Output samples per input sample; as in `assert_causal`.
 
     Returns:
-        (output time, input time), float64, on the CPU.
+        (output time, input time), float64, on the CPU; `dsptorch.analysis.plot_influence` draws it.
 
     Raises:
         ValueError: If the method is another one, or a gradient is asked for where there is none.
@@ -73,57 +70,6 @@ def influence_matrix(
             if method == "gradient":
                 return _by_gradient(model, example[:1], seed, rate_of(model, rate))
             return _by_replacing(Perturber(model, vocab_size, seed, rate), example.detach())
-
-
-def plot_influence(matrix: Tensor, *, ax: Any = None, decades: float = 8.0, rate: Rate = None) -> "Figure":
-    """Draw an influence matrix on a logarithmic scale: what lies above the diagonal is the future.
-
-    Args:
-        matrix: (output time, input time), as `influence_matrix` gives.
-        ax: The matplotlib axes to draw on; None: of a new figure.
-        decades: How far below the greatest value the colours reach; what is exactly 0 stays white.
-        rate: Output samples per input sample; None: 1.
-
-    Returns:
-        The figure.
-
-    Raises:
-        ImportError: If matplotlib is missing; it comes with the `recipes` extra.
-
-    Example:
-        >>> figure = plot_influence(torch.ones(8, 8).tril())
-        >>> figure.axes[0].get_xlabel()
-        'input time (samples)'
-    """
-    try:
-        from matplotlib.colors import LogNorm  # noqa: PLC0415, an extra
-        from matplotlib.figure import Figure  # noqa: PLC0415
-    except ImportError as error:
-        raise ImportError(
-            "plot_influence needs matplotlib, which is not installed; pip install 'dsptorch[recipes]', or "
-            "look at the matrix itself"
-        ) from error
-    if matrix.dim() != 2:
-        raise ValueError(
-            f"expected an (output time, input time) matrix, got shape {tuple(matrix.shape)}; "
-            "pass what influence_matrix gives"
-        )
-    if ax is None:
-        ax = Figure(figsize=(5, 4.2), layout="constrained").add_subplot()
-    values = matrix.detach().double().cpu()
-    top = values.where(values.isfinite(), 0).abs().max().item() or 1.0
-    shown = values.nan_to_num(nan=top, posinf=top).where(values != 0, torch.nan)
-    image = ax.imshow(shown.numpy(), norm=LogNorm(top * 10.0**-decades, top), cmap="viridis")
-    stands = torch.tensor([input_of(n, rate_of(None, rate)) for n in range(matrix.shape[0])])
-    ax.plot([-0.5, matrix.shape[1] - 0.5], [-0.5, matrix.shape[0] - 0.5], color="red", linewidth=0.8)
-    ahead = torch.arange(matrix.shape[1]) > stands.unsqueeze(1)
-    future = int((values.where(ahead, 0) != 0).any(1).sum())
-    ax.set_title(f"{future} of {matrix.shape[0]} outputs see the future" if future else "causal", fontsize=10)
-    ax.set_xlabel("input time (samples)")
-    ax.set_ylabel("output time (samples)")
-    figure: Figure = ax.get_figure()
-    figure.colorbar(image, ax=ax, label="influence")
-    return figure
 
 
 @torch.no_grad()

@@ -30,7 +30,7 @@ def assert_serializes(
 
     Raises:
         AssertionError: If a copy cannot be made or is another: it says which and how.
-        TypeError: If it is no module.
+        TypeError: If the model is not a module.
 
     Example:
         >>> from dsptorch import FIR

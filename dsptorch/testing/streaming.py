@@ -66,7 +66,7 @@ def assert_streaming_equals_batch(
     Raises:
         AssertionError: If anything differs: it says which output, in which chunk, or which part of the state,
             or which gradient, and by how much.
-        TypeError: If there is no `step`.
+        TypeError: If the layer has no `step`.
 
     Example:
         >>> from dsptorch import Multirate

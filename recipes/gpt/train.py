@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from tqdm import tqdm
 
 from dsptorch import BoundedHyperparam, MetaController
-from dsptorch.analysis import plot_history
+from dsptorch.analysis import history_figure
 
 from .adaptive import find_hyperparams, make_controller, optimizer_groups
 from .arms import build
@@ -134,7 +134,7 @@ def _train(fabric: Fabric, config: TrainConfig, splits: Splits) -> Result:
             bar.set_postfix_str(f"loss {loss:.3f}, {rate:,.0f} tokens/s", refresh=False)
             bar.update()
     if controller and controller.history and first:
-        plot_history(controller.history).savefig(config.out / FIGURE)
+        history_figure(controller.history).savefig(config.out / FIGURE)
     return sum_up(fabric, config, data, parameters, test_loss=check_on(splits.test))
 
 

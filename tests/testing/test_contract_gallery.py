@@ -11,7 +11,6 @@ OTHERS = {  # shown elsewhere: in the gallery of leaks, and in the tests of thes
     "assert_causal",
     "max_lookahead",
     "influence_matrix",
-    "plot_influence",
     "assert_close",
     "assert_same",
     "check_layer",

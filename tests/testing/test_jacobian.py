@@ -1,13 +1,11 @@
 """The matrix of influence: where it must be zero, where not, and both methods agree."""
 
-import sys
-
 import pytest
 import torch
 from torch import nn
 
 import dsptorch
-from dsptorch.testing import influence_matrix, plot_influence
+from dsptorch.testing import influence_matrix
 from tests.testing.gallery import BatchStatistics, MaskOffByOne, ahead, one_phase_of_sixteen
 from tests.testing.honest import SIGNAL_MODELS, signal
 
@@ -80,23 +78,3 @@ def test_leaves_the_model_alone():
 def test_refuses(model, example, method, message):
     with pytest.raises(ValueError, match=message):
         influence_matrix(model, example, method=method)
-
-
-def test_figure():
-    pytest.importorskip("matplotlib", reason="pip install 'dsptorch[recipes]' brings it")
-    figure = plot_influence(influence_matrix(one_phase_of_sixteen, X))
-    assert figure.axes[0].get_title() == "2 of 40 outputs see the future"
-    assert figure.axes[0].get_ylabel() == "output time (samples)"
-    figure.canvas.draw()
-    assert plot_influence(torch.ones(3, 3).tril()).axes[0].get_title() == "causal"
-    assert plot_influence(torch.zeros(3, 3)).axes[0].get_title() == "causal"
-    assert plot_influence(torch.ones(3, 3), ax=figure.add_subplot()) is figure
-    with pytest.raises(ValueError, match=r"matrix, got shape \(3,\)"):
-        plot_influence(torch.ones(3))
-
-
-def test_without_matplotlib(monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.setitem(sys.modules, "matplotlib.colors", None)
-    with pytest.raises(ImportError, match=r"pip install 'dsptorch\[recipes\]'"):
-        plot_influence(torch.ones(3, 3))

@@ -24,7 +24,7 @@ def read_by_name(
         named: Whether the signal's name tells that (batch, time) is the only meaning of two dimensions.
 
     Returns:
-        The mask; None if the value is no padding mask, as one that says who attends to whom.
+        The mask; None if the value is not a padding mask but says, for example, who attends to whom.
     """
     source = f"{name} of {owner}"
     if name == "lengths":
