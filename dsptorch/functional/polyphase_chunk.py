@@ -76,8 +76,8 @@ def filter_between_rates(
     rate, channels = Fraction(up, down), seen.shape[2] // fan_in
     first, end = outputs_before(start, rate), outputs_before(start + time, rate)
     if not torch.compiler.is_compiling() and (first == end or seen.shape[0] == 0):
-        nothing = (seen[..., :channels].sum(1, keepdim=True) * taps[:1]).to(seen.dtype)
-        return nothing.repeat(1, end - first, fan_out)
+        nothing = seen[:, : min(end - first, 1), :channels] * taps[:1]
+        return nothing.repeat(1, max(end - first, 1), fan_out).to(seen.dtype)
     numtaps = taps.shape[0] // (fan_in * fan_out)
     if takes_rates(seen, taps, up, down):
         form = RateForm(

@@ -60,17 +60,61 @@ def test_a_kernel_that_is_left_out_is_caught():
         check_committed(committed, {*kernels(), "another_kernel"})
 
 
-def test_the_table_is_what_the_compiler_says(tmp_path):
-    committed = json.loads(COMMITTED.read_text())
+def run(tmp_path: Path, *arguments: str) -> None:
+    """Run Python where Triton compiles."""
     if find_spec("triton") is None:
         pytest.skip("triton is not installed; pip install 'dsptorch[triton]'")
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    environment |= {
-        "TRITON_CACHE_DIR": str(tmp_path / "cache"),
-        "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
-    }
-    command = [sys.executable, "benchmarks/kernel_resources.py", "--output", str(tmp_path / "found.json")]
-    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, timeout=280)
+    paths = [str(ROOT), str(ROOT / "benchmarks"), *sys.path]
+    environment |= {"TRITON_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": os.pathsep.join(paths)}
+    ended = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr[-2000:]
+
+
+SIZES_OF_ONE = """
+from kernel_resources import compiling
+import torch
+from dsptorch.functional.gpu.frames import rate_correlation, rate_filter
+from dsptorch.functional.gpu.periodic import periodic_correlation, periodic_filter
+from dsptorch.functional.gpu.recurrence import recurrence
+
+x, four, mark = torch.ones(1, 1, 1), torch.ones(1, 1, 1, 1), torch.zeros(1, 1, dtype=torch.int64)
+with compiling(90) as compiled:
+    for masks in ((None, None), (mark, mark)):
+        for history in (0, 1):
+            for adjoint in (False, True):
+                periodic_filter(x, four, [1], history, 1, *masks, adjoint)
+            periodic_correlation(x, x, [1], history, 1, False, *masks)
+    for position in (None, mark):
+        for numbers in ([1, 1, 0, 0], [1, 1, 1, 1], [1, 2, 1, -1]):
+            for adjoint in (False, True):
+                rate_filter(four, four, position, numbers, 1, adjoint)
+            rate_correlation(four, four, position, numbers, 1, True)
+    for begins in (None, mark.bool()):
+        for a in (four, torch.ones(1, 1, 1, 1, 1, 1)):
+            for reverse in (False, True):
+                recurrence(four, a, x, begins, reverse, torch.ones(1))
+names = {kernel.metadata.name for kernel in compiled}
+assert len(names) == 6, names
+"""
+
+
+def test_sizes_of_one_compile(tmp_path):
+    """A size of 1 is a constant to the compiler, and has a program of its own."""
+    run(tmp_path, "-c", SIZES_OF_ONE)
+
+
+def test_the_table_is_what_the_compiler_says(tmp_path):
+    committed = json.loads(COMMITTED.read_text())
+    run(tmp_path, "benchmarks/kernel_resources.py", "--output", str(tmp_path / "found.json"))
     found = json.loads((tmp_path / "found.json").read_text())
     if found["triton"] != committed["triton"]:
         pytest.skip(f"the table is of Triton {committed['triton']}, not {found['triton']}")

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
-__all__ = ["launches", "uses_kernels"]
+__all__ = ["device_of", "launches", "uses_kernels"]
 
 DEVICES = {"cuda"}
 _DTYPES = (torch.bfloat16, torch.float16, torch.float32, torch.float64)
@@ -21,6 +21,11 @@ def uses_kernels(*tensors: Tensor) -> bool:
     if not _HAS_TRITON or any(t.device.type not in DEVICES or t.dtype not in _DTYPES for t in tensors):
         return False
     return not torch.compiler.is_exporting() and torch._C._get_tracing_state() is None
+
+
+def device_of(tensor: Tensor) -> torch.cuda.device_of:
+    """A context in which kernels are launched on the device of a tensor, which need not be the current one."""
+    return torch.cuda.device_of(tensor)
 
 
 def launches(work: int, programs: int) -> int:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dsptorch.functional.gpu.choice import launches, uses_kernels
+from dsptorch.functional.gpu.choice import device_of, launches, uses_kernels
 from dsptorch.functional.trilinear import V, W, accumulation_dtype
 
 __all__ = ["RateForm", "rate_correlation", "rate_filter", "takes_rates"]
@@ -92,35 +92,36 @@ def rate_filter(
     block_n = min(_power_of_2(length), max(_LARGEST // (block_c * block_o), 1), 256)
     tiles = -(-length // block_n), -(-kept // block_o), -(-channels // block_c)
     strides = taps.stride()
-    rate_kernel[(tiles[0] * tiles[1] * tiles[2] * batch,)](
-        signal,
-        taps,
-        None if position is None else position.contiguous(),
-        out,
-        length,
-        reach,
-        first,
-        shift,
-        up,
-        down,
-        numtaps,
-        -(-numtaps // (down if adjoint else up)),
-        kept,
-        summed,
-        channels,
-        0 if position is None else position.shape[1],
-        *tiles,
-        *signal.stride(),
-        *((strides[0], strides[1]) if adjoint else (strides[1], strides[0])),
-        strides[2],
-        strides[3] if taps.shape[3] > 1 else 0,
-        ADJOINT=adjoint,
-        SEGMENTS=position is not None,
-        SUM=sum_type(accumulation_dtype(signal, taps)),
-        BLOCK_N=block_n,
-        BLOCK_O=block_o,
-        BLOCK_C=block_c,
-    )
+    with device_of(signal):
+        rate_kernel[(tiles[0] * tiles[1] * tiles[2] * batch,)](
+            signal,
+            taps,
+            None if position is None else position.contiguous(),
+            out,
+            length,
+            reach,
+            first,
+            shift,
+            up,
+            down,
+            numtaps,
+            -(-numtaps // (down if adjoint else up)),
+            kept,
+            summed,
+            channels,
+            0 if position is None else position.shape[1],
+            *tiles,
+            *signal.stride(),
+            *((strides[0], strides[1]) if adjoint else (strides[1], strides[0])),
+            strides[2],
+            strides[3] if taps.shape[3] > 1 else 0,
+            ADJOINT=adjoint,
+            SEGMENTS=position is not None,
+            SUM=sum_type(accumulation_dtype(signal, taps)),
+            BLOCK_N=block_n,
+            BLOCK_O=block_o,
+            BLOCK_C=block_c,
+        )
     return out
 
 
@@ -157,38 +158,39 @@ def rate_correlation(
     splits = launches(batch * time_tiles, programs)
     width = channel_tiles if shared else channels
     out = signal.new_empty(splits, fan_in, fan_out, numtaps, width, dtype=dtype)
-    taps_kernel[(programs * splits,)](
-        signal,
-        gradient,
-        None if position is None else position.contiguous(),
-        out,
-        length,
-        reach,
-        first,
-        shift,
-        up,
-        down,
-        pow(down, -1, up) if up > 1 else 0,
-        numtaps,
-        fan_in,
-        fan_out,
-        channels,
-        0 if position is None else position.shape[1],
-        batch,
-        time_tiles,
-        -(-batch * time_tiles // splits),
-        splits,
-        tap_tiles,
-        channel_tiles,
-        *signal.stride(),
-        *gradient.stride(),
-        SEGMENTS=position is not None,
-        SHARED=shared,
-        SUM=sum_type(dtype),
-        BLOCK_N=block_n,
-        BLOCK_I=block_i,
-        BLOCK_C=block_c,
-    )
+    with device_of(signal):
+        taps_kernel[(programs * splits,)](
+            signal,
+            gradient,
+            None if position is None else position.contiguous(),
+            out,
+            length,
+            reach,
+            first,
+            shift,
+            up,
+            down,
+            pow(down, -1, up) if up > 1 else 0,
+            numtaps,
+            fan_in,
+            fan_out,
+            channels,
+            0 if position is None else position.shape[1],
+            batch,
+            time_tiles,
+            -(-batch * time_tiles // splits),
+            splits,
+            tap_tiles,
+            channel_tiles,
+            *signal.stride(),
+            *gradient.stride(),
+            SEGMENTS=position is not None,
+            SHARED=shared,
+            SUM=sum_type(dtype),
+            BLOCK_N=block_n,
+            BLOCK_I=block_i,
+            BLOCK_C=block_c,
+        )
     return out.sum((0, 4)).unsqueeze(3) if shared else out.sum(0)
 
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from dsptorch.functional.gpu.choice import launches
+from dsptorch.functional.gpu.choice import device_of, launches
 from dsptorch.functional.trilinear import accumulation_dtype
 
 __all__ = ["periodic_correlation", "periodic_filter"]
@@ -50,30 +50,31 @@ def periodic_filter(
     block_c, block_n = _tile(channels, -(-length // step))
     phases = min(step, _PHASES)
     time_tiles, channel_tiles = -(-length // (step * block_n)), -(-channels // block_c)
-    filter_kernel[(channel_tiles * -(-step // phases) * time_tiles * batch,)](
-        signal,
-        weight,
-        _table(tuple(lags), history, period, signal.device),
-        *masks,
-        out,
-        length,
-        reach,
-        history,
-        period,
-        phases,
-        channels,
-        len(lags),
-        time_tiles,
-        channel_tiles,
-        *signal.stride(),
-        weight.stride(0) if weight.shape[0] > 1 else 0,
-        *weight.stride()[1:],
-        ADJOINT=adjoint,
-        SEGMENTS=segmented,
-        SUM=sum_type(accumulation_dtype(signal, weight)),
-        BLOCK_N=block_n,
-        BLOCK_C=block_c,
-    )
+    with device_of(signal):
+        filter_kernel[(channel_tiles * -(-step // phases) * time_tiles * batch,)](
+            signal,
+            weight,
+            _table(tuple(lags), history, period, signal.device),
+            *masks,
+            out,
+            length,
+            reach,
+            history,
+            period,
+            phases,
+            channels,
+            len(lags),
+            time_tiles,
+            channel_tiles,
+            *signal.stride(),
+            weight.stride(0) if weight.shape[0] > 1 else 0,
+            *weight.stride()[1:],
+            ADJOINT=adjoint,
+            SEGMENTS=segmented,
+            SUM=sum_type(accumulation_dtype(signal, weight)),
+            BLOCK_N=block_n,
+            BLOCK_C=block_c,
+        )
     return out
 
 
@@ -131,32 +132,33 @@ def periodic_correlation(
     splits = launches(rows * time_tiles, channel_tiles * lag_tiles * period * groups)
     share = -(-rows * time_tiles // splits)
     out = gradient.new_empty(groups, splits, period, taps, channels, dtype=dtype)
-    correlation_kernel[(channel_tiles * lag_tiles * period * splits * groups,)](
-        signal,
-        gradient,
-        _table(tuple(lags), history, period, signal.device),
-        *masks,
-        out,
-        time,
-        reach,
-        history,
-        period,
-        channels,
-        taps,
-        rows,
-        time_tiles,
-        share,
-        channel_tiles,
-        lag_tiles,
-        splits,
-        *signal.stride(),
-        *gradient.stride(),
-        SEGMENTS=segmented,
-        SUM=sum_type(dtype),
-        BLOCK_N=block_n,
-        BLOCK_I=block_i,
-        BLOCK_C=block_c,
-    )
+    with device_of(signal):
+        correlation_kernel[(channel_tiles * lag_tiles * period * splits * groups,)](
+            signal,
+            gradient,
+            _table(tuple(lags), history, period, signal.device),
+            *masks,
+            out,
+            time,
+            reach,
+            history,
+            period,
+            channels,
+            taps,
+            rows,
+            time_tiles,
+            share,
+            channel_tiles,
+            lag_tiles,
+            splits,
+            *signal.stride(),
+            *gradient.stride(),
+            SEGMENTS=segmented,
+            SUM=sum_type(dtype),
+            BLOCK_N=block_n,
+            BLOCK_I=block_i,
+            BLOCK_C=block_c,
+        )
     return out.sum(1) if splits > 1 else out.squeeze(1)
 
 

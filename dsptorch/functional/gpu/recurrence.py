@@ -1,13 +1,13 @@
 """The linear recurrence on a GPU: what stands behind the operator `dsptorch::scan` of `dsptorch.functional.scan`.
 
 The loops of the blocked scan launch some sixteen operations at each rate; the kernels read the signal twice and write
-it once, in two launches or four.
+it once, in three launches or four.
 """
 
 import torch
 from torch import Tensor
 
-from dsptorch.functional.gpu.choice import launches, uses_kernels
+from dsptorch.functional.gpu.choice import device_of, launches, uses_kernels
 
 __all__ = ["recurrence", "runs_on_kernels"]
 
@@ -29,6 +29,13 @@ def recurrence(
         x: (batch, time, 1, channels). a: (1, 1, 1, channels) or (batch, time, 1, 1, 1, channels). state:
         (batch, 1, channels). begins: (batch, time). gain: (channels,). Result: (batch, time, 1, channels).
     """
+    with device_of(x):
+        return _recurrence(x, a, state, begins, reverse, gain)
+
+
+def _recurrence(
+    x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | None, reverse: bool, gain: Tensor | None
+) -> Tensor:
     from dsptorch.functional.gpu.kernels import sum_type  # noqa: PLC0415
     from dsptorch.functional.gpu.kernels.recurrence import carry_kernel, chunk_kernel, power_kernel  # noqa: PLC0415
 
@@ -51,9 +58,10 @@ def recurrence(
         power_kernel[(channel_tiles,)](
             a, powers, channels, doublings, a.stride(-1), BLOCK_T=block_t, BLOCK_C=CHANNELS
         )
-    states = x.new_zeros(batch, chunks, channels, dtype=dtype)
-    if chunks == 1 and first is not None:
-        states = first
+    if chunks > 1:
+        states = x.new_empty(batch, chunks, channels, dtype=dtype)
+    else:
+        states = x.new_zeros(batch, channels, dtype=dtype) if first is None else first
     arguments = (
         *(time, channels, chunk, chunks, channel_tiles),
         *(x.stride(0), x.stride(1), x.stride(3)),
