@@ -24,7 +24,7 @@ from dsptorch.functional.gpu.recurrence import recurrence, runs_on_kernels
 
 __all__ = ["scan"]
 
-_SIZE, _LONG = 16, 4096  # samples of a block; twice as many in signals of that length
+_SIZE, _LONG = 16, 512  # samples of a block; twice as many in signals of that length
 _LEVELS, _DOUBLINGS = (
     2,
     24,
