@@ -38,6 +38,21 @@ def test_every_table_is_on_a_page():
     assert shown == set(TABLES)
 
 
+def check_stack(text):
+    (paragraph,) = (part for part in text.split("\n\n") if "docs/stack.md" in part)
+    figures = re.findall(r"-\d+\.\d(?: to -\d+\.\d)? %", paragraph)
+    assert len(figures) == 2
+    page = (ROOT / "docs" / "stack.md").read_text()
+    assert all(figure in page for figure in figures)
+
+
+def test_the_readme_says_of_the_stack_what_its_page_says():
+    """The page is made of the logs of the search."""
+    check_stack(README.read_text())
+    with pytest.raises(AssertionError):
+        check_stack(README.read_text().replace("-3.0 %", "-3.1 %"))
+
+
 def check_readme(text):
     lines = text.splitlines()
     assert len(lines) <= 120
