@@ -14,6 +14,7 @@ References:
     C. S. Burrus, Block implementation of digital filters, 1971, IEEE Transactions on Circuit Theory 18(6), 697-701.
 """
 
+from collections.abc import Callable, Iterator
 from itertools import accumulate
 
 import torch
@@ -131,6 +132,8 @@ def _run(
 ) -> list[Tensor]:
     """The states, one sample after the other; if nothing is compiled, in the memory of the input."""
     add = torch.addcmul if torch.compiler.is_compiling() else Tensor.addcmul_
+    if borders is None and [a.shape[-4:-1] for a in matrices] == [(1, 1, 1)]:
+        return list(_one_pole(xs, matrices[0][..., 0, :, 0, :], state, add))
     columns = [[a_k.unbind(-2) for a_k in a.unbind(-4)] for a in matrices]
     before = [] if state is None else [state]  # the one before this sample, the one before that ...
     states: list[Tensor] = []
@@ -144,6 +147,15 @@ def _run(
         before = [y, *before][: len(columns[0])]
         states.append(y)
     return states
+
+
+def _one_pole(
+    xs: list[Tensor], a: Tensor, state: Tensor | None, add: Callable[[Tensor, Tensor, Tensor], Tensor]
+) -> Iterator[Tensor]:
+    """`_run` of the commonest recurrence, whose steps are so short that lists of lags would cost as much."""
+    for x in xs:
+        state = x if state is None else add(x, a, state)
+        yield state
 
 
 def _last(states: list[Tensor], borders: list[Tensor] | None, order: int) -> Tensor:
