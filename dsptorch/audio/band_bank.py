@@ -4,9 +4,10 @@ import torch
 from torch import Tensor
 
 from dsptorch.audio.bands import ComplexFilters
-from dsptorch.audio.stft import SpectralLayer, periodic_window, power_of_two, saturated, squared_magnitude
+from dsptorch.audio.stft import SpectralLayer, periodic_window, saturated, squared_magnitude
 from dsptorch.audio.waveform import samples_of
 from dsptorch.functional.memo import Memo
+from dsptorch.functional.powers import power_of_two
 from dsptorch.functional.precision import without_autocast
 from dsptorch.functional.timeline import Timeline
 from dsptorch.hyperparams import real_tensors

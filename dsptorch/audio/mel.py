@@ -8,12 +8,12 @@ from dsptorch.audio.stft import (
     SpectralLayer,
     check_window,
     periodic_window,
-    power_of_two,
     root,
     saturated,
     squared_magnitude,
 )
 from dsptorch.audio.waveform import check_band, check_sample_rate, samples_of
+from dsptorch.functional.powers import power_of_two
 from dsptorch.functional.precision import without_autocast
 from dsptorch.functional.timeline import Timeline
 from dsptorch.functional.validate import check_int

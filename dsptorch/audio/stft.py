@@ -172,11 +172,6 @@ def periodic_window(window: str | tuple[str, float], length: int) -> Tensor:
     return get_window(window, length + 1)[:-1]
 
 
-def power_of_two(least: int) -> int:
-    """The first power of 2 that is at least so great."""
-    return 1 << (least - 1).bit_length()
-
-
 def _rfft(frames: Tensor, n_fft: int) -> Tensor:
     """`torch.fft.rfft`, which MKL refuses to compute of no frame at all."""
     if not torch.compiler.is_compiling() and not frames.shape[0] * frames.shape[1]:

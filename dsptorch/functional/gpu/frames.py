@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dsptorch.functional.gpu.choice import device_of, launches, uses_kernels
+from dsptorch.functional.powers import power_of_two
 from dsptorch.functional.trilinear import V, W, accumulation_dtype
 
 __all__ = ["RateForm", "rate_correlation", "rate_filter", "takes_rates"]
@@ -88,8 +89,8 @@ def rate_filter(
     out = signal.new_empty(batch, length, kept, channels)
     if out.numel() == 0:
         return out
-    block_c, block_o = min(_power_of_2(channels), 64), min(_power_of_2(kept), 16)
-    block_n = min(_power_of_2(length), max(_LARGEST // (block_c * block_o), 1), 256)
+    block_c, block_o = min(power_of_two(channels), 64), min(power_of_two(kept), 16)
+    block_n = min(power_of_two(length), max(_LARGEST // (block_c * block_o), 1), 256)
     tiles = -(-length // block_n), -(-kept // block_o), -(-channels // block_c)
     strides = taps.stride()
     with device_of(signal):
@@ -150,7 +151,7 @@ def rate_correlation(
     dtype = accumulation_dtype(signal, gradient)
     if gradient.numel() == 0 or signal.numel() == 0:
         return signal.new_zeros(fan_in, fan_out, numtaps, 1 if shared else channels, dtype=dtype)
-    block_c, block_i = min(_power_of_2(channels), 32), min(_power_of_2(numtaps), 16)
+    block_c, block_i = min(power_of_two(channels), 32), min(power_of_two(numtaps), 16)
     block_n = max(_LARGEST // (block_c * block_i), 1)
     time_tiles, tap_tiles = -(-(first + length) // (up * block_n)), -(-numtaps // block_i)
     channel_tiles = -(-channels // block_c)
@@ -206,8 +207,3 @@ def _(
     width = 1 if shared else signal.shape[3]
     dtype = accumulation_dtype(signal, gradient)
     return signal.new_empty(signal.shape[2], gradient.shape[2], numtaps, width, dtype=dtype)
-
-
-def _power_of_2(n: int) -> int:
-    """The next power of 2 that is not smaller."""
-    return 1 << (n - 1).bit_length()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from dsptorch.functional.gpu.choice import device_of, launches
+from dsptorch.functional.powers import power_of_two
 from dsptorch.functional.trilinear import accumulation_dtype
 
 __all__ = ["periodic_correlation", "periodic_filter"]
@@ -120,9 +121,9 @@ def periodic_correlation(
     masks = [None if mask is None else mask.contiguous() for mask in (position, following)]
     segmented = position is not None
     step = 1 if segmented else period
-    block_i = min(_power_of_2(taps), 16)
-    block_c = min(_power_of_2(channels), 32)
-    block_n = min(_power_of_2(-(-time // step)), max(4096 // (block_i * block_c), 1), 128)
+    block_i = min(power_of_two(taps), 16)
+    block_c = min(power_of_two(channels), 32)
+    block_n = min(power_of_two(-(-time // step)), max(4096 // (block_i * block_c), 1), 128)
     time_tiles, channel_tiles, lag_tiles = (
         -(-time // (step * block_n)),
         -(-channels // block_c),
@@ -180,13 +181,8 @@ def _(
 
 def _tile(channels: int, blocks: int) -> tuple[int, int]:
     """Channels and periods of a tile: whole vectors of channels first."""
-    block_c = min(_power_of_2(channels), 64)
-    return block_c, min(_power_of_2(blocks), _LARGEST // block_c, 1024)
-
-
-def _power_of_2(n: int) -> int:
-    """The next power of 2 that is not smaller."""
-    return 1 << (n - 1).bit_length()
+    block_c = min(power_of_two(channels), 64)
+    return block_c, min(power_of_two(blocks), _LARGEST // block_c, 1024)
 
 
 @lru_cache(maxsize=256)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dsptorch.functional.gpu.choice import device_of, launches, uses_kernels
+from dsptorch.functional.powers import power_of_two
 
 __all__ = ["recurrence", "runs_on_kernels"]
 
@@ -45,7 +46,7 @@ def _recurrence(
     if out.numel() == 0:
         return out
     varying, first = a.dim() == 6, None if state is None else state.to(dtype).contiguous()
-    block_t = min(TIME, 1 << (time - 1).bit_length())
+    block_t = min(TIME, power_of_two(time))
     channel_tiles = -(-channels // CHANNELS)
     # Chunks of a power of 2 of tiles, so that the power of a chunk is some squares of that of a tile.
     wanted = -(-time // launches(-(-time // (SHORTEST * block_t)), batch * channel_tiles))
