@@ -3,6 +3,7 @@
 The default profile is quick and the same on every machine; `--thorough` tries ten times as much.
 """
 
+import gc
 import os
 
 # Before torch is imported, which reads them once. Tiny tensors gain nothing from threads, and two processes whose
@@ -53,6 +54,13 @@ def pytest_configure(config: pytest.Config) -> None:
     # torch's own: Dynamo instantiates every autograd.Function, and forward-mode AD scripts a part of torch.
     config.addinivalue_line("filterwarnings", "ignore:.*should not be instantiated:DeprecationWarning")
     config.addinivalue_line("filterwarnings", "ignore:.torch.jit.script:DeprecationWarning")
+
+
+def pytest_collection_finish() -> None:
+    """Have the collector look at what tests make, and less often: what is imported by now stays, and is much."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.fixture(autouse=True)

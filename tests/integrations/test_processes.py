@@ -1,32 +1,18 @@
 """Two processes under DistributedDataParallel move the hyperparameters as one with all their data does."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
+from tests.forked import run_processes
+
 SCRIPT = "tests.integrations.processes"
-ROOT = Path(__file__).parents[2]
 
 
 def run(folder, trainer, processes, *rest):
     """The history of each process."""
     folder.mkdir()
-    launch = (
-        ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"] if processes == 2 else []
-    )
-    done = subprocess.run(
-        [sys.executable, *launch, "-m", SCRIPT, trainer, str(folder), *rest],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+    done = run_processes(SCRIPT, trainer, folder, *rest, folder=folder, processes=processes)
     if done.returncode:  # not an AssertionError, which the planted bug must raise
         raise RuntimeError(done.stderr[-3000:])
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(processes)]

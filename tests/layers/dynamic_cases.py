@@ -23,7 +23,6 @@ KINDS = [
     "FIR centred",
     "Delay",
     "Multirate",
-    "Multirate 3",
     "Multirate learned",
     "Multirate centred",
     "LFORouting",
@@ -35,7 +34,6 @@ KINDS = [
     "Residual",
     "Blend",
     "Split",
-    "EMA",
     "EMA warm",
     "Resonator both",
     "Biquad",
@@ -92,6 +90,9 @@ CORE = [
 ]
 """One for each way in which time reaches a graph: a filter, a phase, a position, neither, two of them, two delays,
 the recurrences: of the first order, of coupled states, of the second order; and a delay that moves."""
+
+RECURRENT = ["EMA warm", "Resonator both", "SOS", "ModulatedDelay allpass"]
+"""One for each kind of recurrence, which no ONNX program has for any time: see docs/recurrences.md."""
 
 QUICK = ["Multirate", "LFORouting", "ChannelBottleneck"]
 """What the default suite makes do with."""

@@ -9,7 +9,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from dsptorch import FIR
 from dsptorch.functional import PeriodicFIR
 from dsptorch.testing import assert_compiles, assert_exports, assert_no_host_sync
-from tests.layers.dynamic_cases import CORE, EVERY, KINDS, QUICK, RATES, WAVELETS, build_any
+from tests.layers.dynamic_cases import CORE, EVERY, KINDS, QUICK, RATES, RECURRENT, WAVELETS, build_any
 from tests.layers.table import WIDTH, signal
 from tests.tolerances import assert_close
 
@@ -17,9 +17,6 @@ quick = pytest.mark.parametrize("name", QUICK)
 every = pytest.mark.parametrize("name", EVERY)
 kinds = pytest.mark.parametrize("name", KINDS)
 core = pytest.mark.parametrize("name", CORE)
-rates = pytest.mark.parametrize(
-    "name", ["Decimate", *(pytest.param(name, marks=pytest.mark.slow) for name in RATES[1:])]
-)
 
 
 @quick
@@ -28,15 +25,15 @@ def test_exports_for_any_batch_and_time(name):
 
 
 @pytest.mark.slow
-@kinds
-def test_every_layer_exports_for_any_batch_and_time(name):
+@pytest.mark.parametrize("name", RECURRENT)
+def test_recurrences_export_for_any_batch_and_time(name):
+    """All others do so on their way to ONNX: see test_onnx.py."""
     assert_exports(build_any(name), signal(3, 11), dynamic=True)
 
 
-@rates
-def test_layers_of_another_rate_export_for_any_batch_and_time(name):
+def test_a_layer_of_another_rate_exports_for_any_batch_and_time():
     """From a time of M + 1 on: to the exporter a size of 1, that of one block, is always 1."""
-    assert_exports(build_any(name), signal(3, 11), dynamic=True)
+    assert_exports(build_any("Decimate"), signal(3, 11), dynamic=True)
 
 
 @pytest.mark.parametrize("name", ["Multirate"])

@@ -5,13 +5,16 @@ import torch
 
 import dsptorch
 from dsptorch.testing import assert_compiles, assert_exports
+from tests.layers.dynamic_cases import KINDS, RATES, WAVELETS
 from tests.layers.table import ONE_OF_EACH_KIND, WIDTH, build, signal
 from tests.tolerances import assert_close
 
+OTHERS = [name for name in ONE_OF_EACH_KIND if name not in (*KINDS, *RATES, *WAVELETS)]
+"""Those that test_dynamic.py does not compile."""
+
 
 @pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=[] if name == "Multirate" else pytest.mark.slow) for name in ONE_OF_EACH_KIND],
+    "name", ["Multirate", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
 )
 def test_compiles_to_one_graph(name):
     assert_compiles(build(name), signal(2, 7), backend="aot_eager")

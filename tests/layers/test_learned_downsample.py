@@ -136,12 +136,11 @@ def test_factors_to_eight_compile_by_inductor():
     torch._dynamo.reset()
     layer = learned(d_model=4, dtype=torch.float32)
     compiled = torch.compile(layer, fullgraph=True)
-    for length in (33, 17, 900):
+    for length in (33, 900):
         x = torch.randn(2, length, 4)
         y = compiled(x)
         y.square().sum().backward()
         assert_close(y, layer(x))
-    check_compiled_step(layer, "inductor")
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])

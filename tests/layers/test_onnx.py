@@ -37,8 +37,12 @@ class Step(nn.Module):
 
 
 def exported(module, args, shapes):
-    """The session of an ONNX program, as a function of the module's arguments: a list of tensors."""
-    program = torch.onnx.export(module, args, dynamo=True, dynamic_shapes=shapes, verbose=False)
+    """The session of an ONNX program, as a function of the module's arguments: a list of tensors.
+
+    What is converted is the program of `torch.export`, so that each test here proves that its layer exports, too.
+    """
+    exported = torch.export.export(module, args, dynamic_shapes=shapes)
+    program = torch.onnx.export(exported, dynamo=True, verbose=False)
     file = io.BytesIO()
     program.save(file)
     session = onnxruntime.InferenceSession(file.getvalue(), providers=["CPUExecutionProvider"])
@@ -107,8 +111,11 @@ def test_layers_of_another_rate_in_onnx(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in CORE if not is_recurrent(name)])
+@pytest.mark.parametrize(
+    "name", [name for name in CORE if not is_recurrent(name) and name != "Multirate unfolded"]
+)
 def test_steps_of_every_layer_in_onnx(name):
+    """The cascade is left out: its graph is the longest by far, and its forward, a step from no state, is above."""
     layer = build_any(name, torch.float32)
     grouped = any(isinstance(part, Oscillators) for part in layer.modules())
     # onnxruntime refuses to reshape no samples to an unknown number, as repeat_interleave of groups of channels does.

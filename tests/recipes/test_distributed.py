@@ -16,6 +16,7 @@ from gpt.metrics import read_metrics
 from gpt.parallel import launch, shard
 from gpt.train import train
 
+from tests.forked import Ended, run_processes
 from tests.recipes.planted import RECIPES, STOPPED
 from tests.recipes.test_gpt_train import killed, weights
 
@@ -57,14 +58,22 @@ def one(strategy: str, out: str) -> TrainConfig:
     return load_config([Path("tiny.yaml")], [*CASES[strategy], f"--out={out}"])
 
 
-def two(
-    strategy: str, out: str, *more: str, program: tuple[str, ...] = (str(SCRIPT),), torchrun: bool = True
+def command(strategy: str, out: str, *more: str) -> list[str]:
+    return ["train", "--config=tiny.yaml", f"--strategy={strategy}", f"--out={out}", *CASES[strategy], *more]
+
+
+def two(strategy: str, out: str, *more: str, program: tuple[str, ...] = (str(SCRIPT),)) -> Ended:
+    """Run two processes in torchrun's environment, and return when they have ended."""
+    return run_processes(*program, *command(strategy, out, *more), folder=Path.cwd(), processes=2)
+
+
+def started(
+    strategy: str, out: str, *more: str, launcher: tuple[str, ...] = ()
 ) -> subprocess.CompletedProcess[str]:
-    """Run two processes, and return when they have ended."""
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"] if torchrun else []
-    options = ["--config=tiny.yaml", f"--strategy={strategy}", f"--out={out}", *CASES[strategy], *more]
-    command = [sys.executable, *launcher, *program, "train", *options]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    """Run what starts two processes by itself, and return when it has ended."""
+    words = [sys.executable, *launcher, str(SCRIPT), *command(strategy, out, *more)]
+    words += [] if launcher else ["--devices=2"]
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
 
 
 def losses(out: str) -> dict[tuple[int, str], float]:
@@ -107,7 +116,8 @@ def test_two_processes_go_on_from_one(strategy: str, monkeypatch: pytest.MonkeyP
     train(whole)
     with monkeypatch.context() as patch:
         killed(cut, None, STOPPED, patch)
-    resumed = two(strategy, "cut", "--resume=true", "--devices=2", torchrun=False)
+    # Of Fabric, which starts the second process; or of another launcher.
+    resumed = (started if strategy == "ddp" else two)(strategy, "cut", "--resume=true")
     assert resumed.returncode == 0, resumed.stderr
     assert losses("cut").keys() == losses("whole").keys()
     assert difference("cut", "whole") < ROUNDING
@@ -138,11 +148,12 @@ def test_the_leak_gate_stops_shards() -> None:
 def test_one_process_of_two_holds_the_lock_and_says_why_they_end() -> None:
     Path("run").mkdir()
     with locked(Path("run")):
-        second = two("ddp", "run", "--resume=true", "--devices=2", torchrun=False)
+        second = two("ddp", "run", "--resume=true")
     assert second.returncode == 1
     assert second.stderr.count("error: expected a folder that no other process uses, got run") == 1
     assert "Traceback" not in second.stderr
-    assert two("ddp", "run", "--resume=true").returncode == 0
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
+    assert started("ddp", "run", "--resume=true", launcher=torchrun).returncode == 0
 
 
 def test_a_batch_that_cannot_be_shared_out_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

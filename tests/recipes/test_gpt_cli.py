@@ -1,10 +1,12 @@
-"""The command line as a user runs it: in a process of its own."""
+"""The command line as a user runs it: in a process of its own; in forks, where its start is not what is tested."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ import pytest
 import torch
 from gpt.checkpoint import read_checkpoint
 from gpt_enwik8 import main
+
+from tests.forked import fork, run_processes
 
 SCRIPT = Path(__file__).resolve().parents[2] / "recipes" / "gpt_enwik8.py"
 TINY = """
@@ -48,6 +52,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def train(*more: object) -> tuple[object, ...]:
     return ("train", "--config", "tiny.yaml", "--data", "text", "--steps", 60, *more)
+
+
+def wait_for(log: Path, step: int, process: BaseProcess) -> None:
+    """Return when the process has made a step."""
+    while not log.exists() or f'"step": {step},' not in log.read_text():
+        assert process.exitcode is None
+        time.sleep(0.002)
 
 
 def run_here(*arguments: object) -> None:
@@ -94,17 +105,12 @@ def test_killed_by_sigkill_and_resumed_it_is_the_same_run(folder: Path) -> None:
     run_here(*train("--out", "whole", "--checkpoint_every", 7))
     log = folder / "cut" / "metrics.jsonl"
     for reached in (3, 41):  # before any checkpoint, then after some
-        with subprocess.Popen(
-            command(*train("--out", "cut", "--checkpoint_every", 7, "--resume", "true")),
-            cwd=folder,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        ) as process:
-            while not log.exists() or f'"step": {reached},' not in log.read_text():
-                assert process.poll() is None
-                time.sleep(0.002)
-            process.send_signal(signal.SIGKILL)
-        assert process.returncode == -signal.SIGKILL
+        resumed = train("--out", "cut", "--checkpoint_every", 7, "--resume", "true")
+        process = fork(SCRIPT, *resumed, folder=folder, out=folder / "said")
+        wait_for(log, reached, process)
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
     run_here(*train("--out", "cut", "--checkpoint_every", 7, "--resume", "true"))
     check_same_run(folder)
 
@@ -113,7 +119,7 @@ def test_killed_by_sigkill_and_resumed_it_is_the_same_run(folder: Path) -> None:
 def test_the_quick_start_runs_to_its_end(
     folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gpt.quickstart.VALIDATION", 8192)
+    monkeypatch.setattr("gpt.quickstart.VALIDATION", 2048)
     run_here("quickstart", "--steps", 1, "--out", "quick")
     text = capfd.readouterr().out
     assert "DATA: " in text
@@ -127,26 +133,21 @@ def test_stopped_by_ctrl_c_and_resumed_it_is_the_same_run(folder: Path) -> None:
     """And while it runs, nothing else runs in its folder."""
     run_here(*train("--out", "whole", "--checkpoint_every", 7))
     log = folder / "cut" / "metrics.jsonl"
-    with subprocess.Popen(
-        command(*train("--out", "cut", "--checkpoint_every", 7)),
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    ) as process:
-        while not log.exists() or '"step": 10,' not in log.read_text():
-            assert process.poll() is None
-            time.sleep(0.002)
-        process.send_signal(signal.SIGSTOP)
-        for more in ([], ["--resume", "true"]):
-            second = run(folder, *train("--out", "cut", "--checkpoint_every", 7, *more))
-            assert second.returncode == 1
-            (line,) = second.stderr.decode().splitlines()
-            assert f"no other process uses, got cut, where process {process.pid} of " in line
-        process.send_signal(signal.SIGCONT)
-        process.send_signal(signal.SIGINT)
-        assert process.stderr
-        said = process.stderr.read().decode().splitlines()[-1]
-    assert process.returncode == 130
+    cut = train("--out", "cut", "--checkpoint_every", 7)
+    process = fork(SCRIPT, *cut, folder=folder, out=folder / "said")
+    assert process.pid
+    wait_for(log, 10, process)
+    os.kill(process.pid, signal.SIGSTOP)
+    for more in ([], ["--resume", "true"]):
+        second = run_processes(SCRIPT, *cut, *more, folder=folder, processes=1)
+        assert second.returncode == 1
+        (line,) = second.stderr.splitlines()
+        assert f"no other process uses, got cut, where process {process.pid} of " in line
+    os.kill(process.pid, signal.SIGCONT)
+    os.kill(process.pid, signal.SIGINT)
+    process.join()
+    assert process.exitcode == 130
+    said = (folder / "said.stderr").read_text().splitlines()[-1]
     assert said == "stopped by Ctrl-C: the same command with --resume true goes on from the last checkpoint"
     run_here(*train("--out", "cut", "--checkpoint_every", 7, "--resume", "true"))
     check_same_run(folder)
