@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from gpt.checkpoint import read_checkpoint
+from gpt.quickstart import ARMS
 from gpt_enwik8 import main
 
 from tests.forked import fork, run_processes
@@ -119,7 +120,9 @@ def test_killed_by_sigkill_and_resumed_it_is_the_same_run(folder: Path) -> None:
 def test_the_quick_start_runs_to_its_end(
     folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gpt.quickstart.VALIDATION", 2048)
+    small = {arm: (*files, "small") for arm, files in ARMS.items()}
+    monkeypatch.setattr("gpt.quickstart.ARMS", small)
+    monkeypatch.setattr("gpt.quickstart.VALIDATION", 8192)
     run_here("quickstart", "--steps", 1, "--out", "quick")
     text = capfd.readouterr().out
     assert "DATA: " in text
