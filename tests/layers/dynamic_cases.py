@@ -50,21 +50,18 @@ KINDS = [
 
 RATES = [
     "Decimate",
-    "Decimate mean",
     "Upsample linear",
     "Chain to 2/3",
     "Split of decimators",
     "FilterBank",
     "FilterBank lattice",
-    "FilterBank paraunitary",
     "FilterBank DFT",
     "Synthesis",
-    "Synthesis lattice",
     "Lifting",
     "InverseLifting",
     "WaveletSynthesis",
 ]
-"""Layers of another rate, whose length a compiler can prove for any time.
+"""Layers of another rate, whose length a compiler can prove for any time; not all that differ in their filters alone.
 
 A `Chain` that holds outputs back, as `AtRate` does, needs a graph more for a time that is a multiple of its grid, and
 an exporter cannot prove its length; nor can it that of blocks longer than the grid, as `ResamplePoly` and `Wavelet`

@@ -18,7 +18,7 @@ from dsptorch import (
     Residual,
     insert,
 )
-from tests.layers.dynamic_cases import CORE, build_any
+from tests.layers.dynamic_cases import build_any
 from tests.layers.table import EVERY, STREAMING, WIDTH, build, signal
 from tests.testing.test_layer import GivesAView
 from tests.tolerances import assert_close, assert_same
@@ -86,19 +86,10 @@ def test_inserted_before_an_activation_in_place(make):
         assert_close(mine, its)
 
 
-COMPILED = [
-    *CORE,
-    "Pointwise",
-    "Delay",
-    "Residual",
-    "Blend",
-    "Split",
-    "AtRate",
-    "FilterBank",
-    "Wavelet",
-    "Lifting",
-]
-"""One for each way in which time reaches a graph, and what passes on another's memory, or a part of it."""
+COMPILED = ["FIR delays", "Multirate", "LFORouting depthwise", "ChannelBottleneck", "EMA first", "Biquad"]
+COMPILED += ["ModulatedDelay", "Delay", "Pointwise", "Chain", "Parallel", "Residual", "Split"]
+COMPILED += ["AtRate", "FilterBank", "Wavelet", "Lifting"]
+"""One for each way in which an output is made: computed, passed on, or a part of a larger tensor."""
 
 
 @pytest.mark.slow
