@@ -1,7 +1,7 @@
-"""The linear recurrence, y[t] = a y[t-1] + x[t]: derivatives of any order, segments, chunks.
+"""The linear recurrence y[t] = a y[t-1] + x[t], with derivatives of any order, segments and chunks.
 
-The gradient in x is the same recurrence, backwards in time; that in a is a sum of products of two of its results. So
-one `autograd.Function`, written by itself, is differentiable to any order.
+The gradient in x is the same recurrence, backwards in time. The gradient in a is a sum of products of the two results.
+So one `autograd.Function` whose backward calls itself is differentiable to any order.
 """
 
 from typing import Any
@@ -23,20 +23,20 @@ __all__ = ["linear_recurrence", "recur", "recur_coupled"]
 def linear_recurrence(
     x: Tensor, a: float | Tensor, zi: Tensor | None = None, *, segments: Segments | None = None
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """Filter by a linear recurrence of the first order, in each channel by itself.
+    """Filter each channel by a linear recurrence of the first order.
 
         y[t] = a[t] * y[t-1] + x[t]
 
-    Or the same for n coupled states in each channel, with matrices for coefficients. A complex pole r + i s is a pair
-    of real states with the matrix [[r, -s], [s, r]]; the real part of the input goes into the first state.
+    With n coupled states in each channel, the coefficients are matrices. A complex pole r + i s is a pair of real
+    states with the matrix [[r, -s], [s, r]]; the first state takes the real part of the input.
 
-    The coefficients may have any size: where a pole is outside the unit circle, y grows without bound.
+    The coefficients may have any magnitude: with a pole outside the unit circle, y grows without bound.
 
     Args:
         x: The input; time is dimension 1.
-        a: The coefficients: a number, one for each channel, or one for each sample of each channel.
-        zi: The output before the first sample; None: zero.
-        segments: Where the samples stand, if rows hold several signals: then each is filtered as if it were alone.
+        a: The coefficients: one number, one for each channel, or one for each sample of each channel.
+        zi: The output before the first sample; None for zero.
+        segments: Segments of rows that hold several signals. Each signal is then filtered by itself.
 
     Shape:
         x: (batch, time, channels). a: (), (channels,) or (batch, time, channels). zi: (batch, channels).
@@ -69,16 +69,16 @@ def linear_recurrence(
 def recur(
     x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | None, gain: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The recurrence of one state a channel, unchecked: all states, and the last one, float32 at least.
+    """The recurrence of one state per channel, without checks: all states, and the last one in float32 at least.
 
         y[t] = a[t] y[t-1] + g x[t]
 
     Args:
         x: The input, (batch, time, channels).
         a: The coefficients: (), (channels,) or (batch, time, channels).
-        state: The state before the first sample, (batch, channels); None: zero.
-        begins: Where a signal begins, (batch, time), bool; None: nowhere.
-        gain: g, (channels,), in place of a product before or after that reads and writes the signal once more; None: 1.
+        state: The state before the first sample, (batch, channels); None for zero.
+        begins: True where a signal begins, (batch, time), bool; None for nowhere.
+        gain: g, (channels,). It saves a separate product, which would read and write the signal once more. None for 1.
     """
     a = a.expand(x.shape) if a.dim() == 3 else a.expand(x.shape[-1])
     y, last = recur_coupled(
@@ -94,25 +94,25 @@ def recur(
 def recur_coupled(
     x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | None, gain: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The same for n coupled states a channel.
+    """The same as `recur` for n coupled states per channel.
 
     Args:
         x: The input, (batch, time, n, channels).
         a: The coefficients, (n, n, channels) or (batch, time, n, n, channels).
-        state: The states before the first sample, (batch, n, channels); None: zero.
-        begins: Where a signal begins, (batch, time), bool; None: nowhere.
-        gain: As of `recur`.
+        state: The states before the first sample, (batch, n, channels); None for zero.
+        begins: True where a signal begins, (batch, time), bool; None for nowhere.
+        gain: See `recur`.
     """
     dtype = torch.promote_types(torch.promote_types(x.dtype, a.dtype), torch.float32)
     state = None if state is None else state.to(dtype)
     a = a.to(dtype).unsqueeze(-4)
-    x = x if runs_on_kernels(x, a) else x.to(dtype)  # kernels do that on the way
+    x = x if runs_on_kernels(x, a) else x.to(dtype)  # kernels convert while they read
     y = recur_lags(x, a, state, begins, gain=gain)
     y = (
         y.clone() if y.requires_grad else y
-    )  # the backward pass keeps y, and the result may be changed in place
+    )  # a copy: the backward pass keeps y, and the caller may change the result in place
     first = y.new_zeros(y.shape[:1] + y.shape[2:]) if state is None else state
-    if torch.compiler.is_compiling():  # of any length, 0 too
+    if torch.compiler.is_compiling():  # for any length, including 0
         return y, torch.cat([first.unsqueeze(1), y], 1)[:, -1].clone()
     return y, (y[:, -1] if y.shape[1] else first).clone()
 
@@ -125,10 +125,10 @@ def recur_lags(
     reverse: bool = False,
     gain: Tensor | None = None,
 ) -> Tensor:
-    """All states of a recurrence of any order, with derivatives: arguments as of `scan`, of one dtype."""
-    if torch._C._get_tracing_state() is not None:  # torch.jit.trace, which records no Function
+    """All states of a recurrence of any order, with derivatives. The arguments are those of `scan`, in one dtype."""
+    if torch._C._get_tracing_state() is not None:  # torch.jit.trace does not record a Function
         return scan(x, a, state, begins, reverse, gain)
-    # Dynamo cannot trace a Function that defines `jvp`; forward-mode AD is for eager code alone.
+    # Dynamo cannot trace a Function that defines `jvp`, so forward-mode AD works in eager code only.
     function = _Recurrence if torch.compiler.is_compiling() else _RecurrenceWithJvp
     y: Tensor = function.apply(x, a, state, begins, reverse, gain)  # type: ignore[no-untyped-call]
     return y
@@ -143,7 +143,7 @@ class _Recurrence(Function):
         begins: Tensor | None,
         reverse: bool,
         gain: Tensor | None,
-    ) -> Tensor:  # each argument by its name: Dynamo counts them
+    ) -> Tensor:  # named arguments, because Dynamo counts them
         return scan(x, a, state, begins, reverse, gain)
 
     @staticmethod
@@ -156,7 +156,7 @@ class _Recurrence(Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, a, state, begins, gain, y = ctx.saved_tensors
-        back = 1 if ctx.reverse else -1  # what leads from t - k to t, leads back from t to t - k
+        back = 1 if ctx.reverse else -1  # the adjoint runs from t to t - k
         adjoint = recur_lags(
             gradient,
             _transposed(a, back),
@@ -219,14 +219,14 @@ class _RecurrenceWithJvp(_Recurrence):
             before = _before(y, first, begins, ctx.reverse, a.shape[-4])
             for a_k, past in zip(a.unbind(-4), before, strict=True):
                 x = x + sum(c * part for c, part in zip(a_k.unbind(-2), past.split(1, -2), strict=True))
-        if state is not None:  # its part in the first sample
+        if state is not None:  # the contribution of the state to the first sample
             part = (_first(matrices.squeeze(-4)) * state[:, None, None]).sum(-2)
             x = x + F.pad(_unless_begun(part, begins), (0, 0, 0, 0, 0, y.shape[1] - 1))
         return recur_lags(x, matrices, None, begins, ctx.reverse)
 
 
 def _transposed(a: Tensor, back: int) -> Tensor:
-    """The matrices of the adjoint: transposed, and those of each sample at the time from which they lead back."""
+    """The matrices of the adjoint: transposed and, if they vary, moved to the time that they lead back from."""
     transposed = a.transpose(-3, -2)
     if a.dim() == 4:
         return transposed
@@ -236,7 +236,7 @@ def _transposed(a: Tensor, back: int) -> Tensor:
 def _before(
     y: Tensor, state: Tensor | None, begins: Tensor | None, reverse: bool, order: int
 ) -> list[Tensor]:
-    """The states that each sample sees, 1 to p samples before it: 0 before the beginning of its signal."""
+    """The states 1 to p samples before each sample; 0 before the beginning of its signal."""
     before = [_shifted(y, -k if reverse else k) for k in range(1, order + 1)]
     if state is not None:
         before = [F.pad(torch.cat([state.unsqueeze(1), y], 1), (0, 0, 0, 0, 0, -1))]
@@ -249,14 +249,14 @@ def _before(
 
 
 def _shifted(x: Tensor, by: int) -> Tensor:
-    """x[t - by], 0 where there is none."""
+    """x[t - by], and 0 outside the signal."""
     if x.shape[1] < abs(by):
         return torch.zeros_like(x)
     return F.pad(x, (*(0, 0) * (x.dim() - 2), by, -by))
 
 
 def _first(x: Tensor) -> Tensor:
-    """The first sample, 0 if there is none; of a constant matrix, the matrix."""
+    """The first sample, or 0 if there is none; a constant matrix is returned unchanged."""
     return x if x.dim() == 3 else F.pad(x, (*(0, 0) * (x.dim() - 2), 0, 1 - x.shape[1]))
 
 
@@ -265,7 +265,7 @@ def _unless_begun(first: Tensor, begins: Tensor | None) -> Tensor:
 
 
 def _checked(x: Tensor, a: float | Tensor, zi: Tensor | None) -> Tensor:
-    """The coefficients as a tensor, or raise."""
+    """Check the arguments and return the coefficients as a tensor."""
     if not isinstance(x, Tensor) or not x.is_floating_point() or x.dim() not in (3, 4):
         raise TypeError(
             "linear_recurrence expects a floating-point signal (batch, time, channels), or (batch, time, n, channels), "
