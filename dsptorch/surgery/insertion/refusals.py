@@ -78,7 +78,7 @@ def _check_kind(name: str, module: nn.Module, position: str) -> None:
     if isinstance(module, CONTAINERS):
         raise ValueError(
             f"{name} is a {type(module).__name__}, which runs its children itself, and would "
-            f"run an inserted one as one of them; insert at a member of it, '{name}.0' say"
+            f"run an inserted one as one of them; insert at one of its members, such as '{name}.0'"
         )
     if position == "before" and isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
         raise ValueError(f"{name} takes ids, which are no signal; insert after it, position='after'")
