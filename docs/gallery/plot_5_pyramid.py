@@ -5,8 +5,8 @@
 filters.
 
 Each level subtracts a low-passed signal from the previous one, with taps twice as far apart. The signal is a spoken
-syllable. Drawn from the committed result of ``python recipes/spoken_syllables.py utterance``, which has the least and the
-greatest sample of every two milliseconds; the recording itself is not ours to publish.
+syllable. Drawn from the committed result of ``python recipes/spoken_syllables.py utterance``, which has the least and
+the greatest sample of every two milliseconds; the recording itself is not ours to publish.
 """
 
 import json

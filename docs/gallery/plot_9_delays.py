@@ -33,6 +33,7 @@ for ax, (name, layer) in zip(axes, pairs.items(), strict=True):
     ax.plot(x.flatten(), color="#7d7d7d", linewidth=0.8, drawstyle="steps-post")
     ax.plot(y.flatten(), color="#1f77b4", drawstyle="steps-post")
     ax.axvline(40 + late, color="#d1602d", linestyle="--")
+    ax.set_ylim(-0.3, 1.3)
     ax.set_title(f"{name}: delay {late}", loc="left", fontsize="medium")
     assert torch.allclose(y[:, late:], x[:, : x.shape[1] - late], atol=1e-5)  # the claim
 axes[-1].set_xlabel("time (samples)")
