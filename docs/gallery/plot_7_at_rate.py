@@ -1,8 +1,8 @@
 """What AtRate saves
 =================
 
-**Claim:** a GPT whose two middle blocks of four run at 1/2 or 1/4 of the rate takes less time a step, has no greater loss
-after the same number of steps, and so is ahead after the same time.
+**Claim:** a GPT whose two middle blocks of four run at 1/2 or 1/4 of the rate takes less time a step, has no greater
+loss after the same number of steps, and so is ahead after the same time.
 
 Drawn from the committed result of ``python benchmarks/at_rate_losses.py``: small models, a short schedule, three seeds;
 the models of a seed take turns, step by step, on one thread. Longer training may end otherwise.
@@ -41,7 +41,7 @@ right.barh(
     names, [found["tokens"] / step_ms[name] for name in names], color=["#1f77b4", "#d1602d", "#2a9d5c"]
 )
 right.invert_yaxis()
-right.set_xlabel("thousand tokens a second, training")
+right.set_xlabel("thousand tokens a second")
 
 # %%
 # The claim, and that the layer streams token by token.
