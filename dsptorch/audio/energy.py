@@ -31,7 +31,7 @@ class BandEnergy(Layer):
         factor: Values of z from one output to the next, at least 1.
         pool_length: The length of the window in values of z, at least 1. None takes 2.5 times the factor.
         width: The standard deviation of the window relative to half its length, in [0.05, 0.5]. A number is fixed. A
-            `BoundedHyperparam` is learned, with one value or one for each band. None is learned for each band, from 0.4.
+            `BoundedHyperparam` is learned, with one value or one for each band. None is learned per band, from 0.4.
         device: The device of the widths.
 
     Shape:

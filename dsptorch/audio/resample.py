@@ -94,7 +94,7 @@ class Resample(Resampler):
 
 
 def _taps(up: int, down: int, width: int, rolloff: float) -> tuple[Tensor, Fraction]:
-    """The taps at `up` times the rate of the input, and by how many outputs they are late."""
+    """The taps at `up` times the rate of the input, and their delay in outputs."""
     if up == down:
         return torch.ones(1, dtype=torch.float64), Fraction(0)
     cutoff = rolloff / max(up, down)  # in zeros of the sinc a tap
