@@ -50,7 +50,7 @@ def assert_causal(
     2. with one row alone, and while gradients are recorded; skipped if the outputs are the same;
     3. in train mode with dropout at 0, where statistics of the batch leak; skipped if the outputs are the same;
     4. with jittered parameters, on a copy, in the modes of 1 to 3: a weight that starts at 0 hides a leak that
-    training opens.
+       training opens.
 
     All tensors of the output that start with (batch, time) are compared, if they also do for a shorter input. (A pooled
     vector may happen to have as many channels as the example has time steps.) For a model that accepts no other length,
