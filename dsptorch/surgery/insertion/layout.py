@@ -94,10 +94,15 @@ def _check(layer: nn.Module, x: Any, layout: str, name: str) -> None:
     if layout == "bct" and x.dim() < 3:
         raise ValueError(f"{name} needs (batch, channels, ..., time), got shape {tuple(x.shape)}")
     channels_last = x.dim() < 3 or not isinstance(layer, Layer) or x.shape[-1] == layer.d_model
-    if layout != "bct" and not channels_last and x.shape[1] == layer.d_model:
+    if layout != "bct" and not channels_last:
+        transposed = x.shape[1] == layer.d_model
         raise ValueError(
-            f"{name} takes {layer.d_model} channels in the last dimension, got shape {tuple(x.shape)}; if they are in "
-            "dimension 1, insert it with layout='bct'"
+            f"{name} takes {layer.d_model} channels in the last dimension, got shape {tuple(x.shape)}; "
+            + (
+                "if they are in dimension 1, insert it with layout='bct'"
+                if transposed
+                else f"remove it, and insert a layer of width {x.shape[-1]}"
+            )
         )
 
 
