@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+import sitekit.menu
 from sitekit.check_html import Page
 from sitekit.menu import Entry, menu
 
@@ -36,14 +38,22 @@ def links(html):
     return Page(f"<h1>menu</h1>{html}").links
 
 
-def test_a_page_outside_of_a_branch_sees_two_levels():
+def check_links():
     assert links(shown("guide")) == ["#", "api.html", "api/layers.html", "api/audio.html"]
-
-
-def test_a_page_sees_the_whole_of_its_own_branch():
     assert links(shown("api/EMA")) == [
         *("guide.html", "api.html", "api/layers.html", "#", "api/FIR.html", "api/audio.html")
     ]
+
+
+def test_a_page_sees_two_levels_and_all_of_its_own_branch():
+    check_links()
+
+
+@pytest.mark.parametrize("levels", [1, 3])
+def test_a_menu_of_other_levels_is_caught(monkeypatch, levels):
+    monkeypatch.setattr(sitekit.menu, "_OPEN_LEVELS", levels)
+    with pytest.raises(AssertionError):
+        check_links()
 
 
 def test_the_way_to_a_page_is_open_and_the_page_alone_is_marked():
