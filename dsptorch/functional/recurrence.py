@@ -76,9 +76,9 @@ def recur(
     Args:
         x: The input, (batch, time, channels).
         a: The coefficients: (), (channels,) or (batch, time, channels).
-        state: The state before the first sample, (batch, channels); None for zero.
-        begins: True where a signal begins, (batch, time), bool; None for nowhere.
-        gain: g, (channels,). It saves a separate product, which would read and write the signal once more. None for 1.
+        state: The state before the first sample, (batch, channels); None: zero.
+        begins: Where a signal begins, (batch, time), bool; None: nowhere.
+        gain: g, (channels,), in place of a product before or after that reads and writes the signal once more; None: 1.
     """
     a = a.expand(x.shape) if a.dim() == 3 else a.expand(x.shape[-1])
     y, last = recur_coupled(
@@ -94,25 +94,25 @@ def recur(
 def recur_coupled(
     x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | None, gain: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The same as `recur` for n coupled states per channel.
+    """The same for n coupled states a channel.
 
     Args:
         x: The input, (batch, time, n, channels).
         a: The coefficients, (n, n, channels) or (batch, time, n, n, channels).
-        state: The states before the first sample, (batch, n, channels); None for zero.
-        begins: True where a signal begins, (batch, time), bool; None for nowhere.
-        gain: See `recur`.
+        state: The states before the first sample, (batch, n, channels); None: zero.
+        begins: Where a signal begins, (batch, time), bool; None: nowhere.
+        gain: As of `recur`.
     """
     dtype = torch.promote_types(torch.promote_types(x.dtype, a.dtype), torch.float32)
     state = None if state is None else state.to(dtype)
     a = a.to(dtype).unsqueeze(-4)
-    x = x if runs_on_kernels(x, a) else x.to(dtype)  # kernels convert while they read
+    x = x if runs_on_kernels(x, a) else x.to(dtype)  # kernels do that on the way
     y = recur_lags(x, a, state, begins, gain=gain)
     y = (
         y.clone() if y.requires_grad else y
-    )  # a copy: the backward pass keeps y, and the caller may change the result in place
+    )  # the backward pass keeps y, and the result may be changed in place
     first = y.new_zeros(y.shape[:1] + y.shape[2:]) if state is None else state
-    if torch.compiler.is_compiling():  # for any length, including 0
+    if torch.compiler.is_compiling():  # of any length, 0 too
         return y, torch.cat([first.unsqueeze(1), y], 1)[:, -1].clone()
     return y, (y[:, -1] if y.shape[1] else first).clone()
 
@@ -125,10 +125,10 @@ def recur_lags(
     reverse: bool = False,
     gain: Tensor | None = None,
 ) -> Tensor:
-    """All states of a recurrence of any order, with derivatives. The arguments are those of `scan`, in one dtype."""
-    if torch._C._get_tracing_state() is not None:  # torch.jit.trace does not record a Function
+    """All states of a recurrence of any order, with derivatives: arguments as of `scan`, of one dtype."""
+    if torch._C._get_tracing_state() is not None:  # torch.jit.trace, which records no Function
         return scan(x, a, state, begins, reverse, gain)
-    # Dynamo cannot trace a Function that defines `jvp`, so forward-mode AD works in eager code only.
+    # Dynamo cannot trace a Function that defines `jvp`; forward-mode AD is for eager code alone.
     function = _Recurrence if torch.compiler.is_compiling() else _RecurrenceWithJvp
     y: Tensor = function.apply(x, a, state, begins, reverse, gain)  # type: ignore[no-untyped-call]
     return y
@@ -143,7 +143,7 @@ class _Recurrence(Function):
         begins: Tensor | None,
         reverse: bool,
         gain: Tensor | None,
-    ) -> Tensor:  # named arguments, because Dynamo counts them
+    ) -> Tensor:  # each argument by its name: Dynamo counts them
         return scan(x, a, state, begins, reverse, gain)
 
     @staticmethod
@@ -156,7 +156,7 @@ class _Recurrence(Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, a, state, begins, gain, y = ctx.saved_tensors
-        back = 1 if ctx.reverse else -1  # the adjoint runs from t to t - k
+        back = 1 if ctx.reverse else -1  # what leads from t - k to t, leads back from t to t - k
         adjoint = recur_lags(
             gradient,
             _transposed(a, back),
@@ -219,14 +219,14 @@ class _RecurrenceWithJvp(_Recurrence):
             before = _before(y, first, begins, ctx.reverse, a.shape[-4])
             for a_k, past in zip(a.unbind(-4), before, strict=True):
                 x = x + sum(c * part for c, part in zip(a_k.unbind(-2), past.split(1, -2), strict=True))
-        if state is not None:  # the contribution of the state to the first sample
+        if state is not None:  # its part in the first sample
             part = (_first(matrices.squeeze(-4)) * state[:, None, None]).sum(-2)
             x = x + F.pad(_unless_begun(part, begins), (0, 0, 0, 0, 0, y.shape[1] - 1))
         return recur_lags(x, matrices, None, begins, ctx.reverse)
 
 
 def _transposed(a: Tensor, back: int) -> Tensor:
-    """The matrices of the adjoint: transposed and, if they vary, moved to the time that they lead back from."""
+    """The matrices of the adjoint: transposed, and those of each sample at the time from which they lead back."""
     transposed = a.transpose(-3, -2)
     if a.dim() == 4:
         return transposed
@@ -236,7 +236,7 @@ def _transposed(a: Tensor, back: int) -> Tensor:
 def _before(
     y: Tensor, state: Tensor | None, begins: Tensor | None, reverse: bool, order: int
 ) -> list[Tensor]:
-    """The states 1 to p samples before each sample; 0 before the beginning of its signal."""
+    """The states that each sample sees, 1 to p samples before it: 0 before the beginning of its signal."""
     before = [_shifted(y, -k if reverse else k) for k in range(1, order + 1)]
     if state is not None:
         before = [F.pad(torch.cat([state.unsqueeze(1), y], 1), (0, 0, 0, 0, 0, -1))]
@@ -249,14 +249,14 @@ def _before(
 
 
 def _shifted(x: Tensor, by: int) -> Tensor:
-    """x[t - by], and 0 outside the signal."""
+    """x[t - by], 0 where there is none."""
     if x.shape[1] < abs(by):
         return torch.zeros_like(x)
     return F.pad(x, (*(0, 0) * (x.dim() - 2), by, -by))
 
 
 def _first(x: Tensor) -> Tensor:
-    """The first sample, or 0 if there is none; a constant matrix is returned unchanged."""
+    """The first sample, 0 if there is none; of a constant matrix, the matrix."""
     return x if x.dim() == 3 else F.pad(x, (*(0, 0) * (x.dim() - 2), 0, 1 - x.shape[1]))
 
 
@@ -265,7 +265,7 @@ def _unless_begun(first: Tensor, begins: Tensor | None) -> Tensor:
 
 
 def _checked(x: Tensor, a: float | Tensor, zi: Tensor | None) -> Tensor:
-    """Check the arguments and return the coefficients as a tensor."""
+    """The coefficients as a tensor, or raise."""
     if not isinstance(x, Tensor) or not x.is_floating_point() or x.dim() not in (3, 4):
         raise TypeError(
             "linear_recurrence expects a floating-point signal (batch, time, channels), or (batch, time, n, channels), "

@@ -24,7 +24,7 @@ from dsptorch.functional.gpu.recurrence import recurrence, runs_on_kernels
 
 __all__ = ["scan"]
 
-_SIZE, _LONG = 16, 512  # samples of a block; from the length _LONG on, twice as many
+_SIZE, _LONG = 16, 512  # samples of a block; twice as many in signals of that length
 _LEVELS, _DOUBLINGS = (
     2,
     24,
@@ -39,22 +39,22 @@ def scan(
     reverse: bool = False,
     gain: Tensor | None = None,
 ) -> Tensor:
-    """All states of a recurrence of n coupled states per channel. It records no derivatives and changes no argument.
+    """All states of a recurrence of n coupled states a channel. It records no derivatives and changes no argument.
 
-    In compiled code and on a GPU it is one operator, `torch.ops.dsptorch.scan`. An exported program contains the loops.
+    To a compiler, and on a GPU, it is one operator, `torch.ops.dsptorch.scan`; an exported program holds its loops.
 
     Args:
         x: The input.
-        a: The matrices a_1 ... a_p: constant, or one set for each sample.
-        state: The state before the first sample, for p = 1; None for zero.
-        begins: True where a signal begins; it does not see the samples before it. None for nowhere.
+        a: The matrices a_1 ... a_p: constant, or those of each sample.
+        state: The state before the first sample, for p = 1; None: zero.
+        begins: Where a signal begins, which does not see the samples before it; None: nowhere.
         reverse: Whether time runs backwards, from rest: y[t] = a_1 y[t+1] + ... + g x[t].
-        gain: g, which saves a pass over the signal before or after the scan; None for 1.
+        gain: g, in place of a pass over the signal before or after the scan; None: 1.
 
     Shape:
         x: (batch, time, n, channels). a: (p, n, n, channels) or (batch, time, p, n, n, channels). state:
         (batch, n, channels). begins: (batch, time), bool. gain: (channels,). Result: as x, in memory of its own.
-        All tensors have one dtype; kernels also accept a narrower x, and return the dtype of a.
+        All are of one dtype; kernels take an x that is narrower, and give the dtype of a.
     """
     if (torch.compiler.is_compiling() and not torch.compiler.is_exporting()) or runs_on_kernels(x, a):
         y: Tensor = _operator(x, a, state, begins, reverse, gain)
@@ -91,7 +91,7 @@ def _blocked(
     if symbolic and levels == 0:
         return _doubled(u, a, state, begins, reverse)
     size = _SIZE if symbolic or time < _LONG else 2 * _SIZE
-    # For a symbolic length, one block more than needed, and at least two: one block would need another program.
+    # Of a symbolic length, one block more than needed, and two: a single one would have a program of its own.
     blocks = time // size + 3 if symbolic else (time + size - 1) // size
     one = not symbolic and time <= 2 * size
     if one:
@@ -102,7 +102,7 @@ def _blocked(
     borders = None if begins is None else _samples(_padded(begins, blocks * size), size, reverse)
     first = state.unsqueeze(1) if one and state is not None else None
     states = _run(_samples(y, size, reverse), matrices, borders, first)
-    if torch.compiler.is_compiling():  # compiled loops have not written into y
+    if torch.compiler.is_compiling():  # then nothing was written into y
         y = _stacked(states, reverse).flatten(1, 2)
     if one:
         return y
@@ -129,12 +129,12 @@ def _blocked(
 def _run(
     xs: list[Tensor], matrices: list[Tensor], borders: list[Tensor] | None, state: Tensor | None
 ) -> list[Tensor]:
-    """The states, sample by sample; in eager mode they overwrite the input."""
+    """The states, one sample after the other; if nothing is compiled, in the memory of the input."""
     add = torch.addcmul if torch.compiler.is_compiling() else Tensor.addcmul_
     if borders is None and [a.shape[-4:-1] for a in matrices] == [(1, 1, 1)]:
         return list(_one_pole(xs, matrices[0][..., 0, :, 0, :], state, add))
     columns = [[a_k.unbind(-2) for a_k in a.unbind(-4)] for a in matrices]
-    before = [] if state is None else [state]  # the latest state first
+    before = [] if state is None else [state]  # the one before this sample, the one before that ...
     states: list[Tensor] = []
     for i, x in enumerate(xs):
         if borders is not None:
@@ -151,14 +151,14 @@ def _run(
 def _one_pole(
     xs: list[Tensor], a: Tensor, state: Tensor | None, add: Callable[[Tensor, Tensor, Tensor], Tensor]
 ) -> Iterator[Tensor]:
-    """`_run` for one pole, the most frequent case: its steps are so short that lists of lags would cost as much."""
+    """`_run` of the commonest recurrence, whose steps are so short that lists of lags would cost as much."""
     for x in xs:
         state = x if state is None else add(x, a, state)
         yield state
 
 
 def _last(states: list[Tensor], borders: list[Tensor] | None, order: int) -> Tensor:
-    """The last states of each block, latest first, concatenated: (batch, blocks, order * n, channels)."""
+    """The last states of each block, the last one first, as one: (batch, blocks, order * n, channels)."""
     last = states[: -order - 1 : -1]
     if borders is not None:
         for k in range(1, order):
@@ -167,7 +167,7 @@ def _last(states: list[Tensor], borders: list[Tensor] | None, order: int) -> Ten
 
 
 def _add(y: Tensor, powers: Tensor, before: Tensor, seen: Tensor | None) -> None:
-    """Add the response to the states before each block, except to samples after the beginning of a signal."""
+    """Add to the samples of each block what the states before it have become, unless a signal has begun since."""
     n = y.shape[-2]
     for power, state in zip(powers.narrow(-3, 0, n).unbind(-2), _parts(before.unsqueeze(2)), strict=True):
         if seen is None:
@@ -177,17 +177,17 @@ def _add(y: Tensor, powers: Tensor, before: Tensor, seen: Tensor | None) -> None
 
 
 def _unless(begun: Tensor, y: Tensor) -> Tensor:
-    """y, but 0 where a signal has begun. Not a product, because 0 times infinity is NaN."""
+    """y, but 0 where a signal has begun: not a product, since 0 times infinity is NaN."""
     return y.masked_fill(begun[..., None, None], 0)
 
 
 def _parts(state: Tensor) -> tuple[Tensor, ...]:
-    """The n coupled states of each channel as separate tensors, each (..., 1, channels)."""
+    """The n coupled states of each channel apart, each (..., 1, channels)."""
     return (state,) if state.shape[-2] == 1 else state.split(1, -2)
 
 
 def _neighbours(ends: Tensor, state: Tensor | None, reverse: bool) -> Tensor:
-    """For each block, the states at the end of the block before it (in reverse, after it)."""
+    """The states at the end of the block before each one; backwards in time, of the block after it."""
     first = torch.zeros_like(ends[:, :1]) if state is None else state.unsqueeze(1)
     return torch.cat([ends[:, 1:], first] if reverse else [first, ends[:, :-1]], 1)
 
@@ -203,9 +203,9 @@ def _companion(a: Tensor) -> Tensor:
 
 def _powers(a: Tensor, count: int) -> Tensor:
     """The powers of a constant matrix, a^1 to a^count: (count, n, n, channels)."""
-    # In float64, because an error of the last power is an error of the pole. (Not every device has float64.)
+    # In float64: the error of the last one is an error of the pole. (Not every device has float64.)
     powers = (a if a.device.type == "mps" else a.double()).unsqueeze(0)
-    if a.shape[-2] == 1:  # a single operation
+    if a.shape[-2] == 1:  # one operation in place of some
         powers = powers ** torch.arange(1, count + 1, device=a.device).view(-1, 1, 1, 1)
     while len(powers) < count:
         powers = torch.cat([powers, _matmul(powers[-1], powers)])
@@ -213,21 +213,21 @@ def _powers(a: Tensor, count: int) -> Tensor:
 
 
 def _products(matrices: list[Tensor]) -> Tensor:
-    """For each sample, the product of the matrices of its block up to it: (batch, blocks, size, n, n, channels)."""
+    """The products of the matrices of a block up to each sample: (batch, blocks, size, n, n, channels)."""
     return torch.stack(list(accumulate(matrices, lambda p, a: _in_range(_matmul(a, p), p.dtype))), 2)
 
 
 def _in_range(powers: Tensor, dtype: torch.dtype) -> Tensor:
-    """Replace tiny powers by zero, and infinite powers by finite ones.
+    """Powers as zero where they are next to nothing, and as finite where they are not.
 
-    Products with subnormal numbers are many times slower, and 0 times infinity is NaN.
+    Products with subnormal numbers take many times as long; and 0 times infinity is NaN.
     """
     least, most = torch.finfo(dtype).tiny / torch.finfo(dtype).eps, torch.finfo(dtype).max ** 0.5
     return powers.masked_fill(powers.abs() < least, 0).clamp(-most, most).to(dtype)
 
 
 def _matmul(p: Tensor, q: Tensor) -> Tensor:
-    """The matrix product for each channel: (..., n, n, channels)."""
+    """The product of the matrices of each channel: (..., n, n, channels)."""
     first, *others = (
         p.select(-2, j).unsqueeze(-2) * q.select(-3, j).unsqueeze(-3) for j in range(p.shape[-2])
     )
@@ -235,7 +235,7 @@ def _matmul(p: Tensor, q: Tensor) -> Tensor:
 
 
 def _doubled(x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | None, reverse: bool) -> Tensor:
-    """The scan for p = 1 and any length in a fixed number of steps: after k steps, a state depends on 2^k samples."""
+    """The same for p = 1 and any length in a fixed number of steps: after k of them, a state knows 2^k samples."""
     if state is not None:
         first = _run(
             [x[:, 0].clone()],
@@ -259,14 +259,14 @@ def _doubled(x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | None, 
 
 
 def _samples(x: Tensor, size: int, reverse: bool) -> list[Tensor]:
-    """The samples of all blocks in the order of computation, each (batch, blocks, ...)."""
+    """The samples of all blocks, in the order in which they are computed: each (batch, blocks, ...)."""
     samples = _in_blocks(x, size).unbind(2)
     return list(samples[::-1] if reverse else samples)
 
 
 def _in_blocks(x: Tensor, size: int) -> Tensor:
     """A signal of whole blocks, as a view: (batch, blocks, size, ...)."""
-    if isinstance(x.shape[1], torch.SymInt):  # an exporter cannot prove that the size divides it
+    if isinstance(x.shape[1], torch.SymInt):  # of which an exporter cannot prove that the size divides it
         return x.unfold(1, size, size).movedim(-1, 2)
     return x.view(x.shape[0], x.shape[1] // size, size, *x.shape[2:]) if size else x.unsqueeze(1)
 
@@ -276,7 +276,7 @@ def _stacked(samples: list[Tensor], reverse: bool) -> Tensor:
 
 
 def _padded(x: Tensor, length: int) -> Tensor:
-    """A signal zero-padded or cut at its end; the same tensor if it already has the length."""
+    """A signal made longer at its end by zeros, or cut there; the very signal, if it has the length."""
     if not isinstance(length, torch.SymInt) and x.shape[1] == length:
         return x
     return F.pad(x, (*(0, 0) * (x.dim() - 2), 0, length - x.shape[1]))

@@ -60,7 +60,7 @@ class _Averages(Layer):
     def averages(self, x: Tensor, memory: Tensor | None, timeline: Timeline) -> tuple[Tensor, Tensor]:
         """The averages of every channel, and the last averages with a start at zero, for the next chunk."""
         a = self._decay(x)
-        gain, u = 1 - a, x.to(a.dtype)  # exact, so the gain at DC is 1 for any rounding of a
+        gain, u = 1 - a, x.to(a.dtype)  # exact, and so the gain at DC is 1 whatever a was rounded to
         if self.start == "first":
             u = torch.where(timeline.positions(x).unsqueeze(-1) == 0, u / gain, u)
         begins = None if timeline.segments is None else timeline.segments.position == 0
