@@ -65,15 +65,17 @@ def draw(curves: Mapping[str, Mapping[str, list[float]]], path: Path) -> None:
     figure = Figure(figsize=(8, 5), layout="constrained", dpi=130)
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    colours, seen = iter(CONTROLS), set()
+    looks, seen = zip(CONTROLS, ("-", "--", "-.", ":"), strict=True), set()
     for name, curve in curves.items():
         ours = name.endswith(("float32", "float64"))
         dtype = name.rpartition(", ")[2]
         label = f"dsptorch, {dtype}: each family" if ours else name
+        colour, dashes = (OURS if dtype == "float32" else GREY, "-") if ours else next(looks)
         axes.plot(
             curve["step"],
             curve["error"],
-            color=(OURS if dtype == "float32" else GREY) if ours else next(colours),
+            color=colour,
+            linestyle=dashes,
             linewidth=0.8 if ours else 1.8,
             label=None if label in seen else label,
         )

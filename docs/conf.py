@@ -31,6 +31,7 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "sitekit.docstrings",
+    "sitekit.menu",
     "sitekit.names",
     "sitekit.pages",
 ]

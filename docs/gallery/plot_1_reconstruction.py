@@ -20,7 +20,7 @@ others = {name: curve for name, curve in curves.items() if not name.endswith(("f
 # %%
 # The angles and vectors of a bank move, and whatever they are, its synthesis undoes its analysis.
 
-figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
+figure, ax = plt.subplots(figsize=(7, 4.4), layout="constrained")
 for n, curve in enumerate(ours.values()):
     label = "dsptorch, float32: each family" if n == 0 else None
     ax.plot(curve["step"], curve["error"], color="#1f77b4", linewidth=0.9, label=label)
@@ -29,7 +29,7 @@ for (name, curve), dashes in zip(others.items(), ("-", "--", "-.", ":"), strict=
 ax.set_yscale("log")
 ax.set_xlabel("steps of Adam, learning rate 0.1, towards sparse bands")
 ax.set_ylabel("error of reconstruction")
-ax.legend(frameon=False, fontsize="small")
+figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize="small")
 
 # %%
 # The claim.

@@ -4,7 +4,7 @@
 **Claim:** four common ways to filter see the future, and the causal filter of dsptorch has no influence above the
 diagonal.
 
-Row t of each picture says which inputs the output at time t depends on. What lies right of the line is the future.
+Row t of each picture shows the inputs that the output at time t depends on. The hatched triangle is the future.
 """
 
 import matplotlib.pyplot as plt
@@ -53,8 +53,17 @@ for ax, (name, model) in zip(axes, models.items(), strict=True):
     matrix = influence_matrix(model, torch.randn(1, 24, 1))
     future[name] = bool((matrix.triu(1) != 0).any())
     plot_influence(matrix, ax=ax)
+    ax.fill(
+        [-0.5, 23.5, 23.5],
+        [-0.5, -0.5, 23.5],
+        fill=False,
+        hatch="///",
+        edgecolor="#d1602d",
+        alpha=0.35,
+        linewidth=0,
+    )
     found = ax.get_title(loc="left").replace(" outputs", "")
-    ax.set_title(f"{name}\n{found}", loc="left", fontsize="medium")
+    ax.set_title(f"{name.replace('_', ' ')}\n{found}", loc="left", fontsize="medium")
 for ax in axes[1:]:
     ax.set_ylabel("")
 

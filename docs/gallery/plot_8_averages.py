@@ -43,8 +43,12 @@ for n, colour in enumerate(("#1f77b4", "#d1602d")):
     right.plot(path[:, n], color=colour)
     right.axhline(wanted[n], color=colour, linestyle=":")
 right.set_yscale("log")
+right.set_yticks([2, 5, 10, 20, 50], ["2", "5", "10", "20", "50"])
+right.minorticks_off()
 right.set_xlabel("steps")
-right.set_ylabel("half-life (samples); dotted: the target's")
+right.set_ylabel("half-life (samples)")
+right.set_title("dotted: the half-lives of the target", loc="left", fontsize="medium")
+left.set_ylabel("impulse response")
 
 # %%
 # The claim.

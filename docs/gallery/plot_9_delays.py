@@ -1,10 +1,10 @@
 """Step responses and the declared delay
 =====================================
 
-**Claim:** each pair of analysis and synthesis gives a step back exactly `layer.delay` samples late.
+**Claim:** each pair of analysis and synthesis returns a step exactly `layer.delay` samples late.
 
-A critically sampled bank cannot put a signal together before all of its filters have seen it. The layer says how late
-it is, and `Parallel` and `Residual` align by that number.
+A critically sampled bank cannot reconstruct a signal before all of its filters have seen it. The layer declares its
+delay, and `Parallel` and `Residual` align branches by it. Grey: the input. Dashed: the declared delay.
 """
 
 import matplotlib.pyplot as plt
@@ -30,9 +30,10 @@ for ax, (name, layer) in zip(axes, pairs.items(), strict=True):
     with torch.no_grad():
         y = layer(x)
     late = int(layer.delay)
-    ax.plot(x.flatten(), color="#7d7d7d", linewidth=0.8)
-    ax.plot(y.flatten(), color="#1f77b4")
+    ax.plot(x.flatten(), color="#7d7d7d", linewidth=0.8, drawstyle="steps-post")
+    ax.plot(y.flatten(), color="#1f77b4", drawstyle="steps-post")
     ax.axvline(40 + late, color="#d1602d", linestyle="--")
+    ax.set_ylim(-0.3, 1.3)
     ax.set_title(f"{name}: delay {late}", loc="left", fontsize="medium")
     assert torch.allclose(y[:, late:], x[:, : x.shape[1] - late], atol=1e-5)  # the claim
 axes[-1].set_xlabel("time (samples)")

@@ -1,10 +1,10 @@
 """Wavelets from angles
 ====================
 
-**Claim:** between Haar and db2 lies a wavelet for every angle, and each of them reconstructs perfectly.
+**Claim:** every angle between Haar and db2 gives a wavelet, and each of them reconstructs perfectly.
 
-A lattice of two angles makes four taps. With the sum of the angles held at pi/4, the high-pass stops a constant, and
-the filters are those of a wavelet.
+A lattice of two angles gives four taps. If the angles sum to pi/4, the high-pass stops a constant, and the filters are
+those of a wavelet. Below: the gains of the low-pass (solid) and the high-pass (dashed).
 """
 
 import matplotlib.pyplot as plt
@@ -42,7 +42,9 @@ for column, angle in zip(axes.T, first, strict=True):
     error = (back[:, 3 : 3 + 64] - x).abs().max().item()
     column[0].plot(*scaling_function(filters[0]), color="#1f77b4", linewidth=0.9)
     column[0].set_title(f"angle {angle:.2f}, error {error:.0e}", fontsize="small")
+    column[0].set_xlabel("time (samples)")
     plot_bands(filters, decibels=False, ax=column[1])
     assert error < 2e-6  # the claim
+axes[0, 0].set_ylabel("scaling function")
 for ax in axes[1, 1:]:
     ax.set_ylabel("")

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sitekit.tables_of_learning import tables as tables_of_learning
+
 ROOT = Path(__file__).parents[2]
 
 _GPT = {
@@ -178,3 +180,4 @@ TABLES = {
         *(reconstruction, training_step, streamed_token, recurrences),
     )
 }
+TABLES |= tables_of_learning(load, markdown)

@@ -1,4 +1,4 @@
-"""Pictures and tables of what layers do and how hyperparameters learn; the pictures need matplotlib."""
+"""Plots and tables of layers and of learned hyperparameters. The plots need matplotlib."""
 
 from dsptorch.analysis.bands import band_centres, plot_bands, plot_filters
 from dsptorch.analysis.history import history_figure, plot_history

@@ -1,4 +1,4 @@
-"""Axes for all pictures: their look, and where matplotlib is imported."""
+"""Axes of all plots: their style, and the import of matplotlib."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
 
 
 def look(n: int) -> dict[str, Any]:
-    """The colour and the dashes of curve n."""
+    """The colour and the line style of curve n."""
     return {"color": COLOURS[n % len(COLOURS)], "linestyle": DASHES[n % len(DASHES)]}
 
 
 def new_figure(caller: str, width: float, height: float) -> Figure:
-    """A figure without a background of its own, so that it suits light and dark pages.
+    """Make a figure with a transparent background, for light and dark pages.
 
     Args:
-        caller: The function that needs it, for the message where matplotlib is missing.
-        width: In inches.
-        height: In inches.
+        caller: The name of the calling function, for the error if matplotlib is missing.
+        width: Width in inches.
+        height: Height in inches.
     """
     try:
         from matplotlib.figure import Figure as New  # noqa: PLC0415, an extra
@@ -41,12 +41,12 @@ def new_figure(caller: str, width: float, height: float) -> Figure:
 
 
 def axes_or_new(ax: Axes | None, caller: str, width: float = 6.0, height: float = 3.4) -> Axes:
-    """The axes themselves, or those of a new figure."""
+    """Return the given axes, or the axes of a new figure."""
     return new_figure(caller, width, height).add_subplot() if ax is None else ax
 
 
 def style(ax: Axes, xlabel: str, ylabel: str, title: str = "") -> Axes:
-    """Label axes, and give them the house's look."""
+    """Label axes, and apply the common style."""
     ax.set_facecolor("none")
     ax.set_xlabel(xlabel, color=INK)
     ax.set_ylabel(ylabel, color=INK)

@@ -1,4 +1,4 @@
-"""Banks of filters, as pictures: their bands, and what training made of them."""
+"""Plots of filterbanks: their bands, and the bands before and after training."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FLOOR = 1e-6
 
 
 def _frequencies(filters: Tensor, sample_rate: float | None, num: int = _NUM) -> tuple[Tensor, Tensor]:
-    """Frequencies from 0 to half of the sample rate, and the magnitudes there: (bands, frequencies)."""
+    """Frequencies from 0 to half the sample rate, and the magnitudes at these frequencies: (bands, frequencies)."""
     freq = torch.linspace(0, 0.5, num, dtype=torch.float64)
     taps = torch.arange(filters.shape[1], dtype=torch.float64)
     tones = torch.polar(
@@ -30,13 +30,13 @@ def _frequencies(filters: Tensor, sample_rate: float | None, num: int = _NUM) ->
 
 
 def band_centres(filters: Tensor | nn.Module, *, sample_rate: float | None = None) -> tuple[Tensor, Tensor]:
-    """The centre of each band, and its width: mean and standard deviation of frequency, weighed by the power.
+    """The centre and the width of each band: mean and standard deviation of frequency, weighted by power.
 
         centre_k = sum_f f |H_k(f)|^2 / sum_f |H_k(f)|^2
 
     Args:
         filters: A matrix (bands, taps), real or complex, or a bank.
-        sample_rate: In Hz; None: frequencies are in cycles per sample.
+        sample_rate: The sample rate in Hz; None for frequencies in cycles per sample.
 
     Returns:
         Centres and widths, (bands,) each.
@@ -61,19 +61,19 @@ def plot_bands(
     decibels: bool = True,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the gain of each band of a filterbank.
+    """Plot the gain of each band of a filterbank.
 
     Args:
         bank: A `FilterBank` or a layer with one in it, a bank of `dsptorch.audio`, or a matrix (bands, taps).
-        sample_rate: In Hz; None: frequencies are in cycles per sample.
-        decibels: Whether gains are in decibels; False: linear.
-        ax: The matplotlib axes to draw on; None: of a new figure.
+        sample_rate: The sample rate in Hz; None for frequencies in cycles per sample.
+        decibels: True for gains in decibels, False for linear gains.
+        ax: The matplotlib axes to draw on; None for a new figure.
 
     Returns:
-        The axes, with one line a band.
+        The axes, with one line for each band.
 
     Raises:
-        ImportError: If matplotlib is missing; it comes with the extra `plots`.
+        ImportError: If matplotlib is missing (the extra `plots` installs it).
         TypeError, ValueError: If there are no filters.
 
     Example:
@@ -100,19 +100,19 @@ def plot_filters(
     sample_rate: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw where training moved the bands of a bank: centre and width of each, before and after.
+    """Plot the centre and the width of each band of a bank before and after training.
 
     Args:
-        before: The bank before training: a module, a deepcopy of it say, or its matrix of filters (bands, taps).
+        before: The bank before training: a module (such as a deepcopy) or its matrix of filters (bands, taps).
         after: The bank after training, with as many bands.
-        sample_rate: In Hz; None: frequencies are in cycles per sample.
-        ax: The matplotlib axes to draw on; None: of a new figure.
+        sample_rate: The sample rate in Hz; None for frequencies in cycles per sample.
+        ax: The matplotlib axes to draw on; None for a new figure.
 
     Returns:
-        The axes: open circles before, filled squares after, a line between the two of a band.
+        The axes: open circles before, filled squares after, and a line between the two points of a band.
 
     Raises:
-        ImportError: If matplotlib is missing; it comes with the extra `plots`.
+        ImportError: If matplotlib is missing (the extra `plots` installs it).
         ValueError: If the numbers of bands differ.
 
     Example:

@@ -1,4 +1,4 @@
-"""What pictures take: filters, layers, and banks, as numbers."""
+"""The filters of the layers and banks to be plotted, as tensors."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from dsptorch.layers import FilterLayer, Layer
 
 __all__ = ["bank_of", "channel_of", "filter_of"]
 
-_LENGTH = 512  # samples after which the impulse response of a recurrence is cut
+_LENGTH = 512  # samples after which the impulse response of a recurrence is truncated
 
 
 def filter_of(what: PeriodicFIR | Layer) -> PeriodicFIR:
-    """The filter that a layer is: its own, or the one that its answers to impulses make."""
+    """The filter of a layer: its `PeriodicFIR`, or the filter measured by impulses."""
     if isinstance(what, PeriodicFIR):
         return what
     if isinstance(what, FilterLayer):
@@ -32,7 +32,7 @@ def filter_of(what: PeriodicFIR | Layer) -> PeriodicFIR:
 
 @torch.no_grad()
 def _by_impulses(layer: Layer, period: int) -> PeriodicFIR:
-    """Weights from the answers to an impulse in each phase; channels are taken as independent."""
+    """Weights from the responses to an impulse at each phase; channels are assumed to be independent."""
     ahead, field = layer.lookahead, layer.receptive_field
     reach = (_LENGTH if field is None else field - 1 - ahead) + ahead
     first = period * -(-ahead // period)
@@ -77,7 +77,7 @@ def bank_of(what: Tensor | torch.nn.Module) -> Tensor:
 
 
 def channel_of(weight: Tensor, channel: int) -> Tensor:
-    """One channel of a response whose channels are last; a response of one channel stands for all."""
+    """One channel of a response with channels last; a response with one channel is shared by all."""
     width = weight.shape[-1]
     if not -max(width, 1) <= channel < width and width != 1:
         raise ValueError(f"channel: expected one of {width}, got {channel}")

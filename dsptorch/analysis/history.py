@@ -1,4 +1,4 @@
-"""The history of a MetaController, as pictures."""
+"""Plots of the history of a MetaController."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ def plot_history(
     names: Iterable[str] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw one thing that a MetaController recorded, over the training steps.
+    """Plot one quantity that a MetaController recorded, over the training steps.
 
-    One curve for each hyperparameter, from light (the first) to dark. One of several elements is drawn as the mean of
-    them, and a curve stops where its hyperparameter was frozen.
+    There is one curve for each hyperparameter, from light (the first) to dark. A hyperparameter of several elements is
+    drawn as their mean. A curve ends where its hyperparameter was frozen.
 
     Args:
-        history: `MetaController.history`, of at least one update.
-        kind: "value", "hypergradient", or "meta_loss", which is one curve.
-        names: The hyperparameters to draw; None: all.
-        ax: The matplotlib axes to draw on; None: of a new figure.
+        history: `MetaController.history`, with at least one update.
+        kind: "value", "hypergradient" or "meta_loss" (a single curve).
+        names: The hyperparameters to draw; None for all.
+        ax: The matplotlib axes to draw on; None for a new figure.
 
     Returns:
         The axes.
 
     Raises:
-        ImportError: If matplotlib is missing; it comes with the extra `plots`.
+        ImportError: If matplotlib is missing (the extra `plots` installs it).
         ValueError: If there is no update in the history, or no such kind or name.
 
     Example:
@@ -78,9 +78,9 @@ def plot_history(
 
 
 def history_figure(history: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw all that a MetaController did: the meta-loss, and every value and hypergradient, over steps.
+    """Plot the whole history of a MetaController over steps: the meta-loss, and every value and hypergradient.
 
-    Hyperparameters whose names differ in numbers alone (the same argument in every block of a model) share a panel.
+    Hyperparameters whose names differ only in numbers (the same argument in every block of a model) share a panel.
 
     Args:
         history: `MetaController.history`, of at least one update.
@@ -89,7 +89,7 @@ def history_figure(history: Sequence[Mapping[str, Any]]) -> Figure:
         A figure; `figure.savefig("hyperparams.png")` writes it.
 
     Raises:
-        ImportError: If matplotlib is missing; it comes with the extra `plots`.
+        ImportError: If matplotlib is missing (the extra `plots` installs it).
         ValueError: If there is no update in the history.
 
     Example:
@@ -125,7 +125,7 @@ def _check(history: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _panels(names: Iterable[str]) -> dict[str, list[str]]:
-    """Names that differ in numbers alone, together."""
+    """Group names that differ only in numbers."""
     panels: dict[str, list[str]] = {}
     for name in names:
         panels.setdefault(re.sub(r"(^|\.)\d+(?=\.|$)", r"\1*", name), []).append(name)
@@ -133,7 +133,7 @@ def _panels(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _mean(value: float | Sequence[float] | None) -> float:
-    """One number for a value of any size; not a number where there is none, since it was frozen then."""
+    """The mean of a value of any size; NaN for None, where the hyperparameter was frozen."""
     if value is None:
         return float("nan")
     return sum(value) / len(value) if isinstance(value, Sequence) else value

@@ -1,4 +1,4 @@
-"""What an output sees, as a picture."""
+"""A plot of the inputs that each output depends on."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ __all__ = ["plot_influence"]
 def plot_influence(
     matrix: Tensor, *, ax: Axes | None = None, decades: float = 8.0, rate: Fraction | int = 1
 ) -> Axes:
-    """Draw an influence matrix on a logarithmic scale: what lies above the diagonal is the future.
+    """Plot an influence matrix on a logarithmic scale; entries above the diagonal are the future.
 
     Args:
-        matrix: (output time, input time), as `dsptorch.testing.influence_matrix` gives.
-        ax: The matplotlib axes to draw on; None: of a new figure, with a bar that says what the colours mean. On axes
-            of your own, ``ax.figure.colorbar(ax.images[0], ax=ax)`` adds one.
-        decades: How far below the greatest value the colours reach; what is exactly 0 stays empty.
+        matrix: (output time, input time), as returned by `dsptorch.testing.influence_matrix`.
+        ax: The matplotlib axes to draw on; None for a new figure with a colour bar. On your own axes,
+            ``ax.figure.colorbar(ax.images[0], ax=ax)`` adds a colour bar.
+        decades: The range of the colours below the greatest value, in decades. Entries that are exactly 0 stay empty.
         rate: Output samples per input sample.
 
     Returns:
-        The axes; their title says how many outputs see the future.
+        The axes. Their title gives the number of outputs that see the future.
 
     Raises:
-        ImportError: If matplotlib is missing; it comes with the extra `plots`.
-        ValueError: If this is not a matrix, or the rate is not positive.
+        ImportError: If matplotlib is missing (the extra `plots` installs it).
+        ValueError: If ``matrix`` is not a matrix, or the rate is not positive.
 
     Example:
         >>> ax = plot_influence(torch.ones(8, 8).tril())

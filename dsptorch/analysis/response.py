@@ -1,4 +1,4 @@
-"""Responses of filters, as pictures: to tones, with the aliases, and to an impulse."""
+"""Plots of the frequency response of filters, with aliases, and of the impulse response."""
 
 from __future__ import annotations
 
@@ -29,25 +29,24 @@ def plot_response(
     decibels: bool = True,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the gain of a filter on tones, and the gains onto its aliases.
+    """Plot the gain of a filter over frequency, and the gains to its aliases.
 
-    A tone at f comes out of a filter of period P as tones at f + m / P; the curve of alias m is the gain onto
-    that tone. A layer that does not hold a `PeriodicFIR` is measured by impulses, one in each phase, as a linear
-    filter.
+    A filter of period P turns a tone at f into tones at f + m / P; the curve of alias m is the gain to that tone. A
+    layer that does not hold a `PeriodicFIR` is taken as linear and measured by impulses, one at each phase.
 
     Args:
         what: A filter, or a layer of rate 1 with a period.
         channel: The channel to draw.
-        num: How many frequencies.
-        decibels: Whether gains are in decibels, down to -120; False: linear.
-        ax: The matplotlib axes to draw on; None: of a new figure.
+        num: Number of frequencies.
+        decibels: True for gains in decibels, down to -120; False for linear gains.
+        ax: The matplotlib axes to draw on; None for a new figure.
 
     Returns:
         The axes; `ax.figure.savefig("response.svg")` writes them.
 
     Raises:
-        ImportError: If matplotlib is missing; it comes with the extra `plots`.
-        TypeError, ValueError: If there is no such filter or channel.
+        ImportError: If matplotlib is missing (the extra `plots` installs it).
+        TypeError, ValueError: If an argument is not as described.
 
     Example:
         >>> from dsptorch import Multirate
@@ -69,19 +68,19 @@ def plot_response(
 
 
 def plot_impulse(what: PeriodicFIR | Layer, *, channel: int = 0, ax: Axes | None = None) -> Axes:
-    """Draw the answer of a filter to an impulse: one curve for each phase at which the impulse may stand.
+    """Plot the impulse response of a filter, with one curve for each phase of the impulse.
 
     Args:
         what: A filter, or a layer of rate 1 with a period.
         channel: The channel to draw.
-        ax: The matplotlib axes to draw on; None: of a new figure.
+        ax: The matplotlib axes to draw on; None for a new figure.
 
     Returns:
         The axes.
 
     Raises:
-        ImportError: If matplotlib is missing; it comes with the extra `plots`.
-        TypeError, ValueError: If there is no such filter or channel.
+        ImportError: If matplotlib is missing (the extra `plots` installs it).
+        TypeError, ValueError: If an argument is not as described.
 
     Example:
         >>> from dsptorch import FIR

@@ -1,4 +1,4 @@
-"""Every layer of a model in one table."""
+"""A table of the layers of a model."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _MOST = 4096
 
 
 class LayerSummary(NamedTuple):
-    """A layer of a model, in numbers.
+    """The properties of one layer of a model.
 
     Attributes:
-        name: Where it is in the model.
-        kind: Its class.
+        name: The name of the layer in the model.
+        kind: The name of its class.
         rate: Output samples per input sample.
-        delay: In input samples.
-        lookahead: In input samples.
-        period: In input samples; None: no shift of the input shifts the output.
-        receptive_field: In input samples; None: unbounded.
-        parameters: How many numbers it has to learn.
-        cost: Multiplications per input sample, counted as the layer runs; None if it does not run by itself.
+        delay: Delay in input samples.
+        lookahead: Lookahead in input samples.
+        period: Period in input samples; None if there is none.
+        receptive_field: Receptive field in input samples; None if unbounded.
+        parameters: Number of learned numbers.
+        cost: Multiplications per input sample, counted while the layer runs; None if it cannot run alone.
     """
 
     name: str
@@ -44,7 +44,7 @@ class LayerSummary(NamedTuple):
 
 
 class Summary(tuple[LayerSummary, ...]):
-    """What `summary` found: a tuple of `LayerSummary`, which prints as a table."""
+    """The result of `summary`: a tuple of `LayerSummary` that prints as a table."""
 
     __slots__ = ()
 
@@ -63,21 +63,21 @@ class Summary(tuple[LayerSummary, ...]):
 
 
 def summary(model: nn.Module, *, time: int = 256) -> Summary:
-    """List the dsptorch layers of a model: what each says of itself, its parameters, and its cost.
+    """List the dsptorch layers of a model with their properties, parameters and cost.
 
-    The cost is counted while a copy of the layer runs by itself on noise: multiply-adds of matrix products and
-    convolutions, and products of elements, over the input samples. A layer within a layer has a row of its own, and
-    counts in both.
+    The cost is counted while a copy of the layer runs alone on noise: multiply-adds of matrix products and
+    convolutions, and elementwise products, divided by the number of input samples. A layer inside another layer has
+    its own row, and is counted in both rows.
 
     Args:
         model: A model, or a layer.
-        time: Samples of the noise.
+        time: Length of the noise in samples.
 
     Returns:
-        A tuple of `LayerSummary` that prints as a table; empty if there is no layer of dsptorch.
+        A tuple of `LayerSummary` that prints as a table; empty if the model has no dsptorch layer.
 
     Raises:
-        TypeError, ValueError: If there is no such model or time.
+        TypeError, ValueError: If an argument is not as described.
 
     Example:
         >>> from dsptorch import FIR, Chain, Decimate

@@ -1,6 +1,6 @@
 """Front ends for audio: from waveforms to features, as causal layers that stream.
 
-Waveforms are (batch, time, 1), and frequencies are in Hz. Time is in samples, as everywhere.
+Waveforms are (batch, time, 1), and frequencies are in Hz. Time is in samples, as in the whole library.
 """
 
 from dsptorch.audio.compression import PCEN, LogCompression

@@ -1,4 +1,4 @@
-"""The command that streams a sound file through a front end, and compares with the whole."""
+"""The command that streams a sound file through a front end and compares the result with the whole."""
 
 import argparse
 import sys
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        arguments: The arguments of the command line; None takes those of the process.
+        arguments: The arguments of the command line; None for those of the process.
 
     Returns:
         The exit code.
@@ -93,7 +93,7 @@ def _streamed(layer: Layer, x: Tensor, size: int) -> Tensor:
 
 
 def _draw(energies: Tensor, front: Layer, rate: int, path: Path) -> bool:
-    """Write the picture; False without matplotlib."""
+    """Write the picture; return False without matplotlib."""
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415, an extra
     except ImportError:

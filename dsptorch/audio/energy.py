@@ -21,7 +21,7 @@ NARROWEST, WIDEST = 0.05, 0.5
 
 
 class BandEnergy(Layer):
-    """Average the squared magnitude of complex bands under a Gaussian window, and keep every `factor`-th value.
+    """Average the squared magnitude of complex bands with a Gaussian window and keep every `factor`-th value.
 
         e[n, k] = sum_m  w_k[m] * |z_k[factor * n - m]|^2,    sum_m w_k[m] = 1
         w_k[m] ~ exp(-((m - c) / (width_k c))^2 / 2),    c = (pool_length - 1) / 2
@@ -29,9 +29,9 @@ class BandEnergy(Layer):
     Args:
         num_bands: The number of bands, K.
         factor: Values of z from one output to the next, at least 1.
-        pool_length: The length of the window in values of z, at least 1. None: 2.5 times the factor.
-        width: The standard deviation of the window as a share of its half, in [0.05, 0.5]. A number: fixed. A
-            `BoundedHyperparam`: learned, one value or one for each band. None: learned for each band, 0.4 at first.
+        pool_length: The length of the window in values of z, at least 1. None takes 2.5 times the factor.
+        width: The standard deviation of the window relative to half its length, in [0.05, 0.5]. A number is fixed. A
+            `BoundedHyperparam` is learned, with one value or one for each band. None is learned per band, from 0.4.
         device: The device of the widths.
 
     Shape:
@@ -73,12 +73,12 @@ class BandEnergy(Layer):
 
     @property
     def delay(self) -> int | Fraction:
-        """Half the length of the window."""
+        """Delay: half the length of the window."""
         return whole(Fraction(self.pool_length - 1, 2))
 
     @property
     def period(self) -> int:
-        """The inputs from one output to the next."""
+        """Period: the number of inputs from one output to the next."""
         return self.factor
 
     @property
@@ -114,7 +114,7 @@ class BandEnergy(Layer):
 
 
 def stride_of(stride: int | None, hop_length: int) -> int:
-    """Samples from one value of the bands to the next: the one given, or the greatest divisor up to hop / 16."""
+    """The number of samples between values of the bands: the given one, or the greatest divisor up to hop / 16."""
     if stride is None:
         return max(s for s in range(1, max(1, hop_length // 16) + 1) if hop_length % s == 0)
     check_int("stride", stride, least=1)

@@ -11,9 +11,9 @@ __all__ = ["read_waveform"]
 
 
 def read_waveform(path: str | os.PathLike[str]) -> tuple[Tensor, int]:
-    """Read a sound file of one channel.
+    """Read a sound file with one channel.
 
-    PCM in a .wav needs nothing else; other formats (FLAC, Ogg, MP3, floating-point .wav) need soundfile.
+    PCM in a .wav file needs no other package. Other formats (FLAC, Ogg, MP3, floating-point .wav) need soundfile.
 
     Args:
         path: The file.
@@ -22,9 +22,9 @@ def read_waveform(path: str | os.PathLike[str]) -> tuple[Tensor, int]:
         The waveform, (1, time, 1), float32 with full scale at 1, and the sample rate in Hz.
 
     Raises:
-        OSError: If there is no such file, or it cannot be read.
-        ValueError: If the file is damaged, of an unknown format, silent of samples, or has several channels.
-        ImportError: If its format needs soundfile, and that is not installed.
+        OSError: If the file does not exist or cannot be read.
+        ValueError: If the file is damaged, has an unknown format, no samples, or several channels.
+        ImportError: If its format needs soundfile, which is not installed.
 
     Example:
         >>> import tempfile, wave
@@ -52,7 +52,7 @@ def read_waveform(path: str | os.PathLike[str]) -> tuple[Tensor, int]:
 def _has_soundfile() -> bool:
     try:
         import soundfile  # noqa: F401, PLC0415, an extra
-    except (ImportError, OSError):  # OSError: without its library of C
+    except (ImportError, OSError):  # OSError: its C library is missing
         return False
     return True
 

@@ -1,4 +1,4 @@
-"""Another sample rate."""
+"""Change the sample rate of a waveform."""
 
 import math
 from collections.abc import Callable
@@ -19,21 +19,21 @@ _MOST_TAPS = 2**20
 
 
 class Resample(Resampler):
-    """Change the sample rate of a waveform by a windowed sinc.
+    """Change the sample rate of a waveform with a windowed sinc filter.
 
         y[n] = sum_k  h(n / new_freq - (k + delay) / orig_freq) x[k],    f = rolloff min(orig_freq, new_freq)
         h(t) = f / orig_freq sinc(f t) cos(pi f t / (2 width))^2,    |f t| <= width
 
-    It is ``torchaudio.functional.resample``, late by a whole number of outputs: output n + d is its output n, where
-    d = delay * rate.
+    It equals ``torchaudio.functional.resample`` with a delay of a whole number of outputs: output n + d equals its
+    output n, where d = delay * rate.
 
     Args:
         orig_freq: The sample rate of the input in Hz, at least 1.
-        new_freq: That of the output, at least 1.
-        lowpass_filter_width: Zeros of the sinc to each side, at least 1: more make a sharper filter.
+        new_freq: The sample rate of the output in Hz, at least 1.
+        lowpass_filter_width: Number of zeros of the sinc on each side, at least 1. More zeros give a sharper filter.
         rolloff: The cutoff as a share of the lower Nyquist frequency, in (0, 1].
         device: The device of the taps.
-        dtype: Their dtype; float32 at least.
+        dtype: The dtype of the taps, float32 at least.
 
     Shape:
         (batch, time, 1) -> (batch, ceil(time * new_freq / orig_freq), 1), in the same dtype.
@@ -94,7 +94,7 @@ class Resample(Resampler):
 
 
 def _taps(up: int, down: int, width: int, rolloff: float) -> tuple[Tensor, Fraction]:
-    """The taps at `up` times the rate of the input, and by how many outputs they are late."""
+    """The taps at `up` times the rate of the input, and their delay in outputs."""
     if up == down:
         return torch.ones(1, dtype=torch.float64), Fraction(0)
     cutoff = rolloff / max(up, down)  # in zeros of the sinc a tap

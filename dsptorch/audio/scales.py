@@ -1,4 +1,4 @@
-"""Scales of pitch as it is heard, and triangles on them."""
+"""Perceptual frequency scales, and triangular filters on them."""
 
 import math
 
@@ -13,7 +13,7 @@ _STEP = math.log(6.4) / 27  # above
 
 
 def hz_to_mel(hz: Tensor, mel_scale: str = "htk") -> Tensor:
-    """Frequencies on the mel scale.
+    """Convert frequencies from Hz to mel.
 
         htk:     m = 2595 log10(1 + f / 700)
         slaney:  m = 3 f / 200 up to 1000 Hz,   m = 15 + 27 ln(f / 1000) / ln 6.4 above
@@ -40,7 +40,7 @@ def hz_to_mel(hz: Tensor, mel_scale: str = "htk") -> Tensor:
 
 
 def mel_to_hz(mel: Tensor, mel_scale: str = "htk") -> Tensor:
-    """The inverse of `hz_to_mel`.
+    """Convert frequencies from mel to Hz: the inverse of `hz_to_mel`.
 
     Example:
         >>> mel_to_hz(torch.tensor([0.0, 15.0]), "slaney").round()
@@ -62,24 +62,24 @@ def mel_filters(
     norm: str | None = None,
     mel_scale: str = "htk",
 ) -> Tensor:
-    """Triangles on the frequencies of a DFT, whose corners are spread evenly over the mel scale.
+    """Return triangular filters on the frequencies of a DFT, with corners evenly spaced on the mel scale.
 
         w_k(f) = max(0, min((f - f_k) / (f_{k+1} - f_k), (f_{k+2} - f) / (f_{k+2} - f_{k+1})))
 
     Args:
-        n_freqs: Frequencies from 0 to half of the sample rate: n_fft // 2 + 1.
+        n_freqs: Number of frequencies from 0 to half the sample rate: n_fft // 2 + 1.
         f_min: The lowest corner in Hz.
         f_max: The highest corner in Hz.
         n_mels: The number of triangles.
-        sample_rate: In Hz.
-        norm: "slaney": divide each triangle by its width, so that all have the same area. None: their peak is 1.
+        sample_rate: The sample rate in Hz.
+        norm: "slaney" divides each triangle by its width, so that all have the same area. None gives a peak of 1.
         mel_scale: "htk" or "slaney".
 
     Shape:
         Output: (n_freqs, n_mels), float64.
 
     Raises:
-        ValueError: If the scale or the norm is unknown, or a triangle lies between two frequencies of the DFT, and
+        ValueError: If the scale or the norm is unknown, or a triangle lies between two frequencies of the DFT and
             would always give 0.
 
     Example:
@@ -109,7 +109,7 @@ def mel_filters(
 
 
 def mel_corners(f_min: float, f_max: float, n_mels: int, mel_scale: str = "htk") -> Tensor:
-    """The corners of `n_mels` triangles in Hz, which are those of the neighbours too: (n_mels + 2,)."""
+    """The corners in Hz of `n_mels` triangles, which share corners with their neighbours: (n_mels + 2,)."""
     ends = hz_to_mel(torch.tensor([f_min, f_max], dtype=torch.float64), mel_scale)
     return mel_to_hz(
         torch.linspace(ends[0].item(), ends[1].item(), n_mels + 2, dtype=torch.float64), mel_scale
@@ -117,7 +117,7 @@ def mel_corners(f_min: float, f_max: float, n_mels: int, mel_scale: str = "htk")
 
 
 def erb(hz: Tensor) -> Tensor:
-    """The equivalent rectangular bandwidth of the ear's filter at a frequency, in Hz.
+    """Return the equivalent rectangular bandwidth of the auditory filter at a frequency, in Hz.
 
         ERB(f) = 24.7 (4.37 f / 1000 + 1)
 
@@ -133,7 +133,7 @@ def erb(hz: Tensor) -> Tensor:
 
 
 def to_erb_rate(hz: Tensor) -> Tensor:
-    """How many filters of the ear lie below a frequency: 21.4 log10(1 + 4.37 f / 1000).
+    """Return the number of auditory filters below a frequency: 21.4 log10(1 + 4.37 f / 1000).
 
     Example:
         >>> to_erb_rate(torch.tensor([1000.0])).round(decimals=2)
@@ -146,7 +146,7 @@ def to_erb_rate(hz: Tensor) -> Tensor:
 
 
 def from_erb_rate(rate: Tensor) -> Tensor:
-    """The inverse of `to_erb_rate`.
+    """Return the frequency of an ERB rate: the inverse of `to_erb_rate`.
 
     Example:
         >>> from_erb_rate(to_erb_rate(torch.tensor([1000.0]))).round()

@@ -1,4 +1,4 @@
-"""SincNet's band-pass filters, which learn their edges within bounds."""
+"""SincNet's band-pass filters, with edges learned within bounds."""
 
 import math
 
@@ -18,22 +18,22 @@ NARROWEST = 10.0
 
 
 class SincFilters(BandFilters):
-    """Filter a waveform by windowed ideal band-passes, and keep every `stride`-th value.
+    """Filter a waveform by windowed ideal band-pass filters and keep every `stride`-th value.
 
         g_k[m] = b_k sinc(b_k t) exp(pi i (f1_k + f2_k) t) hamming[m] / sample_rate,    b_k = f2_k - f1_k
         t = (m - (W - 1) / 2) / sample_rate
 
     2 Re g_k is SincNet's filter, 2 f2 sinc(2 f2 t) - 2 f1 sinc(2 f1 t); the imaginary part makes the energy of a tone
-    constant over time. The edges learn as f1, and as the share of what is left up to f_max, so f1 < f2 <= f_max holds
-    for all parameters.
+    constant over time. The learned values are f1 and the share of the range above f1 up to f_max, so f1 < f2 <= f_max
+    holds for all parameters.
 
     Args:
         num_filters: The number of filters, at least 1.
-        sample_rate: In Hz.
-        filter_length: Taps, W. None: 25 ms, and one more.
+        sample_rate: The sample rate in Hz.
+        filter_length: The number of taps W. None takes 25 ms plus one tap.
         stride: Samples from one value to the next, at least 1.
         f_min: The lowest edge in Hz, at least 1.
-        f_max: The highest edge; None: half of the sample rate.
+        f_max: The highest edge in Hz; None for half the sample rate.
         device: The device of the hyperparameters.
 
     Attributes:
@@ -105,28 +105,28 @@ class SincFilters(BandFilters):
 
 
 def _sinc(t: Tensor) -> Tensor:
-    """`torch.sinc`, whose second derivative is NaN at 0."""
+    """`torch.sinc` with a finite second derivative at 0."""
     apart = t != 0
     angle = math.pi * torch.where(apart, t, 1.0)
     return torch.where(apart, torch.sin(angle) / angle, 1.0)
 
 
 class SincBank(BandBank):
-    """The energies of windowed frames behind learned band-pass filters.
+    """Compute the energies of windowed frames after learned band-pass filters.
 
         e[n, k] = sum_t |(g_k * u_n)[t]|^2 / sum_i w[i]^2,   g as of `SincFilters`
         u_n[i] = w[i] x[hop n - (N - 1) + i],    N = win_length
 
     Args:
         num_filters: The number of filters, at least 1.
-        sample_rate: In Hz.
-        win_length: The length of a frame in samples. None: 25 ms.
-        hop_length: Samples from one frame to the next. None: 10 ms.
-        filter_length: Taps of the filters. None: 25 ms, and one more.
-        f_min: As of `SincFilters`.
-        f_max: As of `SincFilters`.
+        sample_rate: The sample rate in Hz.
+        win_length: The length of a frame in samples; None for 25 ms.
+        hop_length: Samples from one frame to the next; None for 10 ms.
+        filter_length: The number of taps of the filters; None for 25 ms plus one tap.
+        f_min: See `SincFilters`.
+        f_max: See `SincFilters`.
         device: The device of the hyperparameters and the windows.
-        dtype: The dtype of the window; float32 at least.
+        dtype: The dtype of the window, float32 at least.
 
     Shape:
         (batch, time, 1) -> (batch, ceil(time / hop_length), num_filters), in the same dtype.

@@ -1,4 +1,4 @@
-"""What the layers on waveforms have in common: the shape (batch, time, 1), and a sample rate in Hz."""
+"""The common base of layers on waveforms: the shape (batch, time, 1), and a sample rate in Hz."""
 
 from torch import Tensor
 
@@ -9,7 +9,7 @@ __all__ = ["OnWaveforms", "check_band", "check_sample_rate", "check_waveform", "
 
 
 class OnWaveforms(Layer):
-    """A causal layer on waveforms of one channel.
+    """Base class of causal layers on waveforms with one channel.
 
     Args:
         d_out: The width of the output.
@@ -25,7 +25,7 @@ class OnWaveforms(Layer):
 
 
 def check_waveform(x: object, where: str) -> None:
-    """Raise unless x is (batch, time, 1) in floating point; the error says how to bring what came into that shape."""
+    """Raise unless x is floating-point (batch, time, 1); the error says how to bring x into this shape."""
     if not isinstance(x, Tensor):
         raise TypeError(f"{where} expects a tensor (batch, time, 1), got {describe(x)}")
     cure = {1: "one waveform is x[None, :, None]", 2: "(batch, time) is x.unsqueeze(-1)"}.get(x.dim())
@@ -48,12 +48,12 @@ def check_waveform(x: object, where: str) -> None:
 
 
 def check_sample_rate(sample_rate: object) -> int:
-    """Return a sample rate in Hz, an int of at least 1, or raise."""
+    """Check a sample rate in Hz, an int of at least 1, and return it."""
     return check_int("sample_rate", sample_rate, least=1)
 
 
 def samples_of(name: str, samples: int | None, seconds: float, sample_rate: int) -> int:
-    """A length in samples: the one given, or that of so many seconds."""
+    """A length in samples: the given one, or that of a duration in seconds."""
     if samples is None:
         return max(1, round(seconds * sample_rate))
     return check_int(name, samples, least=1)
@@ -62,7 +62,7 @@ def samples_of(name: str, samples: int | None, seconds: float, sample_rate: int)
 def check_band(
     f_min: float, f_max: float | None, sample_rate: int, least: float = 0.0
 ) -> tuple[float, float]:
-    """Return a band of frequencies in Hz, up to Nyquist if f_max is None, or raise."""
+    """Check a band of frequencies in Hz and return it, up to Nyquist if f_max is None."""
     nyquist = sample_rate / 2
     f_max = nyquist if f_max is None else f_max
     for name, value in {"f_min": f_min, "f_max": f_max}.items():

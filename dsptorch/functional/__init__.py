@@ -1,4 +1,4 @@
-"""Pure functions and the `PeriodicFIR` value: tensors in, tensors out. Imports torch alone."""
+"""Pure functions and the `PeriodicFIR` value: tensors in, tensors out. This package imports torch only."""
 
 from dsptorch.functional.bank_design import cosine_angles, lowpass_angles
 from dsptorch.functional.biquad import biquad_sos

@@ -1,4 +1,4 @@
-"""The angles that filterbanks begin with: closed forms, or the filters that stop the most outside their bands.
+"""Initial angles of filterbanks: closed forms, or the filters with the least energy outside their bands.
 
 The energy of a filter h beyond the frequency f is a quadratic form in its taps,
 
@@ -26,7 +26,7 @@ _EDGE = 0.3  # the end of the transition of a half-band low-pass, in cycles per 
 
 
 def lowpass_angles(num_angles: int) -> Tensor:
-    """The angles of the lattice whose first filter is the best low-pass: the least energy beyond 0.3 cycles per sample.
+    """Return the lattice angles of the best low-pass: the one with the least energy above 0.3 cycles per sample.
 
     Shape:
         Result: (num_angles,), float64.
@@ -46,10 +46,10 @@ def lowpass_angles(num_angles: int) -> Tensor:
 
 
 def cosine_angles(num_bands: int, overlap: int) -> Tensor:
-    """The angles of cosine-modulated banks that are in use.
+    """Return the angles of the cosine-modulated banks in common use.
 
-    An overlap of 1 has the sine window of the MDCT, 2 that of the extended lapped transform. From 3 on the window has
-    the least energy beyond 1 / (2 M) cycles per sample.
+    An overlap of 1 gives the sine window of the MDCT, and 2 the window of the extended lapped transform. From 3 on the
+    window has the least energy above 1 / (2 M) cycles per sample.
 
     Args:
         num_bands: M, at least 2.
@@ -59,7 +59,7 @@ def cosine_angles(num_bands: int, overlap: int) -> Tensor:
         Result: (num_bands // 2, overlap), float64.
 
     Raises:
-        ValueError: If a number is smaller.
+        ValueError: If ``num_bands`` or ``overlap`` is below its minimum.
 
     Example:
         >>> cosine_window(cosine_angles(2, 1), 2) * 2  # sin((n + 1 / 2) pi / 4)
@@ -104,19 +104,19 @@ def _cosine_angles(num_bands: int, overlap: int) -> Tensor:
 
 @contextmanager
 def _designing() -> Iterator[None]:
-    """On the CPU, whatever a model is built on, and with numbers that may be used anywhere."""
+    """Compute on the CPU whatever the default device is, and outside inference mode, so that results can be trained."""
     with torch.inference_mode(False), torch.device("cpu"):
         yield
 
 
 def _sine_angles(num_bands: int) -> Tensor:
-    """p[n] ~ sin((n + 1/2) pi / (2 M)), of an overlap of 1."""
+    """Angles of p[n] ~ sin((n + 1/2) pi / (2 M)), the window of overlap 1."""
     k = torch.arange(num_bands // 2, dtype=torch.float64)
     return (math.pi / 2 - (k + 0.5) * math.pi / (2 * num_bands)).unsqueeze(1)
 
 
 def _extended_angles(num_bands: int) -> Tensor:
-    """p[n] ~ 1 / sqrt(2) - cos((n + 1/2) pi / (2 M)), of an overlap of 2."""
+    """Angles of p[n] ~ 1 / sqrt(2) - cos((n + 1/2) pi / (2 M)), the window of overlap 2."""
     k = torch.arange(num_bands // 2, dtype=torch.float64)
     n = k + num_bands * torch.arange(4).unsqueeze(1)
     first, other, late, last = math.sqrt(0.5) - torch.cos((n + 0.5) * math.pi / (2 * num_bands))
@@ -127,7 +127,7 @@ def _extended_angles(num_bands: int) -> Tensor:
 
 
 def _energy_beyond(frequency: float, numtaps: int) -> Tensor:
-    """The quadratic form of the energy beyond a frequency, in cycles per sample."""
+    """The matrix of the quadratic form: the energy above a frequency in cycles per sample."""
     n = torch.arange(numtaps, dtype=torch.float64)
     lag = n - n.unsqueeze(1)
     return torch.eye(numtaps, dtype=torch.float64) - 2 * frequency * torch.sinc(2 * frequency * lag)

@@ -1,4 +1,4 @@
-"""Second-order sections by frequency and Q, and by numbers that are stable whatever they are."""
+"""Second-order sections by frequency and Q, and by reflection coefficients, which are always stable."""
 
 import math
 
@@ -12,7 +12,7 @@ BIQUADS = ("lowpass", "highpass", "bandpass", "notch", "allpass")
 
 
 def biquad_sos(kind: str, freq: float | Tensor, q: float | Tensor) -> Tensor:
-    """Return the coefficients of a second-order section by its frequency and its quality.
+    """Return the coefficients of a second-order section from its frequency and its quality factor.
 
         a1 = -2 cos(w) / (1 + alpha),  a2 = (1 - alpha) / (1 + alpha),   w = 2 pi freq,  alpha = sin(w) / (2 q)
 
@@ -22,14 +22,15 @@ def biquad_sos(kind: str, freq: float | Tensor, q: float | Tensor) -> Tensor:
     Args:
         kind: "lowpass", "highpass", "bandpass", "notch" or "allpass".
         freq: The corner or centre frequency in cycles per sample, in (0, 1/2).
-        q: The quality, above 0: the gain of the low-pass and the high-pass at freq; freq / bandwidth of the others.
+        q: The quality factor, above 0. For low-pass and high-pass it is the gain at freq; for the others,
+            freq / bandwidth.
 
     Shape:
-        freq, q: any two shapes that broadcast, (channels,) say -> (6, channels), a section as in `sosfilt`: b0, b1, b2,
-        1, a1, a2.
+        freq, q: two shapes that broadcast, for example (channels,) -> (6, channels): b0, b1, b2, 1, a1, a2, a section
+        as in `sosfilt`.
 
     Raises:
-        ValueError: If there is no such kind.
+        ValueError: If ``kind`` is unknown.
 
     Example:
         >>> sos = biquad_sos("lowpass", 1 / 6, 0.5 ** 0.5)
@@ -46,7 +47,7 @@ def biquad_sos(kind: str, freq: float | Tensor, q: float | Tensor) -> Tensor:
     alpha, cosine, one = torch.sin(w) / (2 * quality), torch.cos(w), torch.ones_like(w)
     b: tuple[Tensor, ...]
     if kind == "lowpass":
-        half = torch.sin(w / 2).square()  # (1 - cos(w)) / 2, which would cancel
+        half = torch.sin(w / 2).square()  # (1 - cos(w)) / 2 without cancellation
         b = half, 2 * half, half
     elif kind == "highpass":
         half = torch.cos(w / 2).square()
@@ -62,15 +63,15 @@ def biquad_sos(kind: str, freq: float | Tensor, q: float | Tensor) -> Tensor:
 
 
 def reflected(k1: Tensor, k2: Tensor, radius: float) -> Tensor:
-    """Return the denominator whose reflection coefficients are k1 and k2, its poles scaled by a radius.
+    """Return the denominator with reflection coefficients k1 and k2, and its poles scaled by a radius.
 
         a1 = radius k1 (1 + k2),   a2 = radius^2 k2
 
-    The poles are at `radius` at most for all k1 and k2 in [-1, 1], and every such pair of poles has its k1 and k2.
+    For all k1 and k2 in [-1, 1] the poles lie within `radius`, and every pair of poles within it has a k1 and a k2.
 
     Args:
         k1: The first reflection coefficient, in [-1, 1].
-        k2: The second, likewise.
+        k2: The second reflection coefficient, in [-1, 1].
         radius: In (0, 1).
 
     Shape:
@@ -87,7 +88,9 @@ def reflected(k1: Tensor, k2: Tensor, radius: float) -> Tensor:
 
 
 def reflections(a1: Tensor, a2: Tensor, radius: float) -> tuple[Tensor, Tensor]:
-    """Return k1 and k2 of `reflected`: its inverse; outside of [-1, 1] where a pole is further out than the radius.
+    """Return k1 and k2 from a1 and a2: the inverse of `reflected`.
+
+    They are outside [-1, 1] where a pole lies outside the radius.
 
     Example:
         >>> k1, k2 = reflections(torch.tensor(-1.0), torch.tensor(0.25), 0.5)

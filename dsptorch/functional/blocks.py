@@ -1,4 +1,4 @@
-"""Samples side by side: a signal of M times the rate as one of M times the width, and back."""
+"""Reshape M neighbouring samples into channels (1 / M of the rate, M times the width), and back."""
 
 import torch
 import torch.nn.functional as F
@@ -12,20 +12,20 @@ __all__ = ["from_blocks", "to_blocks"]
 
 
 def to_blocks(x: Tensor, size: int, memory: Tensor | None, timeline: Timeline) -> tuple[Tensor, Tensor]:
-    """Put the last M samples beside each other, at every M-th sample, M = `size`.
+    """Concatenate the last M samples along the channels at every M-th sample, M = `size`.
 
         y[n] = concat(x[M n - M + 1], ..., x[M n])
 
-    A block stands at its last sample, so nothing is late; what comes before the beginning of a signal is zero.
+    A block stands at the time of its last sample, so it adds no delay. Samples before the signal begins are zero.
 
     Args:
         x: The next chunk of a signal.
         size: M, at least 1.
-        memory: What the last call returned; None: at rest.
-        timeline: When the samples are.
+        memory: The memory returned by the previous call, or None at rest.
+        timeline: The times of the samples.
 
     Returns:
-        The blocks that are due, and what to remember.
+        The blocks that are due, and the memory for the next call.
 
     Shape:
         x: (batch, time, channels). Result: (batch, ceil((phase + time) / M) - ceil(phase / M), M * channels).
@@ -34,7 +34,7 @@ def to_blocks(x: Tensor, size: int, memory: Tensor | None, timeline: Timeline) -
     seen = with_history(x, memory, kept)
     first = -timeline.phase % size
     blocks = _due(timeline.phase, time, size)
-    # Not a slice: it has another layout where nothing is cut, and so another graph.
+    # Not a slice: where a slice cuts nothing, its layout differs, and the compiler makes another graph.
     cut = F.pad(seen, (0, 0, -first, first + blocks * size - seen.shape[1]))
     y = rearrange(cut, "b (n m) c -> b n m c", m=size)
     if segments is not None:
@@ -45,7 +45,9 @@ def to_blocks(x: Tensor, size: int, memory: Tensor | None, timeline: Timeline) -
 
 
 def from_blocks(y: Tensor, size: int) -> Tensor:
-    """Put samples that are beside each other one after another: x[M n + i] is part i of y[n], which is M - 1 late.
+    """Split each block into M samples, one after another: x[M n + i] is part i of y[n].
+
+    The signal is M - 1 samples late.
 
     Shape:
         (batch, blocks, M * channels) -> (batch, blocks * M, channels).

@@ -1,4 +1,4 @@
-"""Between an unbounded parameter and a value that never leaves its interval."""
+"""Maps between an unbounded parameter and a value within an interval."""
 
 import math
 
@@ -9,20 +9,20 @@ from dsptorch.functional.validate import check_bool, check_bools, has_values
 
 __all__ = ["change_bounds", "from_bounded", "to_bounded"]
 
-_INSIDE = 0.01  # where a value that sits on a bound is put: 1 % of the interval inside, so that it can learn
-_SATURATED = 40.0  # of this, the sigmoid is exactly 1 in float64 too
+_INSIDE = 0.01  # a value on a bound is moved inside by 1 % of the interval, so that it can learn
+_SATURATED = 40.0  # at this argument the sigmoid is exactly 1 in float64 too
 
 
 def to_bounded(raw: Tensor, low: float, high: float, *, log: bool = False) -> Tensor:
     """Map any real number into ``[low, high]``, smoothly and increasingly.
 
-    Linearly, or linearly in the logarithm::
+    The scale is linear, or linear in the logarithm::
 
         v = lerp(low, high, sigmoid(raw))
         v = exp(lerp(log low, log high, sigmoid(raw)))
 
-    ``lerp`` does not leave the interval by rounding, as ``low + s (high - low)`` does; the exponential could,
-    and is clamped. Bounds are rounded to the dtype of the result. No value is read on the host.
+    ``lerp`` stays within the interval under rounding, which ``low + s (high - low)`` does not. The exponential is
+    clamped. Bounds are rounded to the dtype of the result. No value is read on the host.
 
     Args:
         raw: Unbounded parameter; half precision is computed and returned in float32.
@@ -62,7 +62,7 @@ def from_bounded(value: float | Tensor, low: float, high: float, *, log: bool = 
 
         raw = log(u / (1 - u))
 
-    A value on a bound has no finite ``raw``: it is placed 1 % of the (logarithmic) interval inside.
+    A value on a bound has no finite ``raw``, so it is first moved inside by 1 % of the (logarithmic) interval.
 
     Args:
         value: Number or tensor in ``[low, high]``.
@@ -93,7 +93,7 @@ def from_bounded(value: float | Tensor, low: float, high: float, *, log: bool = 
         given = torch.get_default_dtype()
     dtype = torch.promote_types(given, torch.float32)
     _check_interval(low, high, log, dtype)
-    # A tensor's value may sit on a bound as its own dtype rounds it, a hair outside the bound as given.
+    # In its own dtype, a tensor's value on a bound may be rounded to slightly outside the given bound.
     start, end = torch.tensor([low, high], dtype=inner.dtype, device=inner.device).double()
     point = inner.double()
     outside = ~((point >= start) & (point <= end))
@@ -117,24 +117,24 @@ def change_bounds(
     log: bool = False,
     new_log: bool = False,
 ) -> Tensor:
-    """Return the ``raw`` that has the same value between other bounds, or on another scale.
+    """Return the ``raw`` that gives the same value with other bounds, or on another scale.
 
-    Other than :func:`from_bounded`, it keeps a value that is on a bound there.
+    Unlike :func:`from_bounded`, it leaves a value on a bound where it is.
 
     Args:
         raw: Unbounded parameter.
-        low: The lower bound for ``raw``.
-        high: The upper bound for it.
-        new_low: The lower bound for the result.
-        new_high: The upper bound for it.
-        log: Whether the scale for ``raw`` is logarithmic.
-        new_log: Whether that for the result is.
+        low: Present lower bound.
+        high: Present upper bound.
+        new_low: New lower bound.
+        new_high: New upper bound.
+        log: Whether the present scale is logarithmic.
+        new_log: Whether the new scale is logarithmic.
 
     Shape:
         Output: as ``raw``; float64 for float64, else float32.
 
     Raises:
-        ValueError: If a value is outside of the new bounds, or bounds are not an interval that the dtype can hold.
+        ValueError: If a value is outside the new bounds, or the bounds are not an interval that the dtype can hold.
 
     Example:
         >>> raw = from_bounded(torch.tensor(0.3), 0.2, 0.6)
@@ -146,7 +146,7 @@ def change_bounds(
     _check_interval(new_low, new_high, new_log, value.dtype)
     start, end = torch.tensor([new_low, new_high], dtype=value.dtype, device=value.device).double()
     point = value.double()
-    # By rounding alone a value may be a hair outside.
+    # Rounding alone may put a value slightly outside.
     room = 4 * torch.finfo(value.dtype).eps * torch.maximum(start.abs(), end.abs())
     outside = ~((point >= start - room) & (point <= end + room))
     if bool(outside.any()):

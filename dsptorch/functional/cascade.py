@@ -1,4 +1,4 @@
-"""A plan run part by part, with true decimation below a hold: what does not fold."""
+"""Run a plan part by part, with true decimation below a hold, where folding costs more."""
 
 from collections.abc import Sequence
 from functools import singledispatch
@@ -33,9 +33,9 @@ def cascade(plan: Plan, weights: Sequence[Weight], x: Tensor, *, choose: bool = 
 
     Args:
         plan: The structure of the filter.
-        weights: One for each slot.
+        weights: One weight for each slot.
         x: The signal, sample 0 at phase 0.
-        choose: Whether a part folds where that is estimated to be faster; otherwise every part runs by itself.
+        choose: True folds a part where folding is estimated to be faster; False runs every part by itself.
 
     Shape:
         (batch, time, channels) -> the same shape and dtype.
@@ -51,7 +51,7 @@ def cascade(plan: Plan, weights: Sequence[Weight], x: Tensor, *, choose: bool = 
 
 
 class _Run:
-    """The outputs of the parts that have run, so that a shared part runs once."""
+    """The outputs of the parts already run, so that a shared part runs once."""
 
     def __init__(self, weights: Sequence[Weight], x: Tensor, choose: bool) -> None:
         self.weights, self.choose = weights, choose
@@ -64,7 +64,7 @@ class _Run:
         if key not in self._outputs:
             folds = plan.folds and self.choose
             y = self.folded(plan, x) if folds else _parts(plan, x, self)
-            self._outputs[key] = x, y  # with x, which keeps its id
+            self._outputs[key] = x, y  # keep x alive, so that its id stays unique
         return self._outputs[key][1]
 
     def folded(self, plan: Plan, x: Tensor) -> Tensor:
@@ -112,7 +112,7 @@ def _(plan: DecimateHold, x: Tensor, run: _Run) -> Tensor:
 
 
 def _decimated(plan: DecimateHold, x: Tensor, run: _Run) -> Tensor:
-    """The prefilter at every `factor`-th sample, and at no other where its phase there is always the same."""
+    """The prefilter's output at every `factor`-th sample; only these are computed if its phase there is constant."""
     if not plan.strided:
         return run(plan.prefilter, x)[:, :: plan.factor]
     weight, ahead = run.folding.taps(plan.prefilter).weight[0], plan.prefilter.support.lookahead
@@ -130,7 +130,7 @@ def _(plan: Dilated, x: Tensor, run: _Run) -> Tensor:
 @_parts.register
 def _(plan: WeightedHold, x: Tensor, run: _Run) -> Tensor:
     lags, time = plan.support.lags, x.shape[1]
-    # A signal that is shorter than the period needs the first of its phases alone.
+    # A signal shorter than the period needs only its first phases.
     phases = time if torch.compiler.is_compiling() else min(plan.support.period, max(time, 1))
     taps = fold_at(plan, run.weights, torch.arange(phases, device=x.device), x)
     return lptv_filter(x, taps, lags)

@@ -1,4 +1,4 @@
-"""Cosine-modulated filterbanks: one window for all bands, orthonormal for any angles."""
+"""Cosine-modulated filterbanks: one window shared by all bands, orthonormal for any angles."""
 
 import math
 
@@ -13,7 +13,7 @@ __all__ = ["cosine_bank", "cosine_window"]
 
 
 def cosine_bank(angles: Tensor, num_bands: int) -> Tensor:
-    """The filters of a cosine-modulated bank, which reconstruct perfectly whatever the angles are.
+    """Return the filters of a cosine-modulated bank, which reconstructs perfectly for any angles.
 
     With M = ``num_bands``, N = 2 m M taps and the window p of :func:`cosine_window`::
 
@@ -23,14 +23,14 @@ def cosine_bank(angles: Tensor, num_bands: int) -> Tensor:
     lapped transform.
 
     Args:
-        angles: m angles for each of the lattices that the window is made of.
+        angles: m angles for each lattice of the window.
         num_bands: M, at least 2.
 
     Shape:
         angles: (M // 2, m). Result: (M, 2 m M), float32 at least.
 
     Raises:
-        ValueError: If ``angles`` is not such a tensor.
+        ValueError: If ``angles`` has another shape.
 
     Example:
         >>> bank = cosine_bank(torch.randn(2, 3), num_bands=4)
@@ -44,14 +44,14 @@ def cosine_bank(angles: Tensor, num_bands: int) -> Tensor:
     window = cosine_window(angles, num_bands)
     n = torch.arange(len(window), device=window.device)
     k = torch.arange(num_bands, device=window.device).unsqueeze(1)
-    # In units of pi / (4 M), whole numbers: of a product of floats the phase would be rounded.
+    # Whole numbers, in units of pi / (4 M): a product of floats would round the phase.
     phase = (2 * k + 1) * (2 * n + 1 - len(window)) + (1 - 2 * (k % 2)) * num_bands
     phase = (phase % (8 * num_bands)).to(window.dtype) * (math.pi / (4 * num_bands))
     return 2 * window * phase.cos()
 
 
 def cosine_window(angles: Tensor, num_bands: int) -> Tensor:
-    """The window p of a cosine-modulated bank, symmetric, of 2 m M taps.
+    """Return the window p of a cosine-modulated bank: symmetric, with 2 m M taps.
 
     The pairs (p[k + 2 M q], p[M + k + 2 M q]), q = 0 ... m - 1, are a lattice of m rotations, and those of k and
     M - 1 - k mirror each other::
@@ -66,7 +66,7 @@ def cosine_window(angles: Tensor, num_bands: int) -> Tensor:
         angles: (M // 2, m). Result: (2 m M,), float32 at least.
 
     Raises:
-        ValueError: If ``angles`` is not such a tensor.
+        ValueError: If ``angles`` has another shape.
 
     Example:
         >>> cosine_window(torch.tensor([[math.pi / 4]]), num_bands=2)
@@ -91,7 +91,7 @@ def cosine_window(angles: Tensor, num_bands: int) -> Tensor:
         pair = torch.stack([c * first + s * second, c * second - s * first])
     half = pair.permute(2, 0, 1)  # (m, 2, M // 2)
     parts = [half, half.flip(0, 1, 2)]
-    if num_bands % 2:  # the middle one mirrors itself, which a delay alone does
+    if num_bands % 2:  # the middle pair mirrors itself: a pure delay
         middle = torch.zeros(overlap, 2, 1, dtype=half.dtype, device=half.device)
         middle[overlap // 2, 0] = middle[overlap - 1 - overlap // 2, 1] = math.sqrt(0.5)
         parts.insert(1, middle)

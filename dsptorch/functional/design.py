@@ -33,21 +33,21 @@ def firwin(
 ) -> Tensor:
     """Design a linear-phase FIR filter by the window method, as ``scipy.signal.firwin`` does.
 
-    Each passband from ``l`` to ``r`` (units of Nyquist) adds an ideal band-pass, and the window cuts it off::
+    Each passband from ``l`` to ``r`` (units of Nyquist) adds an ideal band-pass, truncated by the window::
 
         h[n] = w[n] sum_bands (r sinc(r m) - l sinc(l m)),   m = n - (numtaps - 1) / 2
 
     Args:
         numtaps: Length of the filter, at least 1; odd if the filter passes Nyquist.
         cutoff: Band edges in (0, 1), in units of Nyquist, increasing; one number or several.
-        width: If given, the transition width, in the unit of ``cutoff``; a Kaiser window that has it then
-            replaces ``window``.
+        width: Transition width, in the unit of ``cutoff``. If given, the Kaiser window of this width replaces
+            ``window``.
         window: See :func:`dsptorch.functional.windows.get_window`.
         pass_zero: Whether DC passes, or one of "lowpass", "highpass" (one cutoff), "bandpass", "bandstop"
             (at least two).
         scale: Whether to scale to a gain of exactly 1 at the centre of the first passband (DC or Nyquist if
             that band reaches there).
-        fs: Sampling rate; then ``cutoff`` and ``width`` are in its unit and lie below ``fs / 2``.
+        fs: Sampling rate. If given, ``cutoff`` and ``width`` are in its unit and lie below ``fs / 2``.
         dtype: Of the result; the default dtype if None. The design itself is float64.
         device: Of the result.
 
@@ -55,7 +55,7 @@ def firwin(
         Output: ``(numtaps,)``.
 
     Raises:
-        ValueError: If the number of taps, the cutoffs, the window or ``pass_zero`` cannot be met.
+        ValueError: If the number of taps, the cutoffs, the window or ``pass_zero`` is not as described.
 
     Example:
         >>> firwin(5, 0.4, window="boxcar")
@@ -109,7 +109,7 @@ def unit_dc(taps: Tensor, dim: int = 0) -> Tensor:
         Output: as ``taps``.
 
     Raises:
-        ValueError: If a sum is zero to rounding (a high-pass or band-pass filter), or not finite.
+        ValueError: If a sum is zero within rounding (a high-pass or band-pass filter), or not finite.
 
     Example:
         >>> unit_dc(torch.tensor([1.0, 2.0, 1.0]))
@@ -135,7 +135,7 @@ def halfband(
 ) -> Tensor:
     """Design a half-band low-pass: every second tap from the centre is exactly zero, the centre is 1/2.
 
-    With n counted from the centre, the filter and its mirror about half Nyquist add to the identity::
+    With n counted from the centre, the filter and its mirror image about half Nyquist add up to the identity::
 
         h[n] + (-1)^n h[n] = delta[n],   H(f) + H(1 - f) = 1   (f in units of Nyquist, zero-phase response)
 
@@ -149,7 +149,7 @@ def halfband(
         Output: ``(numtaps,)``.
 
     Raises:
-        ValueError: If ``numtaps`` is even or below 3, or the window leaves nothing beside the centre.
+        ValueError: If ``numtaps`` is even or below 3, or the window is zero at every tap but the centre.
 
     Example:
         >>> halfband(7, window="boxcar")
@@ -172,15 +172,15 @@ def halfband(
 
 
 def minimum_phase(taps: Tensor, n_fft: int | None = None) -> Tensor:
-    """Return the filter of the same length and magnitude response whose energy comes as early as it can.
+    """Return the minimum-phase filter: same length and magnitude response, energy as early as possible.
 
     The real cepstrum is folded onto non-negative time, which reflects every zero into the unit circle::
 
         c = IFFT(log|FFT(h)|),   h_min = IFFT(exp(FFT(u c))),   u[0] = 1, u[0 < n < N/2] = 2, else 0
 
-    It is ``scipy.signal.minimum_phase(taps, n_fft=n_fft, half=False)``: the magnitude is kept, not its square
+    It equals ``scipy.signal.minimum_phase(taps, n_fft=n_fft, half=False)``: it keeps the magnitude, not its square
     root. Where the response has zeros the cepstrum is long and aliases: the magnitude is off by up to 1 % for
-    a short filter with a zero at Nyquist, and by 1e-5 for most. The error falls as 1 / ``n_fft``.
+    a short filter with a zero at Nyquist, and by 1e-5 for most filters. The error falls as 1 / ``n_fft``.
 
     Args:
         taps: One filter, not all zero.

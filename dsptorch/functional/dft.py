@@ -12,23 +12,23 @@ __all__ = ["dft_bank", "dual_window", "tight_window"]
 
 
 def dft_bank(window: Tensor) -> Tensor:
-    """The filters whose outputs are the real and the imaginary parts of the orthonormal DFT of windowed frames.
+    """Return the filters whose outputs are the real and imaginary parts of the orthonormal DFT of windowed frames.
 
-    With frames of N samples, the last of which stands at the time of the frame, w the window and K = N / 2 + 1 bands::
+    Each frame has N samples and stands at the time of the last one. With the window w and K = N / 2 + 1 bands::
 
         v_k[n] = sqrt(c_k / N) sum_i  w[i] x[M n - (N - 1) + i] exp(-2 pi j k i / N),   c_k = 1 for k = 0, N / 2; else 2
 
-    Band k has its centre at k / N cycles per sample. The imaginary parts of bands 0 and N / 2 are 0. With the window
-    of analysis, ``dft_bank(dual).flip(1)`` are the filters of synthesis for any dual window (:func:`dual_window`).
+    Band k has its centre at k / N cycles per sample. The imaginary parts of bands 0 and N / 2 are 0. The synthesis
+    filters are ``dft_bank(dual).flip(1)``, for any dual window of the analysis window (:func:`dual_window`).
 
     Args:
-        window: w; N is even.
+        window: The window w, of even length N.
 
     Shape:
-        window: (N,). Result: (2 K, N), the real part of a band before the imaginary one, float32 at least.
+        window: (N,). Result: (2 K, N), the real part of each band before its imaginary part, float32 at least.
 
     Raises:
-        ValueError: If ``window`` is not such a tensor.
+        ValueError: If ``window`` has another shape.
 
     Example:
         >>> dft_bank(torch.ones(2)).mul(2).square().round()
@@ -54,7 +54,7 @@ def dft_bank(window: Tensor) -> Tensor:
 
 
 def dual_window(window: Tensor, stride: int) -> Tensor:
-    """The window of synthesis that goes with a window of analysis: of all, that of the least energy.
+    """Return the synthesis window of least energy that reconstructs with a given analysis window.
 
         d[i] = w[i] / sum_j w[i + M j]^2,   M = stride
 
@@ -81,7 +81,7 @@ def dual_window(window: Tensor, stride: int) -> Tensor:
 
 
 def tight_window(window: Tensor, stride: int) -> Tensor:
-    """The window that is its own dual window, made of any window by scaling.
+    """Scale a window so that it is its own dual window.
 
         t[i] = w[i] / sqrt(sum_j w[i + M j]^2),   M = stride
 

@@ -1,4 +1,4 @@
-"""The discrete wavelet transform of whole signals, and its inverse, with PyWavelets' names, order and modes."""
+"""The discrete wavelet transform of whole signals and its inverse, with PyWavelets' names, order and modes."""
 
 import math
 from collections.abc import Sequence
@@ -17,17 +17,18 @@ __all__ = ["dwt", "filter_pair", "idwt", "wavedec", "waverec"]
 def dwt(x: Tensor, wavelet: str | WaveletFilters, mode: str = "symmetric") -> tuple[Tensor, Tensor]:
     """Split a signal into approximation and detail coefficients: one level, ``pywt.dwt``.
 
-    With filters of N taps, and the signal extended as the mode says::
+    With filters of N taps, and the signal extended according to ``mode``::
 
         cA[n] = sum_k  dec_lo[k] * x[2n + 1 - k],   cD[n] = sum_k  dec_hi[k] * x[2n + 1 - k]
 
-    There are floor((T + N - 1) / 2) of each. "periodization" takes x[2n + N / 2 - k] of the signal that repeats, and
-    makes ceil(T / 2).
+    There are floor((T + N - 1) / 2) coefficients of each kind. "periodization" repeats the signal, takes
+    x[2n + N / 2 - k], and gives ceil(T / 2) coefficients.
 
     Args:
         x: The signal.
-        wavelet: A name, see :func:`wavelet_filters`, or filters, numbers or tensors: tensors learn.
-        mode: How the signal goes on outside its ends: "zero", "constant", "symmetric", "periodic", "smooth",
+        wavelet: A name (see :func:`wavelet_filters`), or filters as numbers or tensors. Filters given as tensors get
+            gradients.
+        mode: How to extend the signal beyond its ends: "zero", "constant", "symmetric", "periodic", "smooth",
             "periodization", "reflect", "antisymmetric", "antireflect".
 
     Returns:
@@ -67,19 +68,19 @@ def idwt(
     mode: str = "symmetric",
     length: int | None = None,
 ) -> Tensor:
-    """Put a signal together from approximation and detail coefficients: ``pywt.idwt``.
+    """Reconstruct a signal from approximation and detail coefficients: ``pywt.idwt``.
 
         x[t] = sum_n  rec_lo[t + N - 2 - 2n] * cA[n] + rec_hi[t + N - 2 - 2n] * cD[n]
 
-    A signal of an odd length T and one of T + 1 have as many coefficients; `length` says which it was.
+    Signals of odd length T and of length T + 1 have the same number of coefficients; `length` chooses between them.
 
     Args:
-        cA: The approximation; None: zeros.
-        cD: The detail; None: zeros.
+        cA: The approximation; None for zeros.
+        cD: The detail; None for zeros.
         wavelet: As for :func:`dwt`.
-        mode: As it was for :func:`dwt`.
-        length: The time of the signal, 2L - N + 2 or one less for L coefficients, or 2L or one less with
-            "periodization". None: the even one, as PyWavelets has it.
+        mode: The mode given to :func:`dwt`.
+        length: Length of the signal. For L coefficients it is 2L - N + 2 or one less; with "periodization", 2L or
+            one less. None takes the even length, as PyWavelets does.
 
     Shape:
         cA, cD: (batch, coefficients, channels). Result: (batch, length, channels).
@@ -125,8 +126,8 @@ def wavedec(
         x: The signal.
         wavelet: As for :func:`dwt`.
         mode: As for :func:`dwt`.
-        level: How often the approximation is split again, at least 0. None: floor(log2(T / (N - 1))), as long as some
-            coefficient sees no edge.
+        level: Number of levels, at least 0. None takes floor(log2(T / (N - 1))), the most levels for which some
+            coefficient does not depend on the extension.
 
     Returns:
         [cA_n, cD_n, ..., cD_1]
@@ -158,14 +159,14 @@ def waverec(
     mode: str = "symmetric",
     length: int | None = None,
 ) -> Tensor:
-    """Put a signal together from the coefficients of several levels: ``pywt.waverec``.
+    """Reconstruct a signal from the coefficients of several levels: ``pywt.waverec``.
 
     Args:
-        coeffs: [cA_n, cD_n, ..., cD_1]; None stands for zeros, where a neighbour says how many.
+        coeffs: [cA_n, cD_n, ..., cD_1]. None stands for zeros if the number follows from another level.
         wavelet: As for :func:`dwt`.
-        mode: As it was for :func:`wavedec`.
-        length: The time of the signal. None: the even one of the two that have so many coefficients, as PyWavelets has
-            it: a signal of odd length comes back with one sample more.
+        mode: The mode given to :func:`wavedec`.
+        length: Length of the signal. None takes the even one of the two possible lengths, as PyWavelets does, so that a
+            signal of odd length comes back with one sample more.
 
     Shape:
         Result: (batch, length, channels).
@@ -183,7 +184,7 @@ def waverec(
     x, *details = coeffs
     for i, detail in enumerate(details):
         if x is not None and detail is not None and x.shape[1] == detail.shape[1] + 1:
-            x = x[:, :-1]  # of the two lengths of the level below, the odd one
+            x = x[:, :-1]  # the level below had the odd one of its two possible lengths
         wanted = None
         if length is not None:
             wanted, size = length, len(_filters(wavelet).rec_lo)
@@ -196,12 +197,12 @@ def waverec(
 
 
 def coefficients(time: int, size: int, mode: str) -> int:
-    """How many coefficients a filter of `size` taps makes of a signal."""
+    """The number of coefficients of a signal, for a filter of `size` taps."""
     return (time + 1) // 2 if check_mode(mode) == "periodization" else (time + size - 1) // 2
 
 
 def filter_pair(wavelet: str | WaveletFilters, like: Tensor, *, synthesis: bool) -> Tensor:
-    """The low and the high filter as one bank, (2, taps), on the device of a signal, in float32 at least."""
+    """The low-pass and the high-pass as one bank, (2, taps), on the device of a signal, in float32 at least."""
     filters = _filters(wavelet)
     pair = filters[2:] if synthesis else filters[:2]
     dtype = torch.promote_types(like.dtype, torch.float32)

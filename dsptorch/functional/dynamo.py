@@ -1,7 +1,7 @@
-"""All that is there for PyTorch's compiler alone.
+"""The code that PyTorch's compiler needs, and nothing else does.
 
-Dynamo does not look into `filter_chunk`: it would spend seconds on the bookkeeping of an expression. What is behind
-Dynamo, AOTAutograd and Inductor, does. A plan is a constant to all of them (`torch.utils._pytree.register_constant`).
+Dynamo does not trace `filter_chunk`, where it would spend seconds on the bookkeeping of an expression. AOTAutograd and
+Inductor do trace it. A plan is a constant to all three (`torch.utils._pytree.register_constant`).
 """
 
 from collections.abc import Callable
@@ -18,16 +18,16 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def constant(function: _Function) -> _Function:
-    """Decorate a function whose result Dynamo is to take as a constant, without tracing it.
+    """Decorate a function so that Dynamo takes its result as a constant and does not trace it.
 
-    That is `torch.compiler.assume_constant_result`, which imports Dynamo, and takes seconds.
+    This does what `torch.compiler.assume_constant_result` does, without its import of Dynamo, which takes seconds.
     """
     function._dynamo_marked_constant = True  # type: ignore[attr-defined]
     return function
 
 
 class _Nothing:
-    """None, which Dynamo does not pass to a function that it does not trace."""
+    """Stands for None, which Dynamo does not pass to a function that it does not trace."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Nothing)
@@ -41,7 +41,7 @@ _NOTHING = _Nothing()
 
 
 def without_none(value: Any) -> Any:
-    """A value, or a tuple of values, with a mark in the place of each None."""
+    """Replace each None in a value, or in a tuple of values, by a mark."""
     if isinstance(value, tuple):
         parts = [without_none(part) for part in value]
         return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
@@ -56,7 +56,7 @@ def _with_none(value: Any) -> Any:
 
 
 def __getattr__(name: str) -> Any:
-    """Make `filter_chunk` when it is first asked for: importing Dynamo takes seconds."""
+    """Make `filter_chunk` on first access, because importing Dynamo takes seconds."""
     if name != "filter_chunk":
         raise AttributeError(name)
     from torch._dynamo import nonstrict_trace  # noqa: PLC0415
@@ -71,37 +71,37 @@ def __getattr__(name: str) -> Any:
 
 
 def guard_hooks(module: torch.nn.Module) -> None:
-    """Compile anew where hooks of a module come or go: by default Dynamo does not look again, and skips new ones.
+    """Make compiled code depend on the hooks of a module: by default Dynamo does not guard them, and skips new ones.
 
-    Read from `__dict__`, because reading the attributes themselves is what it leaves without a guard.
+    They are read from `__dict__`, because Dynamo does not guard a read of the attributes themselves.
     """
     for name in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"):
         len(module.__dict__[name])
 
 
 def in_blocks(x: Tensor, size: int, history: int = 0) -> Tensor:
-    """Zero-pad the time after `history` to a multiple of `size`, so that a compiler can prove divisibility."""
+    """Zero-pad the samples after `history` to a multiple of `size`, so that a compiler can prove divisibility."""
     time = x.shape[1] - history
     blocks = (time + size - 1) // size or 1
     if known_equal(time, blocks * size):
         return x
     if torch.compiler.is_compiling():
-        blocks += 1  # or one graph would hold for a single block, and another for several
+        blocks += 1  # never a single block, which would need a graph of its own
     return F.pad(x, (0, 0, 0, blocks * size - time))
 
 
 def first_samples(y: Tensor, time: int) -> Tensor:
-    """The first samples of a signal that `in_blocks` may have made longer."""
+    """The first `time` samples of a signal that `in_blocks` may have padded."""
     if known_equal(time, y.shape[1]):
         return y
     if torch.compiler.is_compiling():
-        # Not a slice: it has another layout where there is no rest, and so another graph.
+        # Not a slice: where a slice cuts nothing, its layout differs, and the compiler makes another graph.
         return F.pad(y, (0, 0, 0, time - y.shape[1]))
     return y[:, :time]
 
 
 def known_equal(time: int, length: int) -> bool:
-    """Whether two lengths are equal; in a graph for many lengths, whether they always are."""
+    """Whether two lengths are equal; in a graph with dynamic lengths, whether they are always equal."""
     if not torch.compiler.is_compiling():
         return time == length
     from torch.fx.experimental.symbolic_shapes import statically_known_true  # noqa: PLC0415, brings sympy

@@ -1,8 +1,7 @@
 """Arithmetic in 100 decimal digits: complex numbers, roots of polynomials, small linear systems.
 
-Where a result needs all digits of a float64 but its computation loses twenty of them (the roots of a binomial
-polynomial of degree 37), the computation runs in `decimal`, once. Polynomials are lists of coefficients, the highest
-power first.
+Some computations lose twenty digits, such as the roots of a binomial polynomial of degree 37. They run once, in
+`decimal`, so that the result has all digits of a float64. Polynomials are lists of coefficients, highest power first.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +20,7 @@ _R = TypeVar("_R")
 
 
 def exactly(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Decorate a function so that its decimals have 100 digits, whatever the caller's decimal context."""
+    """Decorate a function so that its decimals have 100 digits in any decimal context of the caller."""
 
     @wraps(function)
     def run(*args: _P.args, **kwargs: _P.kwargs) -> _R:
@@ -67,9 +66,9 @@ class Complex:
 
 
 def roots(polynomial: Sequence[int]) -> list[Complex]:
-    """Return the roots of a polynomial whose roots are simple, by Aberth's method from their float64 values."""
+    """Return the roots of a polynomial with simple roots, by Aberth's method started from their float64 values."""
     degree = len(polynomial) - 1
-    # On the CPU, whatever the default device: the values are read.
+    # On the CPU, not on the default device: the values are read.
     companion = torch.zeros(degree, degree, dtype=torch.float64, device="cpu")
     for i, coefficient in enumerate(polynomial[1:]):
         companion[0, i] = -coefficient / polynomial[0]

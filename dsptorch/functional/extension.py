@@ -1,4 +1,4 @@
-"""How a signal goes on outside its ends: PyWavelets' modes."""
+"""Extension of a signal beyond its ends, with PyWavelets' modes."""
 
 from difflib import get_close_matches
 
@@ -22,7 +22,7 @@ MODES = (
 
 
 def check_mode(mode: str) -> str:
-    """Return the name of a known mode, or raise with the nearest names."""
+    """Return a mode's name if it is known; otherwise raise an error with the nearest names."""
     if mode in MODES:
         return mode
     near = get_close_matches(str(mode), MODES, n=2)
@@ -31,9 +31,9 @@ def check_mode(mode: str) -> str:
 
 
 def extend(x: Tensor, before: int, after: int, mode: str) -> Tensor:
-    """Put samples before and after a signal, as a mode says.
+    """Extend a signal before its start and after its end.
 
-    For a signal a b c::
+    For the signal a b c::
 
         zero            0 0 0 | a b c | 0 0 0
         constant        a a a | a b c | c c c
@@ -42,19 +42,19 @@ def extend(x: Tensor, before: int, after: int, mode: str) -> Tensor:
         reflect         b c b | a b c | b a b
         antisymmetric  -c -b -a | a b c | -c -b -a
         antireflect     point symmetric about a, and about c
-        smooth          on lines through a and b, and through b and c
+        smooth          the lines through a and b, and through b and c
 
     Args:
         x: The signal.
-        before: How many samples to put before it.
-        after: How many to put after it.
-        mode: One of these names.
+        before: Number of samples to add before the signal.
+        after: Number of samples to add after the signal.
+        mode: One of the names above.
 
     Shape:
         (batch, time >= 1, channels) -> (batch, before + time + after, channels), in the same dtype.
 
     Raises:
-        ValueError: If there is no such mode, the signal is empty, or it has one sample and the mode reflects.
+        ValueError: If the mode is unknown, the signal is empty, or the mode needs two samples and there is one.
     """
     time = x.shape[1]
     if time == 0 or (time == 1 and check_mode(mode) in ("reflect", "antireflect")):
@@ -72,7 +72,7 @@ def extend(x: Tensor, before: int, after: int, mode: str) -> Tensor:
 
 
 def _mirrored(x: Tensor, at: Tensor, *, edge_twice: bool, negated: bool) -> Tensor:
-    """The signal and its image, in turn; the sample at an edge is in both, or in one."""
+    """The signal and its mirror image in turn; the sample at an edge occurs in both, or in one."""
     time = x.shape[1]
     period = 2 * time if edge_twice else 2 * time - 2
     turn, cycle = at % period, (at // period).unsqueeze(1).to(x.dtype)
@@ -83,7 +83,7 @@ def _mirrored(x: Tensor, at: Tensor, *, edge_twice: bool, negated: bool) -> Tens
     met = torch.where(is_image, -met, met)
     if edge_twice:
         return met
-    # About an edge a, the image of b is 2 a - b. Each cycle climbs by twice the way from edge to edge.
+    # Mirrored about an edge a, b becomes 2 a - b. Each cycle climbs by twice the difference of the edges.
     return met + 2 * (torch.where(is_image, cycle + 1, cycle) * x[:, -1:] - cycle * x[:, :1])
 
 

@@ -1,4 +1,4 @@
-"""Plan and weights, applied to the next chunk of a signal."""
+"""Apply a plan and its weights to a signal, or to the next chunk of a signal."""
 
 from collections.abc import Sequence
 
@@ -22,9 +22,9 @@ def filter_signal(plan: Plan, weights: Sequence[Weight], x: Tensor, folds: bool 
 
     Args:
         plan: The structure of the filter.
-        weights: One for each slot.
+        weights: One weight for each slot.
         x: The signal, sample 0 at phase 0.
-        folds: Whether to run folded or as a cascade; None: as estimated to be faster.
+        folds: True runs folded, False as a cascade. None takes the one that is estimated to be faster.
 
     Shape:
         (batch, time, channels) -> the same shape and dtype.
@@ -42,15 +42,15 @@ def filter_chunk(
     timeline: Timeline,
     folded: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Filter the next chunk of each row, and return what to remember.
+    """Filter the next chunk of each row, and return the new history too.
 
     Args:
-        plan: The structure of a filter.
-        weights: One for each slot.
+        plan: The structure of the filter.
+        weights: One weight for each slot.
         x: The chunk.
-        history: The last `plan.support.memory` inputs; None: the rows are at rest.
-        timeline: When the samples are.
-        folded: The folded weights, if they are known.
+        history: The last `plan.support.memory` inputs; None for rows at rest.
+        timeline: The times of the samples.
+        folded: The folded weights, if known.
 
     Shape:
         x: (batch, time, channels) -> the same shape and dtype. history: (batch, memory, channels).
@@ -59,7 +59,7 @@ def filter_chunk(
     if history is None and segments is None and start is None:
         return filter_signal(plan, weights, x), latest(x, memory)
     seen = with_history(x, history, memory)
-    start = start if segments is None else None  # with segments, phases count from the beginning of each
+    start = start if segments is None else None  # phases count from the start of a segment
     if start is not None and folded is None and _runs_unfolded(plan, x.shape[1]):
         y = _cascade_from(plan, weights, seen, start - memory)[:, memory:].contiguous()
     else:
@@ -71,7 +71,7 @@ def filter_chunk(
 def _taps_from(
     plan: Plan, weights: Sequence[Weight], x: Tensor, start: Tensor | None, folded: Tensor | None
 ) -> Tensor:
-    """The taps at the phases of a chunk: of each row, if it begins at a position of its own."""
+    """The taps at the phases of a chunk; one set for each row, if rows begin at different positions."""
     period = plan.support.period
     if start is None or period == 1:
         return fold(plan, weights, x) if folded is None else folded
@@ -82,9 +82,9 @@ def _taps_from(
 
 
 def _runs_unfolded(plan: Plan, time: int) -> bool:
-    """Whether a cascade of a chunk costs less than its taps at the phases that it meets.
+    """Whether running a chunk as a cascade costs less than folding the taps at its phases.
 
-    A tap that is folded for one sample costs about 8 multiply-adds; a cascade pads each row by up to two periods.
+    To fold a tap for one sample costs about 8 multiply-adds; a cascade pads each row by up to two periods.
     """
     if plan.folds or torch.compiler.is_compiling():
         return False
@@ -93,9 +93,9 @@ def _runs_unfolded(plan: Plan, time: int) -> bool:
 
 
 def _cascade_from(plan: Plan, weights: Sequence[Weight], x: Tensor, start: Tensor) -> Tensor:
-    """Run a cascade on rows whose first samples stand at any positions.
+    """Run a cascade on rows that begin at different positions.
 
-    Each row is moved right by its phase, so that all rows begin at phase 0.
+    Each row is shifted right by its phase, so that all rows begin at phase 0.
     """
     period, time = plan.support.period, x.shape[1]
     rows = torch.arange(x.shape[0], device=x.device).unsqueeze(1)
@@ -106,7 +106,7 @@ def _cascade_from(plan: Plan, weights: Sequence[Weight], x: Tensor, start: Tenso
 
 
 def with_history(x: Tensor, history: Tensor | None, memory: int) -> Tensor:
-    """A chunk behind the `memory` samples before it, in its dtype; behind zeros, at rest."""
+    """The chunk preceded by its last `memory` samples (zeros at rest), in the dtype of the chunk."""
     if history is None:
         return F.pad(x, (0, 0, memory, 0))
     expected = (x.shape[0], memory, x.shape[2])
@@ -119,12 +119,12 @@ def with_history(x: Tensor, history: Tensor | None, memory: int) -> Tensor:
 
 
 def latest(x: Tensor, memory: int, segments: Segments | None = None) -> Tensor:
-    """The last `memory` samples, after zeros where there are fewer, in memory of their own.
+    """A copy of the last `memory` samples, preceded by zeros if there are fewer.
 
-    With segments, those before the beginning of the present one are zero.
+    With segments, the samples before the beginning of the current segment are zero.
     """
     if torch.compiler.is_compiling() or x.shape[1] < memory:
-        # Where the pad is negative, the first samples are cut off; to a compiler, without a copy.
+        # A negative pad cuts off the first samples; compiled, it does so without a copy.
         kept = F.pad(x, (0, 0, memory - x.shape[1], 0))
         kept = kept.clone() if torch.compiler.is_compiling() else kept
     else:
@@ -137,7 +137,7 @@ def latest(x: Tensor, memory: int, segments: Segments | None = None) -> Tensor:
 
 
 def _phases(period: int, time: int) -> int:
-    """How many phases a chunk needs: those that it meets, if they are fewer than all."""
-    if torch.compiler.is_compiling():  # which cannot compare a length that it does not know
+    """The number of phases that a chunk needs: its length, or the period if that is smaller."""
+    if torch.compiler.is_compiling():  # a dynamic length cannot be compared
         return time if period > FEW_PHASES or known_equal(time, 1) else period
     return min(period, max(time, 1))

@@ -1,7 +1,7 @@
-"""Plan and weights -> all the taps as one filter.
+"""Fold a plan and its weights into the taps of one filter.
 
-Everything here works on tensors of (phases, taps, channels), thousands of numbers where the signal has
-millions, and is plain differentiable tensor code: gradients flow through the folding to every weight.
+The tensors here are (phases, taps, channels): thousands of numbers where the signal has millions. The code is
+differentiable, so gradients flow through the folding to every weight.
 """
 
 from collections.abc import Sequence
@@ -53,7 +53,7 @@ class Taps(NamedTuple):
 
 
 class Folding:
-    """What is folded once for several uses: the weights of a plan, and the taps of its parts."""
+    """The weights of a plan, and the taps of its parts, each part folded once."""
 
     def __init__(self, weights: Sequence[Weight], like: Tensor) -> None:
         self.weights = weights
@@ -72,8 +72,8 @@ def fold(plan: Plan, weights: Sequence[Weight], like: Tensor) -> Tensor:
 
     Args:
         plan: The structure.
-        weights: One for each slot.
-        like: Has the device, and the dtype where no weight decides; float32 at least.
+        weights: One weight for each slot.
+        like: A tensor that gives the device, and the dtype if there is no weight tensor; float32 at least.
 
     Shape:
         Result: (plan.support.period, len(plan.support.lags), channels or 1).
@@ -82,7 +82,7 @@ def fold(plan: Plan, weights: Sequence[Weight], like: Tensor) -> Tensor:
 
 
 def gain(plan: Scaled, weights: Sequence[Weight]) -> Weight:
-    """The number, or the one number a channel, that a filter is scaled by."""
+    """The gain of a scaled filter: one number, or one for each channel."""
     if plan.slot is None:
         return plan.factor
     weight = weights[plan.slot]
@@ -148,15 +148,15 @@ def _(plan: WeightedHold, folding: Folding) -> Tensor:
 
 
 def held_support(plan: DecimateHold) -> Support:
-    """Where the taps of the inner filter and the hold are, without the prefilter."""
+    """The support of the inner filter and the hold, without the prefilter."""
     return plan.inner.support.at_rate(plan.factor).after(Support.hold(plan.factor))
 
 
 def held_taps(inner: Tensor, chosen: Tensor) -> Tensor:
-    """The taps of a filter on a held signal: lag k of the filter is lag factor * k + j where the hold shows lag j.
+    """The taps of a filter on a held signal: where the hold shows lag j, lag k becomes factor * k + j.
 
     Shape:
-        inner: (..., taps, channels). chosen: (..., factor), 1 for that j. Result: (..., taps * factor, channels).
+        inner: (..., taps, channels). chosen: (..., factor), 1 at lag j. Result: (..., taps * factor, channels).
     """
     return (inner.unsqueeze(-2) * chosen[..., None, :, None]).flatten(-3, -2)
 
@@ -167,13 +167,13 @@ def weighted_hold(plan: WeightedHold, times: Tensor, folding: Folding) -> Tensor
     factors = torch.tensor(plan.factors, device=times.device)
     lags = torch.tensor(plan.support.lags, device=times.device)
     since = times.unsqueeze(-1).remainder(factors)  # the age of the sample that each hold shows
-    # At most two weights of a hat are not 0, so that the order of this sum does not matter.
+    # At most two of the hat weights are not 0, so the order of this sum does not matter.
     taps = ((since.unsqueeze(-2) == lags.unsqueeze(-1)) * weights).sum(-1, keepdim=True)
     return taps.to(torch.promote_types(taps.dtype, torch.float32))
 
 
 def compose_taps(second: Taps, first: Taps) -> Taps:
-    """First `first`, then `second`: w[p, k + j] += second[p, k] * first[(p - lag_k) mod P, j]."""
+    """Compose two filters, first `first`, then `second`: w[p, k + j] += second[p, k] * first[(p - lag_k) mod P, j]."""
     support = second.support.after(first.support)
     outer, inner = _repeated(second, support.period), _repeated(first, support.period)
     products = outer.unsqueeze(2) * _delayed(inner, support.period, second.support.lags).transpose(0, 1)
@@ -181,7 +181,7 @@ def compose_taps(second: Taps, first: Taps) -> Taps:
 
 
 def _delayed(weight: Tensor, period: int, lags: tuple[int, ...]) -> Tensor:
-    """Phase p - lag of the taps at phase p, for each lag: (P, taps, channels) -> (lags, P, taps, channels)."""
+    """For each lag, the taps of phase p - lag at phase p: (P, taps, channels) -> (lags, P, taps, channels)."""
     if period == 1:
         return weight.unsqueeze(0)
     rolled = {shift: weight.roll(shift, 0) for shift in {lag % period for lag in lags}}
@@ -191,14 +191,14 @@ def _delayed(weight: Tensor, period: int, lags: tuple[int, ...]) -> Tensor:
 def collected_taps(
     products: Tensor, outer: tuple[int, ...], inner: tuple[int, ...], lags: tuple[int, ...]
 ) -> Tensor:
-    """Add up the products of taps whose lags add up to each lag: (..., K, J, channels) -> (..., lags, channels)."""
+    """For each lag, sum the products of taps whose lags sum to it: (..., K, J, channels) -> (..., lags, channels)."""
     count, width = len(outer), len(inner)
     if not (count and width and lags):
         return products.new_zeros(*products.shape[:-3], len(lags), products.shape[-1])
     if _is_range(outer) and _is_range(inner):
         if count > width:  # the rows of the table are the shorter side
             products, count, width = products.transpose(-3, -2), width, count
-        # Each row of products one place further than the one before, by the padding of a flattened table.
+        # Padding and flattening the table shifts each row of products one place further than the row before.
         length = count + width - 1
         skewed = F.pad(products, (0, 0, 0, count)).flatten(-3, -2)
         rows = skewed.narrow(-2, 0, count * length).unflatten(-2, (count, length))
@@ -210,7 +210,7 @@ def collected_taps(
 
 
 def _chosen(weight: Tensor, lags: range, wanted: tuple[int, ...]) -> Tensor:
-    """Drop the taps, (..., lags, channels), at lags that are not wanted."""
+    """Drop the taps, (..., lags, channels), at unwanted lags."""
     if len(lags) == len(wanted):
         return weight
     runs = _runs([lags.index(lag) for lag in wanted])
@@ -218,7 +218,7 @@ def _chosen(weight: Tensor, lags: range, wanted: tuple[int, ...]) -> Tensor:
 
 
 def moved_taps(weight: Tensor, lags: tuple[int, ...], wanted: tuple[int, ...]) -> Tensor:
-    """Move the taps, (..., lags, channels), to their places among the wanted lags; drop those that have none."""
+    """Move the taps, (..., lags, channels), to the wanted lags; drop taps at other lags."""
     if lags == wanted:
         return weight
     where = {lag: place for place, lag in enumerate(wanted)}
@@ -231,7 +231,7 @@ def moved_taps(weight: Tensor, lags: tuple[int, ...], wanted: tuple[int, ...]) -
 
 
 def _runs(places: Sequence[int | None]) -> list[tuple[int, int, int]]:
-    """Cut a list of places into runs of consecutive ones: (index in the list, first place, length)."""
+    """Split a list of indices into consecutive runs: (position in the list, first index, length)."""
     runs: list[tuple[int, int, int]] = []
     for index, place in enumerate(places):
         if place is None:

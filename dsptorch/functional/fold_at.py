@@ -1,6 +1,6 @@
-"""Plan and weights -> taps at given times.
+"""Fold a plan and its weights into the taps at given times.
 
-A chunk that begins at any phase needs the taps at its own times, and fewer than all if the period is long.
+A chunk needs only the taps at its own times: fewer than all, if the period is long.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ from dsptorch.functional.support import Support
 
 __all__ = ["FEW_PHASES", "fold_at"]
 
-FEW_PHASES = 16  # so many are folded at once, and then chosen from
+FEW_PHASES = 16  # up to this period all phases are folded, and the times choose among them
 
 
 def fold_at(plan: Plan, weights: Sequence[Weight], times: Tensor, like: Tensor) -> Tensor:
@@ -40,9 +40,9 @@ def fold_at(plan: Plan, weights: Sequence[Weight], times: Tensor, like: Tensor) 
 
     Args:
         plan: The structure.
-        weights: One for each slot.
+        weights: One weight for each slot.
         times: Positions in the signal.
-        like: As in `fold`.
+        like: See `fold`.
 
     Shape:
         times: int64, (...). Result: (..., len(plan.support.lags), channels or 1).
@@ -109,7 +109,7 @@ def _product_at(factors: tuple[Plan, ...], times: Tensor, folding: Folding) -> T
 def _after(
     weight: Tensor, support: Support, first: Plan, times: Tensor, folding: Folding
 ) -> tuple[Tensor, Support]:
-    """Compose the taps in `weight`, at the times, with a filter that is applied before them."""
+    """Compose the taps `weight` at given times with a filter that is applied before them."""
     lags = torch.tensor(support.lags, device=times.device)
     products = weight.unsqueeze(-2) * _at(first, times.unsqueeze(-1) - lags, folding)
     product = support.after(first.support)

@@ -1,4 +1,4 @@
-"""Delays by any number of samples, another one at each sample: interpolation between samples that are known."""
+"""Delays by a fractional number of samples that may change at each sample, by interpolation between past samples."""
 
 import torch
 import torch.nn.functional as F
@@ -14,23 +14,23 @@ __all__ = ["allpass_delay", "fractional_delay"]
 def fractional_delay(
     x: Tensor, delay: Tensor, max_delay: int, *, history: int = 0, segments: Segments | None = None
 ) -> Tensor:
-    """Delay each channel by a number of samples that may change, by linear interpolation.
+    """Delay each channel by a time-varying number of samples, with linear interpolation.
 
         y[t, c] = (1 - f) x[t - k, c] + f x[t - k - 1, c],   k + f = delay[t, c],   k = floor(delay[t, c])
 
-    It uses no sample after t, and none before t - max_delay. The derivative in the delay is x[t - k - 1] - x[t - k]:
-    the output is continuous in the delay, its slope jumps where the delay is a whole number.
+    The output uses no sample after t, and none before t - max_delay. Its derivative in the delay is
+    x[t - k - 1] - x[t - k]: the output is continuous in the delay, and its slope jumps at whole delays.
 
     Args:
-        x: The signal, after `history` samples that came before it. Samples before those are zero.
+        x: The signal, preceded by `history` earlier samples. Samples before those are zero.
         delay: Samples, in [0, max_delay]; floating-point.
         max_delay: The greatest delay, at least 1.
-        history: How many samples at the beginning of x have no output.
-        segments: Where the samples stand, if rows hold several signals: then each is delayed as if it were alone.
+        history: Number of samples at the beginning of x that have no output.
+        segments: Segments of rows that hold several signals. Each signal is then delayed by itself.
 
     Shape:
-        x: (batch, history + time, channels). delay: (batch or 1, time, groups), one for each of equal groups of
-        channels. Result: (batch, time, channels), in the dtype of x.
+        x: (batch, history + time, channels). delay: (batch or 1, time, groups), one delay for each group of
+        channels; groups are of equal size. Result: (batch, time, channels), in the dtype of x.
 
     Raises:
         TypeError, ValueError: If the shapes do not fit.
@@ -60,22 +60,23 @@ def allpass_delay(
     history: int = 0,
     segments: Segments | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Delay each channel by a number of samples that may change, by first-order allpass interpolation.
+    """Delay each channel by a time-varying number of samples, with first-order allpass interpolation.
 
         y[t, c] = a (x[t - k, c] - y[t - 1, c]) + x[t - k - 1, c],   a = (1 - f) / (1 + f)
         k + f = delay[t, c],   f in [0.49, 1.49)
 
-    At a fixed delay all frequencies keep their amplitude, where linear interpolation dims the high ones. With such an f
-    the coefficient stays in (-0.2, 0.35), so what a change of the delay excites fades within a few samples. Where k
-    changes, the output jumps a little; that is not at halves, quarters and the like, where rounding would choose k.
+    At a fixed delay all frequencies keep their amplitude; linear interpolation attenuates high frequencies. With f in
+    this range the coefficient a stays in (-0.2, 0.35), so transients after a change of the delay fade within a few
+    samples. The output jumps slightly where k changes. The limit 0.49 keeps these jumps away from common delays such as
+    halves and quarters, where rounding would decide k.
 
     Args:
-        x: As for `fractional_delay`.
+        x: See `fractional_delay`.
         delay: Samples, in [0.5, max_delay]; floating-point.
         max_delay: The greatest delay, at least 1.
-        zi: The output before the first sample; None: zero.
-        history: As for `fractional_delay`.
-        segments: As for `fractional_delay`.
+        zi: The output before the first sample; None for zero.
+        history: See `fractional_delay`.
+        segments: See `fractional_delay`.
 
     Shape:
         x: (batch, history + time, channels). delay: (batch or 1, time, groups). zi: (batch, channels).
@@ -107,13 +108,13 @@ def allpass_delay(
 
 
 def _split(delay: Tensor, max_delay: int, least: float) -> tuple[Tensor, Tensor]:
-    """The whole samples of a delay, and the rest, from `least` on; a delay that is NaN has a rest that is NaN."""
+    """Split a delay into whole samples and a remainder of at least `least`; a NaN delay has a NaN remainder."""
     whole = (delay.detach() - least).floor().long().clamp(0, max_delay - 1)
     return whole, delay - whole
 
 
 def _padded(x: Tensor, delay: Tensor, max_delay: int, history: int) -> Tensor:
-    """The signal with `max_delay` samples before its first output, or raise."""
+    """Pad the signal to `max_delay` samples before its first output, after checking the arguments."""
     check_signal(x, None, "a delay")
     check_int("max_delay", max_delay, least=1)
     if not delay.is_floating_point():
@@ -132,7 +133,7 @@ def _padded(x: Tensor, delay: Tensor, max_delay: int, history: int) -> Tensor:
 
 
 def _taken(seen: Tensor, lag: Tensor, max_delay: int, segments: Segments | None) -> Tensor:
-    """The samples that are `lag` old, of each group of channels at each time; zero before their signal begins.
+    """For each time and group of channels, the sample `lag` steps earlier; zero before its signal begins.
 
     Shape:
         seen: (batch, max_delay + time, channels). lag: (batch or 1, time, groups).
@@ -143,7 +144,7 @@ def _taken(seen: Tensor, lag: Tensor, max_delay: int, segments: Segments | None)
     at = torch.arange(time, device=seen.device).unsqueeze(-1) + max_delay - lag
     if groups == channels:
         taken = seen.gather(1, at.expand(batch, -1, -1)).unsqueeze(-1)
-    else:  # whole groups lie together, and are copied together
+    else:  # the channels of a group are contiguous: copy them together
         first = torch.arange(batch, device=seen.device).reshape(batch, 1, 1) * length
         rows = (first + at) * groups + torch.arange(groups, device=seen.device)
         width = channels // groups

@@ -1,6 +1,6 @@
-"""The frame kernel: a matrix of filters applied every M samples, and the synthesis from what they give.
+"""The frame kernel: a matrix of filters applied every M samples (analysis), and its adjoint (synthesis).
 
-Both are changes of rate, by 1 / M and by M, with one filter for each band. All channels share the bank.
+Analysis changes the rate by 1 / M, synthesis by M, with one filter for each band. All channels share the bank.
 """
 
 from torch import Tensor
@@ -20,30 +20,30 @@ def analysis(
     phase: int = 0,
     position: Tensor | None = None,
 ) -> Tensor:
-    """Filter a signal with each filter of a bank, and keep every M-th sample, M = `stride`.
+    """Filter a signal with each filter of a bank and keep every M-th sample, M = `stride`.
 
         v_k[n, c] = sum_m  h_k[m] * x[M n - m, c]
 
-    Frame n stands at sample M n and depends on no later one. From the start of a signal of `time` samples there are
-    ceil(time / M) frames, in chunks and in one go.
+    Frame n stands at sample M n and depends on no later sample. A signal of `time` samples has ceil(time / M) frames,
+    whole or in chunks.
 
     Args:
-        seen: The chunk, behind its history.
+        seen: The history, followed by the chunk.
         bank: The filters h_k.
         stride: Samples from one frame to the next, M, at least 1.
-        history: How many samples of ``seen`` come before the chunk; those before them are zero. Of a signal that goes
-            on, the last numtaps - 1 are needed.
+        history: Number of samples of ``seen`` before the chunk; earlier samples are taken as zero. To continue a
+            signal, pass its last numtaps - 1 samples.
         phase: The position of the chunk's first sample modulo M.
-        position: How many samples of its segment came before each sample of the chunk, where a row holds several
-            segments, each beginning at a multiple of M in its row. Then no filter reaches across a border.
+        position: For rows that hold several segments: the number of samples of the segment before each sample of the
+            chunk. Each segment must begin at a multiple of M in its row. No filter then reaches across a boundary.
 
     Shape:
         seen: (batch, history + time, channels). bank: (bands, numtaps). position: (batch, time).
-        Result: (batch, ceil((phase + time) / M) - ceil(phase / M), bands * channels), the channels of a band beside
-        each other, in the dtype of ``seen``; half precision is accumulated in float32.
+        Result: (batch, ceil((phase + time) / M) - ceil(phase / M), bands * channels), the channels of a band
+        contiguous, in the dtype of ``seen``; half precision is accumulated in float32.
 
     Raises:
-        ValueError: If a shape, ``stride`` or ``history`` is none of these.
+        ValueError: If a shape, ``stride`` or ``history`` is not as described.
 
     Example:
         >>> import torch
@@ -71,29 +71,29 @@ def synthesis(
     history: int = 0,
     position: Tensor | None = None,
 ) -> Tensor:
-    """Put each band back on the time of the signal, filter it, and add the bands.
+    """Upsample each band to the rate of the signal, filter it, and add the bands.
 
         y[t, c] = sum_k sum_n  f_k[t - M n] * v_k[n, c],    M = stride
 
-    Each frame gives M samples, the first of which stands at its own time; none depends on a later frame. Where
+    Each frame gives M samples, the first at the time of the frame; no sample depends on a later frame. With
     f_k[m] = h_k[numtaps - 1 - m], synthesis is the adjoint of `analysis`, delayed by numtaps - 1 samples.
 
     Args:
-        seen: The chunk of frames, behind its history.
+        seen: The history, followed by the chunk of frames.
         bank: The filters f_k.
         stride: Samples from one frame to the next, M, at least 1.
-        history: How many frames of ``seen`` come before the chunk; those before them are zero. Of a signal that goes
-            on, the last ceil(numtaps / M) - 1 are needed.
-        position: How many frames of its segment came before each frame of the chunk, where a row holds several
-            segments. Then no filter reaches across a border.
+        history: Number of frames of ``seen`` before the chunk; earlier frames are taken as zero. To continue a
+            signal, pass its last ceil(numtaps / M) - 1 frames.
+        position: For rows that hold several segments: the number of frames of the segment before each frame of the
+            chunk. No filter then reaches across a boundary.
 
     Shape:
-        seen: (batch, history + frames, bands * channels), the channels of a band beside each other.
+        seen: (batch, history + frames, bands * channels), the channels of a band contiguous.
         bank: (bands, numtaps). position: (batch, frames).
         Result: (batch, frames * M, channels), in the dtype of ``seen``; half precision is accumulated in float32.
 
     Raises:
-        ValueError: If a shape, ``stride`` or ``history`` is none of these.
+        ValueError: If a shape, ``stride`` or ``history`` is not as described.
 
     Example:
         >>> import torch

@@ -5,8 +5,8 @@ The operation is one trilinear form,
     S(x, w, v) = sum over b, t, i, c of  v[b, t, c] * w[t mod P, i, c] * x[b, t - lags[i], c],
 
 whose three partial derivatives are the filter (in v), the filter with the time-reversed weights (in x), and the
-correlation (in w): see `trilinear`. For rows that hold several signals the taps that reach across a border are left
-out, and t counts from the beginning of each.
+correlation (in w): see `trilinear`. For rows that hold several signals, taps that reach across a boundary are left
+out, and t counts from the beginning of each signal.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,25 +27,25 @@ __all__ = ["earlier", "lptv_filter"]
 def lptv_filter(
     x: Tensor, weight: Tensor, lags: Sequence[int], *, history: int = 0, segments: Segments | None = None
 ) -> Tensor:
-    """Filter a signal with periodically time-varying taps, taking it as zero outside its ends.
+    """Filter a signal with periodically time-varying taps; the signal is taken as zero outside its ends.
 
         y[t, c] = sum_i  weight[t mod P, i, c] * x[history + t - lags[i], c]
 
     Args:
         x: The signal, preceded by `history` earlier samples.
-        weight: The taps of each of the P phases, for every channel or (C = 1) shared by all; the first output is at
-            phase 0. With a batch dimension, each row has taps of its own.
-        lags: The delay of each tap in samples; negative ones look ahead.
-        history: How many samples come before that of the first output.
-        segments: Where the samples stand, if rows hold several signals: then each is filtered as if it were alone,
-            and phases count from its beginning.
+        weight: The taps of each of the P phases, for each channel or (C = 1) shared by all. The first output is at
+            phase 0. With a batch dimension, each row has its own taps.
+        lags: The delay of each tap in samples; a negative lag looks ahead.
+        history: Number of samples of x before the sample of the first output.
+        segments: Segments of rows that hold several signals. Each signal is then filtered by itself, and phases
+            count from its beginning.
 
     Shape:
         x: (batch, history + time, channels). weight: (P, len(lags), channels or 1), or with the batch in front.
         Result: (batch, time, channels), in x's dtype. Half-precision input is accumulated in float32.
 
     Raises:
-        ValueError: If there are segments, and weights for each row.
+        ValueError: If segments are given together with weights for each row.
 
     Example:
         >>> x = torch.tensor([1.0, 2.0, 4.0, 8.0]).reshape(1, 4, 1)
@@ -86,7 +86,7 @@ def lptv_filter(
 
 
 def earlier(x: Tensor, lag: int, segments: Segments) -> Tensor:
-    """The samples `lag` before each one (after it, if negative), 0 where its segment does not reach so far.
+    """For each sample, the sample `lag` steps before it (after it, if negative), or 0 outside its segment.
 
     Shape:
         x: (batch, history + time, channels). Result: (batch, time, channels).
@@ -104,23 +104,23 @@ def earlier(x: Tensor, lag: int, segments: Segments) -> Tensor:
 
 
 class _Geometry(NamedTuple):
-    """Which sample meets which tap.
+    """The assignment of samples to taps.
 
-    `position` and `following` are None if each row is one signal whose first output is at phase 0: then the phases are
+    `position` and `following` are None if each row is one signal whose first output is at phase 0. The phases are then
     a dimension of views, and nothing is masked.
     """
 
     lags: tuple[int, ...]
     history: int
     period: int
-    per_row: bool = False  # whether each row has weights of its own
+    per_row: bool = False  # whether each row has its own weights
     position: Tensor | None = None
     following: Tensor | None = None
 
     def compute(
         self, slot: int, first: Tensor, second: Tensor, position: Tensor | None, following: Tensor | None
     ) -> Tensor:
-        """The derivative of S in the argument `slot`, given the other two."""
+        """The derivative of S in the argument `slot`, from the other two arguments."""
         if uses_kernels(first, second):
             return _by_kernel(slot, first, second, self, position, following)
         return _PARTIALS[slot](first, second, self._replace(position=position, following=following))
@@ -142,7 +142,7 @@ def _by_kernel(
     return y
 
 
-# The three partial derivatives. Signals are (batch, blocks, P, channels) inside.
+# The three partial derivatives. Inside, signals are (batch, blocks, P, channels).
 
 
 def _filter(x: Tensor, weight: Tensor, g: _Geometry) -> Tensor:
@@ -160,10 +160,10 @@ def _adjoint(weight: Tensor, v: Tensor, g: _Geometry) -> Tensor:
     dtype = accumulation_dtype(v, weight)
     weight, length = weight.to(dtype), g.history + v.shape[1]
     if g.position is None:
-        # The sample at time t = j - history meets tap i of the output at t + lag, at phase t + lag.
+        # The sample at time t = j - history is multiplied by tap i of the output at t + lag, whose phase is t + lag.
         lags = tuple(-lag for lag in g.lags)
         by = [lag - g.history for lag in g.lags]
-        if isinstance(g.period, int):  # in a graph the period may be a length that is not known
+        if isinstance(g.period, int):  # in a graph the period may be symbolic
             by = [shift % g.period for shift in by]
         rolled = {shift: weight.roll(-shift, 1) for shift in dict.fromkeys(by)}
         taps = [rolled[shift][:, None, :, i] for i, shift in enumerate(by)]
@@ -174,7 +174,7 @@ def _adjoint(weight: Tensor, v: Tensor, g: _Geometry) -> Tensor:
         F.pad(_masked(v.to(dtype), lag, g) * tap.squeeze(2), (0, 0, before - lag, after + lag))
         for lag, tap in zip(g.lags, _taps(weight, g), strict=True)
     ]
-    # Not a slice: forward-mode AD takes no view for an output.
+    # Not a slice: forward-mode AD does not accept a view as output.
     return F.pad(sum(terms[1:], terms[0]), (0, 0, g.history - before, -after)).to(v.dtype)
 
 
@@ -209,20 +209,20 @@ def _views(x: Tensor, lags: tuple[int, ...], before: int, time: int, block: int)
     if known_equal(block, time):
         return [view.unsqueeze(1) for view in moved]
     if torch.compiler.is_exporting() and block > 1:
-        # A view is only allowed where it is proved that the blocks divide the time.
+        # A view needs a proof that the block size divides the time.
         return [view.unfold(1, block, block).transpose(2, 3) for view in moved]
     return [view.view(x.shape[0], blocks, block, x.shape[2]) for view in moved]
 
 
 def _joined(y: Tensor, time: int) -> Tensor:
-    """The first samples of a signal in blocks, in memory of their own: no view, so that it can be changed in place."""
+    """A copy of the first samples of a signal in blocks: not a view, so that it can be changed in place."""
     length = y.shape[1] * y.shape[2]
     y = torch.ops.aten._unsafe_view.default(y, [y.shape[0], length, y.shape[3]])
     return y if known_equal(length, time) else F.pad(y, (0, 0, 0, time - length))
 
 
 def _taps(weight: Tensor, g: _Geometry) -> Iterator[Tensor]:
-    """The weights of each lag, as they meet the views of the signal."""
+    """The weights of each lag, in the shape that multiplies the views of the signal."""
     if g.position is None or g.period == 1:
         return (weight[:, None, :, i] for i in range(len(g.lags)))
     phase = g.position % g.period
@@ -230,7 +230,7 @@ def _taps(weight: Tensor, g: _Geometry) -> Iterator[Tensor]:
 
 
 def _masked(x: Tensor, lag: int, g: _Geometry) -> Tensor:
-    """Zero the samples whose tap has its input in another segment."""
+    """Zero the samples that belong to another segment than the output of their tap."""
     if lag == 0 or g.position is None or g.following is None:
         return x
     within = g.position >= lag if lag > 0 else g.following >= -lag
@@ -243,19 +243,19 @@ def _sum_of_products(pairs: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
     (first, second), *others = pairs
     y = first * second
     for first, second in others:
-        # The fused multiplication by 1 of addcmul stays in compiled code.
+        # addcmul would keep its multiplication by 1 in compiled code.
         y = y + first * second if torch.compiler.is_compiling() else y.addcmul_(first, second)
     return y
 
 
 def _sums_over_blocks(views: list[Tensor], v: Tensor) -> Tensor:
-    """For each view the sum of view * v over rows and blocks: (batch, blocks, P, channels) -> (P, views, channels)."""
+    """Sum view * v over rows and blocks, for each view: (batch, blocks, P, channels) -> (P, views, channels)."""
     rows, blocks, *rest = v.shape
     if torch.compiler.is_compiling() or not rows:
         return torch.stack([(view * v).sum((0, 1)) for view in views], 1)
     ones, sums = v.new_ones(blocks), []
     for view in views:
-        total = view[0] * v[0]  # row by row: a row stays in the cache, where the whole product would not
+        total = view[0] * v[0]  # row by row: a row fits in the cache, the whole product does not
         for row in range(1, rows):
             total.addcmul_(view[row], v[row])
         sums.append((ones @ total.reshape(blocks, v.shape[2] * v.shape[3])).view(rest))
@@ -265,7 +265,7 @@ def _sums_over_blocks(views: list[Tensor], v: Tensor) -> Tensor:
 def _one_sample(
     x: Tensor, weight: Tensor, lags: Sequence[int], history: int, segments: Segments | None
 ) -> Tensor:
-    """The output for the last sample of each row, in a few operations whatever the taps."""
+    """The output for the last sample of each row; the number of operations does not depend on the number of taps."""
     if tuple(lags) == tuple(range(lags[0], lags[-1] + 1)):
         met = x[:, history - lags[-1] : history - lags[0] + 1].flip(1)
     else:

@@ -1,4 +1,4 @@
-"""The two-channel lattice: orthonormal filters, whatever the angles."""
+"""The two-channel lattice: orthonormal filters from any angles."""
 
 import math
 
@@ -11,13 +11,13 @@ __all__ = ["cosines_and_sines", "lattice_filters", "with_vanishing_moment"]
 
 
 def lattice_filters(angles: Tensor) -> Tensor:
-    """Make the analysis filters of an orthonormal two-channel bank from the angles of its lattice.
+    """Return the analysis filters of an orthonormal two-channel bank from the angles of its lattice.
 
     The polyphase matrix is a product of rotations and delays::
 
         E(z) = R(a_S) L(z) ... L(z) R(a_0),   R(a) = [[cos a, sin a], [-sin a, cos a]],   L(z) = diag(1, z^-1)
 
-    so that h_k[2j + l] is the coefficient of z^-j in E[k, l]. All angles give filters that reconstruct perfectly.
+    Here h_k[2j + l] is the coefficient of z^-j in E[k, l]. Any angles give filters that reconstruct perfectly.
 
     Args:
         angles: The angles in radians, S + 1 of them.
@@ -27,7 +27,7 @@ def lattice_filters(angles: Tensor) -> Tensor:
         least.
 
     Raises:
-        ValueError: If ``angles`` is not such a tensor.
+        ValueError: If ``angles`` has another shape.
 
     Example:
         >>> lattice_filters(torch.tensor([-math.pi / 3, 7 * math.pi / 12]))
@@ -45,22 +45,22 @@ def lattice_filters(angles: Tensor) -> Tensor:
     first, *others = rotations.unbind()
     bank, gap = first.squeeze(-1), cosine.new_zeros(4)
     for rotation in others:
-        # Two zeros after the low-pass, and two before the high-pass, which is delayed.
+        # Two zeros after the low-pass; two before the high-pass, which is delayed.
         delayed = torch.cat([bank[0], gap, bank[1]]).reshape(2, -1)
-        bank = (rotation * delayed).sum(1)  # not a product of matrices, which autocast would round
+        bank = (rotation * delayed).sum(1)  # not a matrix product, which autocast would round
     return bank
 
 
 def with_vanishing_moment(angles: Tensor) -> Tensor:
-    """Append the angle with which the high-pass stops DC and the low-pass stops Nyquist: all sum to pi / 4.
+    """Append the angle for which the high-pass stops DC and the low-pass stops Nyquist: the angles sum to pi / 4.
 
-    The sum is taken of rotations: that of large angles would be rounded.
+    The sum is computed with rotations, because a sum of large angles would be rounded.
 
     Shape:
         (S,) -> (S + 1,), float32 at least.
 
     Raises:
-        ValueError: If ``angles`` is not such a tensor.
+        ValueError: If ``angles`` has another shape.
 
     Example:
         >>> lattice_filters(with_vanishing_moment(torch.tensor([0.3, -700.0]))).sum(1).abs() < 1e-6

@@ -6,7 +6,7 @@ The states are those of scipy, which runs the transposed direct form II:
 
     y[t] = b0 x[t] + s1[t-1],   s1[t] = s2[t-1] + b1 x[t] - a1 y[t],   s2[t] = b2 x[t] - a2 y[t]
 
-So zi = (s1, s2) is what is added to the first samples of v, and zf is what x and y so far will add to the next ones.
+So zi = (s1, s2) is added to the first samples of v, and zf holds what x and y add to the samples after the chunk.
 """
 
 from collections.abc import Sequence
@@ -29,14 +29,14 @@ __all__ = ["filter_sections", "lfilter", "pole_radius", "sosfilt"]
 def sosfilt(
     sos: Any, x: Tensor, zi: Tensor | None = None, *, segments: Segments | None = None
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """Filter by second-order sections, one after the other: `scipy.signal.sosfilt` along dimension 1, time.
+    """Filter by a cascade of second-order sections: `scipy.signal.sosfilt` along dimension 1 (time).
 
     Args:
-        sos: The sections, each b0, b1, b2, 1, a1, a2, with all poles inside the unit circle; a tensor, or an array as
-            scipy's designs return it (`output="sos"`). For every channel, or the same for all.
+        sos: The sections, each b0, b1, b2, 1, a1, a2, with all poles inside the unit circle: a tensor, or an array as
+            scipy's designs return it (`output="sos"`). One set for each channel, or one for all.
         x: The signal.
-        zi: The states before the first sample, as scipy has them; None: at rest.
-        segments: Where the samples stand, if rows hold several signals: then each is filtered as if it were alone.
+        zi: The states before the first sample, in scipy's form; None at rest.
+        segments: Segments of rows that hold several signals. Each signal is then filtered by itself.
 
     Shape:
         sos: (sections, 6) or (sections, 6, channels). x: (batch, time, channels). zi: (sections, batch, 2, channels).
@@ -46,8 +46,8 @@ def sosfilt(
         y; or (y, zf) if zi is given. zf, float32 at least, is the zi of the next chunk.
 
     Raises:
-        TypeError, ValueError: If a shape does not fit, or a section is not stable. (Values are checked on the CPU, and
-            not in compiled code; `linear_recurrence` takes any coefficient.)
+        TypeError, ValueError: If a shape does not fit, or a section is not stable. (Values are checked only on the CPU,
+            and not in compiled code; `linear_recurrence` accepts any coefficients.)
 
     Example:
         >>> sos = torch.tensor([[0.25, 0.5, 0.25, 1.0, -0.5, 0.25]])
@@ -84,19 +84,19 @@ def sosfilt(
 def lfilter(
     b: Any, a: Any, x: Tensor, zi: Tensor | None = None, *, segments: Segments | None = None
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """Filter by a rational transfer function up to order 2: `scipy.signal.lfilter` along dimension 1, time.
+    """Filter by a rational transfer function up to order 2: `scipy.signal.lfilter` along dimension 1 (time).
 
         a0 y[t] = b0 x[t] + b1 x[t-1] + b2 x[t-2] - a1 y[t-1] - a2 y[t-2]
 
     Args:
-        b: The numerator, 1 to 3 coefficients; a tensor, a list or an array. For every channel, or the same for all.
-        a: The denominator, likewise, with all poles inside the unit circle.
+        b: The numerator, 1 to 3 coefficients: a tensor, a list or an array. One set for each channel, or one for all.
+        a: The denominator, in the same form, with all poles inside the unit circle.
         x: The signal.
-        zi: The states before the first sample, as scipy has them; None: at rest.
-        segments: Where the samples stand, if rows hold several signals: then each is filtered as if it were alone.
+        zi: The states before the first sample, in scipy's form; None at rest.
+        segments: Segments of rows that hold several signals. Each signal is then filtered by itself.
 
     Shape:
-        b: (up to 3,) or (up to 3, channels). a: likewise. x: (batch, time, channels). zi: (batch, order, channels),
+        b, a: (up to 3,) or (up to 3, channels). x: (batch, time, channels). zi: (batch, order, channels) with
         order = max(len(a), len(b)) - 1. Result: as x, in its dtype. It is computed in the widest dtype of all, float32
         at least.
 
@@ -105,7 +105,7 @@ def lfilter(
 
     Raises:
         TypeError, ValueError: If a shape does not fit, the order is above 2, or the filter is not stable. (Values are
-            checked on the CPU, and not in compiled code; `linear_recurrence` takes any coefficient.)
+            checked only on the CPU, and not in compiled code; `linear_recurrence` accepts any coefficients.)
 
     Example:
         >>> lfilter([0.5], [1.0, -0.5], torch.ones(1, 3, 1)).flatten()
@@ -143,13 +143,13 @@ def lfilter(
 def filter_sections(
     sos: Tensor, x: Tensor, states: Sequence[Tensor] | None, segments: Segments | None
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """The cascade of `sosfilt`, unchecked: the output, and the states of each section, float32 at least.
+    """The cascade of `sosfilt` without checks: returns the output and the states of each section, float32 at least.
 
     Args:
         sos: The sections, (sections, 6) or (sections, 6, channels).
         x: The signal, (batch, time, channels).
-        states: Those of each section before the first sample, (batch, 2, channels) each; None: at rest.
-        segments: Where the samples stand, if rows hold several signals.
+        states: The states of each section before the first sample, (batch, 2, channels) each; None at rest.
+        segments: Segments of rows that hold several signals.
     """
     after = []
     for number, section in enumerate(sos.unbind()):
@@ -159,7 +159,7 @@ def filter_sections(
 
 
 def pole_radius(a1: Tensor, a2: Tensor) -> Tensor:
-    """The size of the greater root of z^2 + a1 z + a2, in float64."""
+    """The greatest modulus of the roots of z^2 + a1 z + a2, in float64."""
     a1, a2 = a1.double(), a2.double()
     inside = a1.square() - 4 * a2
     return torch.where(inside < 0, a2.abs().sqrt(), (a1.abs() + inside.abs().sqrt()) / 2)
@@ -168,7 +168,7 @@ def pole_radius(a1: Tensor, a2: Tensor) -> Tensor:
 def _section(
     b: Tensor, a: Tensor, x: Tensor, state: Tensor | None, segments: Segments | None
 ) -> tuple[Tensor, Tensor]:
-    """One section: b (order + 1, ...), a (order, ...) without its first 1, of one channel or all."""
+    """One section: b (order + 1, ...), and a (order, ...) without its leading 1, for each channel or for all."""
     dtype = torch.promote_types(
         torch.promote_types(b.dtype, a.dtype), torch.promote_types(x.dtype, torch.float32)
     )
@@ -190,7 +190,7 @@ def _section(
     y = recur_lags(v.unsqueeze(-2), -a[:, None, None], None, begins).squeeze(-2)
     y = (
         y.clone() if y.requires_grad else y
-    )  # the backward pass needs y itself, and the user may change the output
+    )  # a copy: the backward pass needs y, and the user may change the output in place
     last_x, last_y = latest(x, order, segments), latest(y, order, segments)
     return y, _to_come(b[1:], last_x) - _to_come(a, last_y) + _left_over(state, time, segments)
 
@@ -198,23 +198,23 @@ def _section(
 def _one_sample(
     b: Tensor, a: Tensor, x: Tensor, state: Tensor | None, segments: Segments | None
 ) -> tuple[Tensor, Tensor]:
-    """The same for one sample, by the definition of the states."""
+    """One section for a single sample, from the definition of the states."""
     before = x.new_zeros(len(x), len(a), x.shape[2]) if state is None else state
     if segments is not None:
         before = before.masked_fill((segments.position == 0).unsqueeze(-1), 0)
     y = b[0] * x + before[:, :1]
-    # As above: the states need y itself.
+    # A copy, as above: the states need y.
     return y.clone() if y.requires_grad else y, F.pad(before[:, 1:], (0, 0, 0, 1)) + b[1:] * x - a * y
 
 
 def _to_come(taps: Tensor, last: Tensor) -> Tensor:
-    """What the last samples add to those after them: (batch, order, channels)."""
+    """The contribution of the last samples to the samples after them: (batch, order, channels)."""
     parts = [(taps[i:] * last[:, i:].flip(1)).sum(1) for i in range(len(taps))]
     return torch.stack(parts, 1)
 
 
 def _left_over(state: Tensor | None, time: int, segments: Segments | None) -> Tensor | float:
-    """What a state adds to samples after the chunk, where the chunk is shorter than the filter."""
+    """The contribution of a state to samples after the chunk, for a chunk shorter than the filter."""
     if state is None:
         return 0.0
     order = state.shape[1]
@@ -244,7 +244,7 @@ def _lengthened(taps: Tensor, length: int) -> Tensor:
 
 
 def _is_readable(values: Tensor) -> bool:
-    """Whether values may be looked at: elsewhere that would wait for the device, or branch on what is traced."""
+    """Whether values may be read: on a device a read waits, and in a trace a branch on a value is not allowed."""
     return values.device.type == "cpu" and not is_transformed()
 
 

@@ -1,4 +1,4 @@
-"""Routes of channels, mixed over time by a convolution of their own and gated by oscillators."""
+"""Routes: groups of channels, each with its own convolution over time and gated by oscillators."""
 
 from collections.abc import Sequence
 
@@ -18,17 +18,17 @@ def lfo_gate(
     bias: Tensor,
     temperature: float | Tensor,
 ) -> Tensor:
-    """Gate each route by a sum of oscillators at an absolute position.
+    """Compute the gate of each route from a sum of oscillators at an absolute position.
 
         gate_r(t) = sigmoid((bias_r + sum_k amplitude_rk * sin(2 pi (freq_rk * t + phase_rk))) / temperature)
 
     Args:
-        position: Absolute time in samples, int64, of any size.
-        freq: Cycles per sample.
-        phase: Cycles.
-        amplitude: Linear, in units of the gate's logit.
-        bias: The logit around which the gate swings.
-        temperature: Above 0; small ones switch, large ones fade.
+        position: Absolute time in samples, int64, any value.
+        freq: Frequencies in cycles per sample.
+        phase: Phases in cycles.
+        amplitude: Amplitudes, linear, in units of the gate's logit.
+        bias: The logit around which the gate oscillates.
+        temperature: Above 0. A small temperature makes the gate switch, a large one makes it fade.
 
     Shape:
         position: (...). freq, phase, amplitude: (routes, num_lfos). bias: (routes,). Result: (..., routes),
@@ -48,7 +48,7 @@ def gate_of(waves: Tensor, amplitude: Tensor, bias: Tensor, temperature: float |
 
 
 def grouped_conv(x: Tensor, weight: Tensor) -> Tensor:
-    """Convolve over time, mixing the channels of each group; only complete windows are computed.
+    """Convolve over time and mix the channels within each group; only complete windows are computed.
 
         y[t, g, o] = sum_k sum_i  weight[g, k, i, o] * x[t + taps - 1 - k, g, i]
 
@@ -75,16 +75,16 @@ def grouped_conv(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def mix_groups(shifted: Sequence[Tensor], weight: Tensor) -> Tensor:
-    """Mix the channels of each group, of the samples that each tap sees, by one matrix per group and tap.
+    """Mix the channels of each group by one matrix per group and tap, and sum over the taps.
 
         y[t, g, o] = sum_k sum_i  weight[g, k, i, o] * shifted[k][t, g, i]
 
     Args:
-        shifted: The signal as each tap sees it.
+        shifted: The signal delayed for each tap.
         weight: One matrix per group and tap.
 
     Shape:
-        shifted: taps of (batch, time, groups * width). weight: (groups, taps, width, width).
+        shifted: one (batch, time, groups * width) for each tap. weight: (groups, taps, width, width).
         Result: (batch, time, groups * width).
 
     Example:

@@ -1,4 +1,4 @@
-"""What is computed from weights once, as long as they do not change."""
+"""Cache the result of a function of weights until the weights change."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,11 +12,11 @@ __all__ = ["Memo", "is_readable", "is_transformed"]
 
 
 class Memo:
-    """The result of a function of some weights, computed again when the value of one of them has changed.
+    """Caches the result of a function of weights, and computes it again when the value of a weight has changed.
 
-    Weights are compared by value: identity and version do not show writes through `.data` or by fused optimizers.
-    Nothing is kept while gradients are enabled, in inference mode, or for weights outside the CPU, where the
-    comparison would wait for the device. What is kept shares memory with no weight; it must not be changed in place.
+    Weights are compared by value, because identity and version do not show writes through `.data` or by fused
+    optimizers. Nothing is cached while gradients are enabled, in inference mode, or for weights outside the CPU, where
+    the comparison would wait for the device. A cached result shares no memory with a weight; do not change it in place.
 
     Example:
         >>> memo, weight = Memo(), torch.ones(2)
@@ -30,7 +30,7 @@ class Memo:
         self._kept: tuple[list[Any], Any] | None = None
 
     def __call__(self, compute: Callable[[], Any], weights: Sequence[Any]) -> Any:
-        """The result for these weights: tensors, floats and dtypes."""
+        """Return the result for these weights (tensors, floats and dtypes)."""
         if torch.is_grad_enabled() or is_transformed() or torch.is_inference_mode_enabled():
             return compute()
         kept = self._kept
@@ -38,12 +38,12 @@ class Memo:
             return kept[1]
         result = compute()
         if all(map(_is_comparable, weights)):
-            result = tree_map_only(Tensor, torch.clone, result)  # it may be a view of a weight
+            result = tree_map_only(Tensor, torch.clone, result)  # the result may be a view of a weight
             self._kept = [w.clone() if isinstance(w, Tensor) else w for w in weights], result
         return result
 
     def holds(self, result: Any) -> bool:
-        """Whether a result is the one that is kept."""
+        """Whether a result is the cached one."""
         return self._kept is not None and self._kept[1] is result
 
     def __deepcopy__(self, memo: object) -> "Memo":
@@ -54,12 +54,12 @@ class Memo:
 
 
 def is_readable(weight: Any) -> bool:
-    """Whether the value of a weight may decide which operations run: on the CPU, and nothing traces them."""
+    """Whether the value of a weight may decide which operations run: on the CPU, with nothing tracing them."""
     return _is_comparable(weight) and not is_transformed()
 
 
 def is_transformed() -> bool:
-    """Whether operations are traced, differentiated forward, batched, counted, or faked."""
+    """Whether operations are traced, in forward-mode AD, under vmap, counted, or run on fake tensors."""
     return (
         torch.compiler.is_compiling()
         or torch._C._get_tracing_state() is not None

@@ -1,4 +1,4 @@
-"""The minimum of a smooth function of few numbers, for designs that have no closed form."""
+"""Minimisation of a smooth function of a few numbers, for designs without a closed form."""
 
 from collections.abc import Callable
 
@@ -11,17 +11,17 @@ _MOST_STEPS = 300
 
 
 def minimise(function: Callable[[Tensor], Tensor], start: Tensor, tolerance: float = 1e-10) -> Tensor:
-    """Go down from a start to the next minimum of a function, by the method of Broyden, Fletcher, Goldfarb and Shanno.
+    """Minimise a function locally by the method of Broyden, Fletcher, Goldfarb and Shanno (BFGS).
 
-    The result is the same at every call: nothing is drawn at random.
+    The method is deterministic.
 
     Args:
-        function: From a tensor to a number, differentiable.
-        start: Where to begin.
-        tolerance: Stop where a step gains less than this part of the value.
+        function: A differentiable function from a tensor to a number.
+        start: The starting point.
+        tolerance: Stop when a step lowers the value by less than this fraction of it.
 
     Shape:
-        start: any. Result: the same, float64.
+        start: any shape. Result: the same shape, float64.
 
     Example:
         >>> minimise(lambda x: (x - 3).square().sum() + 1, torch.zeros(2))

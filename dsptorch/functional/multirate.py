@@ -27,26 +27,27 @@ def multirate(
         band   = coarse + detail_strength * detail @ (I - coarse)
         block  = mix_ratio * I + (1 - mix_ratio) * band
 
-    With `detail_strength` 1 and the identity as detail filter the band, and so the block, is the identity,
-    whatever the other filters are. With several factors s_i and `weights` w_i, as a learned factor has them,
+    With `detail_strength` 1 and the identity as detail filter, the band is the identity for any other filters, and so
+    is the block. With several factors s_i and `weights` w_i, which is how a factor is learned,
 
-        coarse = recon @ (sum_i w_i * inner_i @ hold(s_i)) @ low  inner_i: the next level, at that lower rate
+        coarse = recon @ (sum_i w_i * inner_i @ hold(s_i)) @ low  inner_i: the next level, at the rate 1 / s_i
 
     Args:
-        low: The low-pass before decimation, of each level; level 0 is at the full rate.
-        recon: The filter after the hold, of each level.
-        detail: The filter of the detail band, of each level.
-        downsample: The decimation factor of each level, at least 1; or several, for `weights` to mix.
+        low: The low-pass before decimation for each level; level 0 is at the full rate.
+        recon: The filter after the hold for each level.
+        detail: The filter of the detail band for each level.
+        downsample: The decimation factor of each level, at least 1; or several factors, mixed by `weights`.
         mix_ratio: The share of the input, m in the study's equations.
         detail_strength: The gain of the detail band, alpha.
-        offset: How many taps of each filter look ahead; 0 is causal.
+        offset: Number of taps of each filter that look ahead; 0 is causal.
         weights: One weight for each of several factors; None for a single one.
 
     Shape:
         low, recon, detail: (levels, taps, channels). weights: (factors,).
 
     Raises:
-        ValueError: If there are several factors and not as many weights, or weights for a single one.
+        ValueError: If the number of weights differs from the number of several factors, or weights are given for a
+            single factor.
 
     Example:
         >>> import torch
@@ -108,7 +109,7 @@ def multirate_plan(
 ) -> Plan:
     """The structure of `multirate`, with the slots of `multirate_weights`.
 
-    With several factors the coarse band, which does not fold, is written down once in each band:
+    With several factors the coarse band does not fold, so the expression is arranged to contain it only once:
 
         coarse + alpha * detail @ (I - coarse)  =  alpha * detail + (I - alpha * detail) @ coarse
     """

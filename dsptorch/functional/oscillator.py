@@ -1,8 +1,8 @@
 """A numerically controlled oscillator: exact phase at any position, and four waveforms.
 
-Phase is in cycles and frequency in cycles per step, so a waveform has period 1. The phase accumulator of a
-hardware oscillator is an integer that wraps; so is ours, and position 10^12 is as exact as position 0. The
-float32 expression ``sin(2 * pi * f * t)`` is off by 0.07 at t = 10^7.
+Phase is in cycles and frequency in cycles per step, so a waveform has period 1. As in a hardware oscillator, the phase
+accumulator is an integer that wraps, and position 10^12 is as exact as position 0. The float32 expression
+``sin(2 * pi * f * t)`` is off by 0.07 at t = 10^7.
 """
 
 import math
@@ -19,7 +19,7 @@ _HALF_WORD = 2.0**32
 def lfo_phase(freq: Tensor, position: Tensor, phase: Tensor | float = 0.0) -> Tensor:
     """Return the wrapped phase of an oscillator at an absolute position, without loss of precision.
 
-    The frequency becomes a 64-bit phase increment, and the product wraps modulo 2^64, that is one cycle::
+    The frequency becomes a 64-bit phase increment, and the product wraps modulo 2^64, which is one cycle::
 
         p = frac(freq * position + phase) in [-1/2, 1/2)  =  int64(2^64 freq) * position + int64(2^64 phase)
 
@@ -35,7 +35,7 @@ def lfo_phase(freq: Tensor, position: Tensor, phase: Tensor | float = 0.0) -> Te
         phase: Offset in cycles, a number or a tensor broadcastable with both.
 
     Shape:
-        Output: the broadcast shape; float64 if ``freq`` or a ``phase`` tensor is, else float32.
+        Output: the broadcast shape; float64 if ``freq`` or a ``phase`` tensor is float64, else float32.
 
     Raises:
         TypeError: If ``freq`` or ``phase`` is not floating-point or ``position`` is not int64.
@@ -59,7 +59,7 @@ def lfo_phase(freq: Tensor, position: Tensor, phase: Tensor | float = 0.0) -> Te
     dtype = torch.promote_types(torch.promote_types(freq.dtype, phase.dtype), torch.float32)
     freq, phase = freq.to(dtype), phase.to(dtype)
     exact = phase_at(phase_words(freq.detach(), phase.detach()), position)
-    # Its value is 0; what it adds is the derivative, in every mode.
+    # This term is 0; it adds the derivative, in every mode.
     unwrapped = freq * position.to(dtype) + phase
     return exact + (unwrapped - unwrapped.detach())
 
@@ -83,7 +83,7 @@ def sine(phase: Tensor) -> Tensor:
 def triangle(phase: Tensor) -> Tensor:
     """Return the triangle wave with the sine's zeros and peaks: ``(2 / pi) arcsin(sin(2 pi phase))``.
 
-    The gradient is 4 where it rises (at both corners too) and -4 where it falls.
+    The gradient is 4 where the wave rises (and at both corners) and -4 where it falls.
 
     Args:
         phase: Cycles.
@@ -101,7 +101,7 @@ def triangle(phase: Tensor) -> Tensor:
 def saw(phase: Tensor) -> Tensor:
     """Return the saw that rises through 0 at phase 0: ``2 (phase - round(phase))``.
 
-    The gradient is 2 everywhere; the jump at half a cycle, where the value is 1 or -1, has none.
+    The gradient is 2 everywhere; the jump at half a cycle, where the value is 1 or -1, adds nothing to it.
 
     Args:
         phase: Cycles.
@@ -135,18 +135,18 @@ def square(phase: Tensor) -> Tensor:
 
 
 def _wrap(phase: Tensor) -> Tensor:
-    """Subtract the nearest whole number: into [-1/2, 1/2], exactly, with gradient 1."""
+    """Subtract the nearest whole number: the result is in [-1/2, 1/2], exact, with gradient 1."""
     return phase - torch.round(phase)
 
 
 def _fold(phase: Tensor) -> Tensor:
-    """Reflect into [-1/4, 1/4] with the same sine, exactly: small arguments keep a float32 sine accurate."""
+    """Reflect into [-1/4, 1/4], exactly and with the same sine: a float32 sine is accurate for small arguments."""
     wrapped = _wrap(phase)
     return torch.where(wrapped.abs() > 0.25, 0.5 * torch.sign(wrapped) - wrapped, wrapped)
 
 
 class PhaseWords(NamedTuple):
-    """An oscillator as integers: what a phase accumulator adds at each step, and what it begins with.
+    """An oscillator as integers: the increment and the initial value of a phase accumulator.
 
     Attributes:
         increment: 2^64 times the frequency, modulo 2^64: int64.
@@ -160,11 +160,11 @@ class PhaseWords(NamedTuple):
 
 
 def phase_words(freq: Tensor, phase: Tensor) -> PhaseWords:
-    """Return an oscillator as integers, which are the same at every position.
+    """Return the integers of an oscillator, which do not depend on the position.
 
     Args:
         freq: Cycles per step, float32 or float64.
-        phase: Cycles, of the same dtype.
+        phase: Cycles, in the same dtype.
     """
     return PhaseWords(_fixed_point(freq), _fixed_point(phase), 0 * freq + 0 * phase)
 
@@ -173,16 +173,16 @@ def phase_at(words: PhaseWords, position: Tensor) -> Tensor:
     """Return the wrapped phase, in [-1/2, 1/2), at absolute positions: `lfo_phase` without a gradient."""
     word = words.increment * position + words.offset
     dtype = words.finite.dtype
-    # The largest float below 1/2: the next integers would round up to it.
+    # Clamp to the largest float below 1/2: greater integers would round up to 1/2.
     word = word.clamp(max=2**63 - (2**39 if dtype == torch.float32 else 2**10))
     return word.to(dtype) * 2.0**-64 + words.finite
 
 
 def _fixed_point(cycles: Tensor) -> Tensor:
-    """Return ``cycles * 2^64`` modulo 2^64 as int64: exact powers of two, one half word at a time.
+    """Return ``cycles * 2^64`` modulo 2^64 as int64, one half word at a time.
 
-    Every step is exact: the nearest integer leaves a remainder that the dtype holds, and truncation (unlike
-    floor) leaves one of the same sign.
+    Every step is exact: the dtype holds the remainder of rounding to the nearest integer, and truncation (unlike floor)
+    leaves a remainder of the same sign.
     """
     high = _wrap(cycles) * _HALF_WORD
     word = torch.trunc(high)

@@ -10,24 +10,24 @@ __all__ = ["dct_reflections", "paraunitary_bank", "unit_vectors"]
 
 
 def paraunitary_bank(vectors: Tensor, reflections: Tensor) -> Tensor:
-    """The filters of a product of degree-one factors, which reconstruct perfectly whatever the vectors are.
+    """Return the filters of a product of degree-one factors, which reconstruct perfectly for any vectors.
 
-    With the polyphase components h_k[M j + l] of z^-j in E_kl(z), and the unit vectors v / abs(v)::
+    h_k[M j + l] is the coefficient of z^-j in E_kl(z). Below, v stands for the unit vector v / abs(v)::
 
         E(z) = V_J(z) ... V_1(z) H_P ... H_1,   V(z) = I - v v' + v v' / z,   H = I - 2 v v'
 
-    M - 1 reflections H reach every orthogonal matrix, up to the signs of the bands, and the factors V every paraunitary
-    E(z) of degree J. A zero vector gives the identity.
+    M - 1 reflections H give every orthogonal matrix up to the signs of the bands, and the factors V give every
+    paraunitary E(z) of degree J. A zero vector gives the identity.
 
     Args:
-        vectors: v of V_1, ..., V_J.
-        reflections: v of H_1, ..., H_P.
+        vectors: The vectors v of V_1, ..., V_J.
+        reflections: The vectors v of H_1, ..., H_P.
 
     Shape:
         vectors: (J, M), J >= 0. reflections: (P, M), P >= 1. Result: (M, (J + 1) M), float32 at least.
 
     Raises:
-        ValueError: If the arguments are not such tensors.
+        ValueError: If the arguments have other shapes.
 
     Example:
         >>> bank = paraunitary_bank(torch.randn(3, 4), torch.randn(3, 4))
@@ -58,7 +58,9 @@ def paraunitary_bank(vectors: Tensor, reflections: Tensor) -> Tensor:
 
 
 def unit_vectors(vectors: Tensor) -> Tensor:
-    """The vectors of the last dimension at length 1, zeros where all is zero; float32 at least, for any size of them.
+    """Scale the vectors along the last dimension to length 1; a zero vector stays zero.
+
+    The result is float32 at least. Very short and very long vectors do not underflow or overflow.
 
     Example:
         >>> unit_vectors(torch.tensor([[3e-30, 4e-30], [0.0, 0.0]]))
@@ -67,12 +69,12 @@ def unit_vectors(vectors: Tensor) -> Tensor:
     """
     vectors = at_least_single(vectors)
     largest = vectors.detach().abs().amax(-1, keepdim=True)
-    vectors = vectors / torch.where(largest > 0, largest, 1)  # their squares would underflow, or overflow
+    vectors = vectors / torch.where(largest > 0, largest, 1)  # keeps the squares in range
     return vectors / vectors.square().sum(-1, keepdim=True).clamp_min(1).sqrt()
 
 
 def dct_reflections(num_bands: int) -> Tensor:
-    """The vectors of M - 1 reflections whose product is the orthonormal DCT-II, up to the signs of its rows.
+    """Return the vectors of M - 1 reflections whose product is the orthonormal DCT-II, up to the signs of its rows.
 
     Args:
         num_bands: The size of the DCT, at least 2.
@@ -103,7 +105,7 @@ def dct_reflections(num_bands: int) -> Tensor:
 
 
 def _product_of_reflections(units: Tensor) -> Tensor:
-    """H_P ... H_1, neighbours first: the rounding errors of few factors add up."""
+    """H_P ... H_1, multiplied pairwise, so that the rounding errors of fewer factors add up."""
     eye = torch.eye(units.shape[1], dtype=units.dtype, device=units.device)
     factors = eye - 2 * units.unsqueeze(2) * units.unsqueeze(1)
     while len(factors) > 1:

@@ -16,20 +16,20 @@ from dsptorch.functional.validate import check_finite, check_int, check_signal, 
 
 
 class PeriodicFIR:
-    """A depthwise, linear, periodically time-varying FIR filter: a value with an algebra.
+    """A depthwise, linear, periodically time-varying FIR filter: an immutable value with an algebra.
 
         y[t, c] = sum_k  w[t mod P, k, c] * x[t - k + A, c]
 
-    Filters are made by `identity`, `fir`, `delay` and `hold`, and combined: `f @ g` (first g, then f),
-    `f + g`, `f - g`, `gain * f`, `f.at_rate(s)`. An expression keeps its parts; called on a signal, it runs
-    as one pass with the folded taps or as a cascade with true decimation, whichever costs less. Gradients
-    flow to every tap and every gain. The signal is zero outside its ends.
+    `identity`, `fir`, `delay` and `hold` make filters; `f @ g` (first g, then f), `f + g`, `f - g`, `gain * f` and
+    `f.at_rate(s)` combine them. An expression keeps its parts. Called on a signal, it runs as one pass with the
+    folded taps or as a cascade with true decimation, whichever costs less. Gradients flow to every tap and every
+    gain. The signal is zero outside its ends.
 
     Shape:
         f(x): (batch, time, channels) -> the same shape and dtype.
 
     Example:
-        A two-band split that returns its input whatever its low-pass is:
+        A two-band split that returns its input for any low-pass:
 
         >>> low = PeriodicFIR.fir(torch.tensor([0.5, 0.5]))
         >>> coarse = PeriodicFIR.hold(2) @ low
@@ -67,7 +67,7 @@ class PeriodicFIR:
 
         Args:
             weight: The taps, tap k at lag k - offset.
-            offset: How many of them look ahead, in samples; any integer.
+            offset: Number of taps that look ahead, in samples; any integer.
 
         Shape:
             weight: (taps,), (taps, channels) or (period, taps, channels).
@@ -102,9 +102,10 @@ class PeriodicFIR:
     def compose(*filters: "PeriodicFIR") -> "PeriodicFIR":
         """The product f @ g @ ... @ h: first h, ..., then g, then f.
 
-        Dynamo, up to PyTorch 2.13 at least, traces neither `@` between objects that are no tensors nor a tensor
-        times such an object. In a function that is to be compiled write this, and `fir(gain.reshape(1, -1))` for
-        a gain; or build large filters in a `torch._dynamo.nonstrict_trace` function, as `Multirate` does.
+        Up to PyTorch 2.13 at least, Dynamo does not trace `@` between objects that are not tensors, nor a tensor
+        times such an object. In a function that is to be compiled, write `compose` for `@` and
+        `fir(gain.reshape(1, -1))` for a gain; or build large filters in a `torch._dynamo.nonstrict_trace` function,
+        as `Multirate` does.
 
         Example:
             >>> low = PeriodicFIR.fir(torch.ones(4) / 4)
@@ -151,21 +152,21 @@ class PeriodicFIR:
     def at_rate(self, factor: int) -> "PeriodicFIR":
         """The same filter for a signal held by `factor`.
 
-        w'[p, factor * k] = w[floor(p / factor) mod P, k], with period factor * P (1 if P is 1) and offset
-        factor * A, so that `f.at_rate(s) @ hold(s)` filters the decimated signal and holds the result.
+        w'[p, factor * k] = w[floor(p / factor) mod P, k], with period factor * P (1 if P is 1) and offset factor * A.
+        So `f.at_rate(s) @ hold(s)` filters the decimated signal and holds the result.
         """
         return PeriodicFIR(self.plan.at_rate(check_int("factor", factor, least=1)), self.weights)
 
     def folded(self) -> "PeriodicFIR":
-        """The same filter as one weight tensor, computed now: for inference with constant weights."""
+        """The same filter with its taps folded into one weight tensor, for inference with constant weights."""
         weight = self._weight()
         return PeriodicFIR(Literal(Slot(0), self.plan.support, weight.shape[-1]), [weight])
 
-    # What it is
+    # Properties
 
     @property
     def period(self) -> int:
-        """It commutes with time shifts by multiples of this many samples."""
+        """The filter commutes with time shifts by multiples of this number of samples."""
         return self.plan.support.period
 
     @property
@@ -185,12 +186,12 @@ class PeriodicFIR:
 
     @property
     def receptive_field(self) -> int:
-        """The length of the stretch of input that an output may use: lookahead + 1 + memory."""
+        """The number of consecutive input samples that an output may use: lookahead + 1 + memory."""
         return self.lookahead + 1 + self.memory
 
     @property
     def channels(self) -> int | None:
-        """The width of its weights; None if it fits every width."""
+        """The width of the weights; None if the filter fits every width."""
         return None if self.plan.width == 1 else self.plan.width
 
     def impulse_response(self, phase: int = 0) -> Tensor:
@@ -201,7 +202,7 @@ class PeriodicFIR:
         """The gains at each frequency and at its aliases: see `response.frequency_response`."""
         return frequency_response(self._weight(), self.plan.support, freq)
 
-    # What it does
+    # Filtering
 
     def __call__(self, x: Tensor, *, fold: bool | None = None) -> Tensor:
         """Filter a whole signal.
@@ -220,14 +221,14 @@ class PeriodicFIR:
     def step(
         self, x: Tensor, state: State | None = None, segment_ids: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """Filter the next chunk of a signal; chunk by chunk the result equals the filter of the whole.
+        """Filter the next chunk of a signal; chunk by chunk, the result equals filtering the whole signal.
 
         Args:
             x: The next samples of every row, any number of them.
-            state: What the last call returned; None is at rest, at position 0. Rows may stand at different
+            state: The state returned by the previous call; None for rest at position 0. Rows may stand at different
                 positions.
-            segment_ids: Which signal of its row each sample belongs to, integers; the filter begins anew wherever the
-                id changes. Negative ids are a signal like any other. None goes on with the present one.
+            segment_ids: For each sample, the integer id of its signal within the row; the filter restarts wherever
+                the id changes. Negative ids are a signal like any other. None continues the present signal.
 
         Shape:
             (batch, time >= 0, channels) -> the same shape, and the state. segment_ids: (batch, time).
@@ -259,7 +260,7 @@ class PeriodicFIR:
         return fold(self.plan, self.weights, like)
 
     def _joined(self, how: Callable[[Plan, Plan], Plan], other: "PeriodicFIR") -> "PeriodicFIR":
-        """Join two plans, with one slot for a weight that both have."""
+        """Combine two plans, with one slot for a weight that both contain."""
         weights = list(self.weights)
         slots = []
         for weight in other.weights:

@@ -1,9 +1,9 @@
 """The structure of a filter: an expression with numbered slots where the weights go.
 
-A `Plan` is built once, when a layer is constructed, and holds no tensor: what the filter is made of, its support,
-whether it runs folded (all its taps as one filter, one pass over the signal) or as a cascade of its parts (with true
-decimation below a hold). Equal plans are one object, so that a part that occurs twice is computed once, and so that
-Dynamo takes a plan for a constant. `fold` and `cascade` bring plans and weights together.
+A `Plan` is built once, when a layer is constructed, and holds no tensor. It holds the parts of the filter, its
+support, and whether it runs folded (all its taps as one filter, in one pass over the signal) or as a cascade of its
+parts (with true decimation below a hold). Equal plans are one object, so a part that occurs twice is computed once,
+and Dynamo takes a plan as a constant. `fold` and `cascade` apply a plan to weights.
 """
 
 from collections.abc import Sequence
@@ -15,18 +15,18 @@ from torch.utils._pytree import register_constant
 
 from dsptorch.functional.support import Support
 
-# Costs per output sample, in units of one multiply-add of a tap. A pass reads and writes the signal once
-# whatever its taps; folding P phases of n taps touches P * n weights, against some 4,096 samples of a batch.
+# Costs per output sample, in units of one multiply-add of a tap. A pass reads and writes the signal once for any
+# number of taps; folding P phases of n taps touches P * n weights, compared with some 4,096 samples of a batch.
 PASS = 2.0
 _WEIGHT = 1 / 256
 
 
 class Slot(int):
-    """The number of a weight in the list that goes with a plan."""
+    """The index of a weight in the list of weights of a plan."""
 
 
 class _Interned(type):
-    """Makes equal plans one object."""
+    """The metaclass that makes equal plans one object."""
 
     _known: ClassVar[WeakValueDictionary[Any, "Plan"]] = WeakValueDictionary()
 
@@ -39,23 +39,23 @@ class _Interned(type):
 
 
 class Plan(metaclass=_Interned):
-    """A part of an expression. Its constructor's arguments say all that it is.
+    """A part of an expression, completely determined by its constructor's arguments.
 
     Attributes:
         args: The constructor's arguments: plans, slots, numbers.
         support: Where the folded form may have taps.
-        width: The channels of its weights; 1 fits every width.
-        margin: The zero samples that a cascade appends to the signal (and, in whole periods, puts before it), because a
-            stage with lookahead makes outputs outside the signal that later stages use.
+        width: Number of channels of the weights; 1 fits every width.
+        margin: Number of zero samples that a cascade appends to the signal (and, in whole periods, prepends), because a
+            stage with lookahead has outputs outside the signal that later stages use.
         cost: The estimated cost per sample of the cheaper form.
-        folds: Whether that is the folded form.
+        folds: Whether the cheaper form is the folded one.
     """
 
     args: tuple[Any, ...]
 
     def __new__(cls, *args: Any) -> "Plan":  # noqa: D102
         plan = super().__new__(cls)
-        plan.args = args  # here, and not in the metaclass, which Dynamo passes over
+        plan.args = args  # here and not in the metaclass, which Dynamo ignores
         return plan
 
     def __init__(self, support: Support, width: int, margin: int, cascade_cost: float) -> None:
@@ -88,7 +88,7 @@ class Plan(metaclass=_Interned):
     # Algebra
 
     def after(self, first: "Plan") -> "Plan":
-        """First `first`, then `self`, also written `self @ first`: one list of factors, merged where they meet."""
+        """First `first`, then `self`, also written `self @ first`: one list of factors, merged at the joint."""
         *rest, last = _factors(self)
         begin, *following = _factors(first)
         factors = (*rest, *_joined(last, begin), *following)
@@ -186,12 +186,12 @@ class Product(Plan):
 
 
 class DecimateHold(Plan):
-    """Prefilter, keep every `factor`-th sample, filter at the lower rate, and hold each result."""
+    """A prefilter, decimation by `factor`, a filter at the lower rate, and a hold of each result."""
 
     def __init__(self, inner: Plan, factor: int, prefilter: Plan) -> None:
         held = inner.support.at_rate(factor).after(Support.hold(factor))
-        # If the prefilter has contiguous taps and its period divides the factor, every kept sample has phase 0, so the
-        # prefilter runs at the kept samples only.
+        # If the prefilter has contiguous taps and its period divides the factor, every kept sample has phase 0. The
+        # prefilter then runs at the kept samples only.
         lags, period = prefilter.support.lags, prefilter.support.period
         plain = (
             isinstance(prefilter, Literal) and lags and lags[0] <= 0 and lags[-1] - lags[0] == len(lags) - 1
@@ -208,7 +208,7 @@ class DecimateHold(Plan):
 
 
 class Dilated(Plan):
-    """A filter that runs on each of the `factor` interleaved signals of its input by itself."""
+    """A filter applied separately to each of the `factor` interleaved signals of its input."""
 
     def __init__(self, inner: Plan, factor: int) -> None:
         cost = 2 * PASS + inner.cost
@@ -217,12 +217,12 @@ class Dilated(Plan):
 
 
 class WeightedHold(Plan):
-    """Several holds at once, weighted by the slot: a decimation factor while it is learned.
+    """A weighted sum of several holds, with the weights in a slot: a decimation factor while it is learned.
 
         y[t] = sum over i of weights[i] * x[factors[i] * floor(t / factors[i])]
 
-    It folds only while the common period is small: for the factors 1 ... 8 the period is 840 samples, so the hold runs
-    as a stage of its own, in which each sample takes one input per factor.
+    It folds only if the common period is small. For the factors 1 ... 8 the period is 840 samples, so the hold runs as
+    a separate stage, in which each sample uses one input per factor.
     """
 
     def __init__(self, factors: tuple[int, ...], slot: Slot) -> None:
@@ -236,7 +236,7 @@ def _factors(plan: Plan) -> tuple[Plan, ...]:
 
 
 def _joined(second: Plan, first: Plan) -> tuple[Plan, ...]:
-    """Two neighbours: the identity vanishes, and a filter beside a hold runs at the lower rate."""
+    """Join two neighbours: the identity is dropped, and a filter beside a hold moves to the lower rate."""
     if isinstance(first, DecimateHold) and isinstance(second, Dilated) and first.factor == second.factor:
         return (DecimateHold(second.inner.after(first.inner), first.factor, first.prefilter),)
     if isinstance(second, DecimateHold):
@@ -249,7 +249,7 @@ def _joined(second: Plan, first: Plan) -> tuple[Plan, ...]:
 
 
 def _partition(factors: tuple[Plan, ...]) -> tuple[float, tuple[Plan, ...]]:
-    """The cheapest way to cut the factors into groups, each group of several folded into one filter."""
+    """The cheapest way to split the factors into groups, where a group of several factors is folded into one filter."""
     best: list[tuple[float, tuple[Plan, ...]]] = [(0.0, ())]
     for stop in range(1, len(factors) + 1):
         options = [(best[stop - 1][0] + factors[stop - 1].cost, (*best[stop - 1][1], factors[stop - 1]))]

@@ -1,14 +1,14 @@
-"""The kernel of every change of rate and of every filterbank: blocks of inputs to blocks of outputs, through taps.
+"""The kernel of all changes of rate and all filterbanks: filters from blocks of inputs to blocks of outputs.
 
-Where L outputs go with every M inputs, tap h[i] connects input j with output n if i = n M - j L. In blocks of M inputs
-and L outputs that is one trilinear form,
+With L outputs for every M inputs, tap h[i] connects input j with output n if i = n M - j L. In blocks of M inputs and
+L outputs this is one trilinear form,
 
     S(x, h, v) = sum over b, q, i, c of  v[b, q, p_i, c] * h[i, c] * x[b, q - a_i, m_i, c],
 
 in which tap i connects input m_i of the block a_i blocks earlier with output p_i. Its three partial derivatives are the
-filter (in v), the adjoint (in x) and the correlation (in h): see `trilinear`. The form treats x and v alike, so the
+filter (in v), the adjoint (in x) and the correlation (in h): see `trilinear`. The form is symmetric in x and v, so the
 adjoint is the filter with inputs and outputs exchanged: the adjoint of decimation is upsampling with the same taps. A
-filterbank is the same form: its outputs of one time, one for each band, are outputs of one block.
+filterbank is the same form: the outputs at one time, one for each band, are the outputs of one block.
 """
 
 from typing import NamedTuple
@@ -28,9 +28,9 @@ def block_filter(x: Tensor, taps: Tensor, grid: BlockGrid) -> Tensor:
     """Filter blocks of inputs into blocks of outputs: the derivative of S in v.
 
     Args:
-        x: The blocks of inputs, behind the `grid.lags - 1` blocks before them.
-        taps: The filters of each channel, or of all channels.
-        grid: Which tap connects which input with which output.
+        x: The blocks of inputs, preceded by `grid.lags - 1` earlier blocks.
+        taps: The filters, for each channel or for all channels.
+        grid: The assignment of taps to pairs of input and output.
 
     Shape:
         x: (batch, blocks + grid.lags - 1, grid.inputs * grid.fan_in, channels). taps: (grid.total, channels or 1).
@@ -51,7 +51,7 @@ def block_filter(x: Tensor, taps: Tensor, grid: BlockGrid) -> Tensor:
 
 
 class _Form(NamedTuple):
-    """The form on a grid, in which so many neighbouring channels share their taps."""
+    """The form on a grid; `sharing` neighbouring channels share their taps."""
 
     grid: BlockGrid
     sharing: int
@@ -59,7 +59,7 @@ class _Form(NamedTuple):
     def compute(
         self, slot: int, first: Tensor, second: Tensor, position: object = None, following: object = None
     ) -> Tensor:
-        """The derivative of S in the argument `slot`, given the other two."""
+        """The derivative of S in the argument `slot`, from the other two arguments."""
         grid, sharing = self
         dtype = accumulation_dtype(first, second)
         a, b = first.to(dtype), second.to(dtype)
@@ -72,7 +72,7 @@ class _Form(NamedTuple):
                 gradient = _correlation(a, b, grid)
             return gradient.reshape(grid.total, -1, sharing).sum(2) if sharing > 1 else gradient
         signal, taps, result = (a, b, first.dtype) if slot == V else (b, a, second.dtype)
-        if slot == X:  # a block of inputs meets outputs of its own block and of later ones
+        if slot == X:  # a block of inputs reaches outputs of its own block and of later blocks
             signal = F.pad(signal, (0, 0, 0, 0, grid.lags - 1, grid.lags - 1))
         if 1 < taps.shape[1] < signal.shape[3]:  # in a vmap
             taps = taps.repeat_interleave(sharing, 1)
@@ -81,10 +81,10 @@ class _Form(NamedTuple):
 
 
 def _filter(x: Tensor, taps: Tensor, grid: BlockGrid, *, adjoint: bool) -> Tensor:
-    """Tap by tap: y[q, p] += h[tap] * x[q - lag, m]."""
+    """Filter tap by tap: y[q, p] += h[tap] * x[q - lag, m]."""
     links, blocks = grid.links(), x.shape[1] - (grid.lags - 1)
     outputs = grid.inputs * grid.fan_in if adjoint else grid.outputs * grid.fan_out
-    if adjoint:  # inputs and outputs exchange their places
+    if adjoint:  # exchange inputs and outputs
         links = [(m, p, grid.lags - 1 - lag, tap) for p, m, lag, tap in links]
     met = [(p, x[:, :, m].narrow(1, grid.lags - 1 - lag, blocks), taps[tap]) for p, m, lag, tap in links]
     rows = []
@@ -108,7 +108,7 @@ def _correlation(x: Tensor, v: Tensor, grid: BlockGrid) -> Tensor:
         if torch.compiler.is_compiling() or v.shape[0] == 0:
             rows.append((met * out).sum((0, 1)))
             continue
-        total = met[0] * out[0]  # row by row: it stays in the cache, where the whole product would not
+        total = met[0] * out[0]  # row by row: a row fits in the cache, the whole product does not
         for row in range(1, v.shape[0]):
             total.addcmul_(met[row], out[row])
         rows.append(total.sum(0))

@@ -1,4 +1,4 @@
-"""Filters between two rates, applied to the next chunk of a signal."""
+"""Apply filters between two rates to the next chunk of a signal."""
 
 from fractions import Fraction
 from typing import NamedTuple
@@ -16,16 +16,16 @@ from dsptorch.functional.trilinear import V, W, X, partial_derivative
 
 __all__ = ["Chunk", "filter_between_rates"]
 
-_FEW_CHANNELS = 8  # up to these, channels that share their taps are rows of one product of matrices
+_FEW_CHANNELS = 8  # up to this number, channels that share their taps become rows of one matrix product
 
 
 class Chunk(NamedTuple):
-    """Where a chunk stands in its signal: the arguments of `resample`, `analysis` and `synthesis`.
+    """The position of a chunk in its signal: arguments of `resample`, `analysis` and `synthesis`.
 
     Attributes:
-        history: How many samples come before the chunk.
+        history: Number of samples before the chunk.
         phase: The position of its first sample modulo the period.
-        position: How many samples of its segment came before each sample; None: each row is one signal.
+        position: Number of samples of the segment before each sample; None if each row is one signal.
     """
 
     history: int = 0
@@ -33,7 +33,7 @@ class Chunk(NamedTuple):
     position: Tensor | None = None
 
     def of_rows(self, channels: int) -> "Chunk":
-        """The same for rows of one channel each."""
+        """The same position for rows of one channel each."""
         if self.position is None:
             return self
         return self._replace(position=self.position.repeat(channels, 1))
@@ -49,17 +49,17 @@ def filter_between_rates(
     fan_in: int = 1,
     fan_out: int = 1,
 ) -> Tensor:
-    """Apply filters from each number of an input to each number of an output, `up` outputs with `down` inputs.
+    """Apply a filter from each number of an input to each number of an output, `up` outputs per `down` inputs.
 
     Args:
-        seen: The chunk, behind its history.
-        taps: The filters, those of the first number of the input first.
-        up: Outputs per `down` inputs, with which it has no common factor.
+        seen: The history, followed by the chunk.
+        taps: The filters, ordered by the number of the input first.
+        up: Outputs per `down` inputs; `up` and `down` have no common factor.
         down: See `up`.
-        memory: How many inputs before the present one meet an output.
-        chunk: Where the chunk stands.
-        fan_in: Numbers of an input.
-        fan_out: Numbers of an output.
+        memory: Number of inputs before the present one that an output uses.
+        chunk: The position of the chunk.
+        fan_in: Count of numbers in an input.
+        fan_out: Count of numbers in an output.
 
     Shape:
         seen: (batch, history + time, fan_in * channels). taps: (fan_in * fan_out * numtaps, channels or 1).
@@ -109,16 +109,16 @@ def filter_between_rates(
     y = y.reshape(seen.shape[0], y.shape[1] * grid.outputs, fan_out * channels)
     if first == 0 and not torch.compiler.is_compiling() and end == y.shape[1]:
         return y
-    # Not a slice: it has another layout where nothing is cut, and so another graph.
+    # Not a slice: where a slice cuts nothing, its layout differs, and the compiler makes another graph.
     return F.pad(y, (0, 0, -first, end - y.shape[1]))
 
 
 def _channels_as_rows(x: Tensor, fan: int) -> Tensor:
-    # Not a reshape, of which an exporter does not know the strides.
+    # Not a reshape, because an exporter does not know its strides.
     channels = x.shape[2] // fan
     if channels == 1:
         return x
-    with without_autocast(x):  # which does not take every dtype together
+    with without_autocast(x):  # autocast does not accept every mixture of dtypes
         return torch.cat(x.view(*x.shape[:2], fan, channels).unbind(3))
 
 

@@ -1,10 +1,10 @@
 """The polyphase form by products of matrices, for filters of many phases and for filterbanks.
 
-A few neighbouring outputs of a block meet one window of inputs. Between them stands a matrix that holds the taps, and
-zeros where an output and an input of the window are not connected. The fewer the outputs, the fewer the zeros.
+A few neighbouring outputs of a block use one window of inputs. The matrix between them holds the taps, and zeros where
+an output and an input of the window are not connected. Fewer outputs give fewer zeros.
 
-Where each channel has taps of its own, the windows of a channel are the rows of one product. Where many channels share
-their taps, the matrix multiplies each window as it lies in memory, (width, channels), and nothing is copied.
+If each channel has its own taps, the windows of a channel are the rows of one product. If many channels share their
+taps, the matrix multiplies each window as a view of memory, (width, channels), without a copy.
 """
 
 from functools import lru_cache
@@ -24,7 +24,7 @@ _FEWEST_ROWS, _MOST_ROWS = 16, 48
 
 
 def matrix_filter(x: Tensor, taps: Tensor, grid: BlockGrid, *, adjoint: bool) -> Tensor:
-    """The filter, or its adjoint, of blocks behind (adjoint: between) those that they reach.
+    """The filter or its adjoint. The blocks include the neighbouring blocks that the taps reach.
 
     Shape:
         x: (batch, blocks + lags - 1, inputs * fan_in, channels). taps: (grid.total, channels or 1).
@@ -46,18 +46,18 @@ def matrix_filter(x: Tensor, taps: Tensor, grid: BlockGrid, *, adjoint: bool) ->
                 single: Tensor = torch.ops.aten._unsafe_view(y, (batch, blocks, y.shape[2], 1))
                 return single
             y = y.view(channels, batch, blocks, y.shape[2]).permute(1, 2, 3, 0)
-    # Forward-mode AD takes no view for an output.
+    # Forward-mode AD does not accept a view as output.
     return y.clone(memory_format=torch.contiguous_format)
 
 
 def matrix_correlation(x: Tensor, v: Tensor, grid: BlockGrid, sharing: int = 1) -> Tensor:
-    """The derivative in the taps: for each tap, the sum over the pairs of samples that it connects.
+    """The derivative in the taps: for each tap, the sum of products over the pairs of samples that it connects.
 
     Args:
-        x: The blocks of inputs, behind those that they reach.
+        x: The blocks of inputs, preceded by the earlier blocks that the taps reach.
         v: The blocks of outputs.
-        grid: Which tap connects which.
-        sharing: How many neighbouring channels share their taps: 1 or all.
+        grid: The assignment of taps to pairs of input and output.
+        sharing: Number of neighbouring channels that share their taps: 1 or all.
 
     Shape:
         x: (batch, blocks + lags - 1, inputs * fan_in, channels). v: (batch, blocks, outputs * fan_out, channels).
@@ -84,21 +84,21 @@ def matrix_correlation(x: Tensor, v: Tensor, grid: BlockGrid, sharing: int = 1) 
 
 
 def _sum_of_products(first: Tensor, second: Tensor) -> Tensor:
-    """sum_n first[n] @ second[n]: at once, if all products take no more memory than the factors."""
+    """sum_n first[n] @ second[n], in one product if the products take no more memory than the factors."""
     if first.shape[2] >= second.shape[2]:
         return torch.bmm(first, second).sum(0)
     return torch.addbmm(first.new_zeros(first.shape[1], second.shape[2]), first, second)
 
 
 class _Windows(NamedTuple):
-    """What each group of neighbouring outputs of a block meets.
+    """The window of inputs of each group of neighbouring outputs of a block.
 
     Attributes:
-        numbers: The number of the tap between each output and each sample of its window, `grid.total` for none:
+        numbers: The index of the tap between each output and each sample of its window, or `grid.total` for no tap:
             (groups, rows, width).
-        first: Where in a block, and those before it, the window of each group begins.
-        step: From the window of one block to that of the next.
-        lags: How many blocks a window reaches.
+        first: The start of each group's window, counted from the earliest block.
+        step: The distance between the windows of consecutive blocks.
+        lags: Number of blocks that a window reaches.
     """
 
     numbers: Tensor
@@ -111,7 +111,7 @@ class _Windows(NamedTuple):
         up, down, last = grid.up, grid.down, grid.numtaps - 1
         if (
             adjoint
-        ):  # a row is an input m, and meets the outputs n with 0 <= n * down - (m - offset) * up <= last
+        ):  # a row is an input m, which reaches the outputs n with 0 <= n * down - (m - offset) * up <= last
             height, size, start, fan = grid.inputs, grid.outputs, 0, grid.fan_out
             times = [(m - grid.offset) * up for m in range(height)]
             reach = [(-(-time // down), (time + last) // down) for time in times]
@@ -129,7 +129,7 @@ class _Windows(NamedTuple):
         return cls(_numbers(tap, grid, adjoint), [place * fan for place in first], size * fan, grid.lags)
 
     def by_channel(self, x: Tensor) -> list[Tensor]:
-        """The windows of each group, of each channel: (channels, batch * blocks, width)."""
+        """The windows of each group, for each channel: (channels, batch * blocks, width)."""
         blocks, width = x.shape[1] - (self.lags - 1), self.numbers.shape[2]
         flat = x.reshape(x.shape[0], x.shape[1] * x.shape[2], x.shape[3])
         span = (blocks - 1) * self.step + width
@@ -137,12 +137,12 @@ class _Windows(NamedTuple):
         return [view.permute(2, 0, 1, 3).reshape(x.shape[3], x.shape[0] * blocks, width) for view in views]
 
     def shared(self, x: Tensor) -> list[Tensor]:
-        """The windows of each group, (batch * blocks' - (lags - 1), width, channels): some cross from row to row."""
+        """The windows of each group, (batch * blocks' - (lags - 1), width, channels); some extend into the next row."""
         width, channels, step = self.numbers.shape[2], x.shape[3], self.step
         flat = x.reshape(x.shape[0] * x.shape[1] * x.shape[2], channels)
         count = x.shape[0] * x.shape[1] - (self.lags - 1)
         if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
-            # Inductor copies what is unfolded, and not this view: of a tensor that begins where its memory does.
+            # Inductor would copy an unfolded tensor; it does not copy this view, of a tensor with storage offset 0.
             whole = F.pad(flat, (0, 0, 0, 1))
             size, strides = (count, width, channels), (step * channels, channels, 1)
             return [whole.as_strided(size, strides, at * channels) for at in self.first]
@@ -151,7 +151,7 @@ class _Windows(NamedTuple):
 
 
 def _windows(grid: BlockGrid, adjoint: bool, device: torch.device) -> _Windows:
-    """The windows, of which those of recent grids are kept."""
+    """The windows of a grid, cached for recent grids."""
     if is_transformed():
         return _Windows.of(grid, adjoint, device)
     return _kept_windows(grid, adjoint, device)
@@ -164,7 +164,7 @@ def _kept_windows(grid: BlockGrid, adjoint: bool, device: torch.device) -> _Wind
 
 
 def _numbers(tap: Tensor, grid: BlockGrid, adjoint: bool) -> Tensor:
-    """The number of each tap among those of all filters: (groups, rows, width) of times -> of numbers."""
+    """The index of each tap among the taps of all filters: (groups, rows, width) of times -> of indices."""
     i = torch.arange(grid.fan_in, device=tap.device)
     o = torch.arange(grid.fan_out, device=tap.device)
     filters = i * grid.fan_out + o.unsqueeze(1)  # (fan_out, fan_in)
@@ -179,6 +179,6 @@ def _joined(parts: list[Tensor], dim: int) -> Tensor:
 
 
 def _rows(height: int) -> int:
-    """A divisor of the height: few rows, to multiply few zeros, but not so few that a product is not worth its call."""
+    """A divisor of the height: few rows, so that there are few zeros, but enough to be worth the call of a product."""
     divisors = [n for n in range(_FEWEST_ROWS, _MOST_ROWS + 1) if height % n == 0]
     return max(divisors, default=height)

@@ -1,4 +1,4 @@
-"""Numbers that half precision would spoil."""
+"""Keep numbers in float32 or wider where half precision is not accurate enough."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ __all__ = ["at_least_single", "without_autocast"]
 
 
 def at_least_single(x: Tensor) -> Tensor:
-    """The tensor in float32, or in its own dtype if that is wider.
+    """Return the tensor in float32, or in its own dtype if that is wider.
 
     Example:
         >>> at_least_single(torch.ones(1, dtype=torch.bfloat16)).dtype
@@ -17,5 +17,5 @@ def at_least_single(x: Tensor) -> Tensor:
 
 
 def without_autocast(x: Tensor) -> torch.autocast:
-    """A context in which products stay in the dtype of x; on the meta device too, which has no autocast of its own."""
+    """A context without autocast on the device of x (on the meta device too, which has no autocast of its own)."""
     return torch.autocast("cpu" if x.device.type == "meta" else x.device.type, enabled=False)

@@ -1,7 +1,7 @@
-"""The linear recurrence, y[t] = a y[t-1] + x[t]: derivatives of any order, segments, chunks.
+"""The linear recurrence y[t] = a y[t-1] + x[t], with derivatives of any order, segments and chunks.
 
-The gradient in x is the same recurrence, backwards in time; that in a is a sum of products of two of its results. So
-one `autograd.Function`, written by itself, is differentiable to any order.
+The gradient in x is the same recurrence, backwards in time. The gradient in a is a sum of products of the two results.
+So one `autograd.Function` whose backward calls itself is differentiable to any order.
 """
 
 from typing import Any
@@ -23,20 +23,20 @@ __all__ = ["linear_recurrence", "recur", "recur_coupled"]
 def linear_recurrence(
     x: Tensor, a: float | Tensor, zi: Tensor | None = None, *, segments: Segments | None = None
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """Filter by a linear recurrence of the first order, in each channel by itself.
+    """Filter each channel by a linear recurrence of the first order.
 
         y[t] = a[t] * y[t-1] + x[t]
 
-    Or the same for n coupled states in each channel, with matrices for coefficients. A complex pole r + i s is a pair
-    of real states with the matrix [[r, -s], [s, r]]; the real part of the input goes into the first state.
+    With n coupled states in each channel, the coefficients are matrices. A complex pole r + i s is a pair of real
+    states with the matrix [[r, -s], [s, r]]; the first state takes the real part of the input.
 
-    The coefficients may have any size: where a pole is outside the unit circle, y grows without bound.
+    The coefficients may have any magnitude: with a pole outside the unit circle, y grows without bound.
 
     Args:
         x: The input; time is dimension 1.
-        a: The coefficients: a number, one for each channel, or one for each sample of each channel.
-        zi: The output before the first sample; None: zero.
-        segments: Where the samples stand, if rows hold several signals: then each is filtered as if it were alone.
+        a: The coefficients: one number, one for each channel, or one for each sample of each channel.
+        zi: The output before the first sample; None for zero.
+        segments: Segments of rows that hold several signals. Each signal is then filtered by itself.
 
     Shape:
         x: (batch, time, channels). a: (), (channels,) or (batch, time, channels). zi: (batch, channels).
@@ -69,7 +69,7 @@ def linear_recurrence(
 def recur(
     x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | None, gain: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The recurrence of one state a channel, unchecked: all states, and the last one, float32 at least.
+    """The recurrence of one state per channel, without checks: all states, and the last one in float32 at least.
 
         y[t] = a[t] y[t-1] + g x[t]
 

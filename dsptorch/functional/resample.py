@@ -1,4 +1,4 @@
-"""Changing the rate of a signal by L / M: L outputs go with every M inputs, the first of both at the same time."""
+"""Change the rate of a signal by L / M: L outputs for every M inputs, the first of each at the same time."""
 
 import math
 
@@ -20,30 +20,30 @@ def resample(
     phase: int = 0,
     position: Tensor | None = None,
 ) -> Tensor:
-    """Change the rate of a signal by up / down, causally, and return the outputs that are due with its chunk.
+    """Change the rate of a signal by up / down, causally; returns the outputs that are due with the chunk.
 
     With L = up / g, M = down / g, g = gcd(up, down)::
 
         y[n, c] = sum_k  h[(n M mod L) + k L, c] * x[floor(n M / L) - k, c]
 
-    From the start of a signal that is ``scipy.signal.upfirdn(h, x, up, down)[: ceil(T * up / down)]``. Output n
-    depends on no input after floor(n M / L). Decimation is L = 1, upsampling is M = 1. For ``torch.export`` with a
-    dynamic time, give decimation a least time of M + 1: a graph for many lengths has two outputs at least.
+    For a whole signal this equals ``scipy.signal.upfirdn(h, x, up, down)[: ceil(T * up / down)]``. Output n depends on
+    no input after floor(n M / L). Decimation is L = 1, upsampling is M = 1. For ``torch.export`` of a decimation with
+    dynamic time, set the minimum time to M + 1: a graph with dynamic lengths has at least two outputs.
 
-    One channel, and filters of many taps or phases, go through matrices with zeros for the samples that an output does
-    not use: where such a sample is infinite or NaN, the output is NaN.
+    A single channel, and filters of many taps or phases, are computed with matrices that hold zeros for samples that an
+    output does not use. If such a sample is infinite or NaN, the output is NaN.
 
     Args:
-        seen: The chunk, behind its history.
-        taps: The filter h, at the rate of the input times ``up``.
+        seen: The history, followed by the chunk.
+        taps: The filter h, at ``up`` times the rate of the input.
         up: Outputs per ``down`` inputs, at least 1.
         down: See ``up``.
-        history: How many samples of ``seen`` come before the chunk; those before them are zero. Of a signal that goes
-            on, the last ceil(numtaps / up) - 1 are needed.
+        history: Number of samples of ``seen`` before the chunk; earlier samples are taken as zero. To continue a
+            signal, pass its last ceil(numtaps / up) - 1 samples.
         phase: The position of the chunk's first sample modulo M.
-        position: How many samples of its segment came before each sample of the chunk, where a row holds several
-            segments, each beginning at a multiple of M in its row. Then no tap reaches across a border. A segment
-            that begins elsewhere (padding) gives zeros, or its own samples alone, up to the next multiple of M.
+        position: For rows that hold several segments: the number of samples of the segment before each sample of the
+            chunk. Each segment must begin at a multiple of M in its row. No tap then reaches across a boundary. Up to
+            the next multiple of M, a segment that begins elsewhere (padding) gives zeros, or only its own samples.
 
     Shape:
         seen: (batch, history + time, channels). taps: (numtaps,) or (numtaps, channels or 1). position: (batch, time).
@@ -51,7 +51,7 @@ def resample(
         precision is accumulated in float32.
 
     Raises:
-        ValueError: If a shape, a rate or ``history`` is none of these.
+        ValueError: If a shape, a rate or ``history`` is not as described.
 
     Example:
         >>> import torch
@@ -83,7 +83,7 @@ def _checked_taps(seen: Tensor, taps: Tensor) -> Tensor:
 
 
 def _reduced(taps: Tensor, up: int, down: int) -> tuple[int, int, int, Tensor]:
-    """The memory K - 1, and L, M and the taps without their common factor: it only meets zeros in between."""
+    """Divide up and down by their common factor: returns the memory K - 1, L, M, and every g-th tap."""
     if up < 1 or down < 1:
         raise ValueError(f"up and down must be integers >= 1, got up={up}, down={down}")
     common = math.gcd(up, down)

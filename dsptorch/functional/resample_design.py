@@ -1,7 +1,7 @@
-"""Filters for changes of rate: what an upsampler, a decimator and a resampler begin with.
+"""Filters for changes of rate: the initial filters of upsamplers, decimators and resamplers.
 
-Taps stand at the rate of the input times ``up``. A linear-phase filter of N taps delays by (N - 1) / 2 of its own
-samples, which are (N - 1) / (2 L) input samples: :func:`linear_phase_delay`.
+Taps are at ``up`` times the rate of the input. A linear-phase filter of N taps delays by (N - 1) / 2 of its own
+samples, which is (N - 1) / (2 L) input samples: :func:`linear_phase_delay`.
 """
 
 import math
@@ -31,8 +31,8 @@ def resample_taps(
 
         h = L * firwin(20 * max(L, M) + 1, 1 / max(L, M)),   [1] if L = M = 1
 
-    The delay is ``linear_phase_delay(len(h), L)``, 10 max(L, M) / L input samples. The taps stand at L times the rate
-    of the input, so give L and M, not ``up`` and ``down``, to :func:`dsptorch.functional.resample.resample`.
+    The delay is ``linear_phase_delay(len(h), L)``, 10 max(L, M) / L input samples. The taps are at L times the rate of
+    the input, so pass L and M, not ``up`` and ``down``, to :func:`dsptorch.functional.resample.resample`.
 
     Args:
         up: Outputs per ``down`` inputs, at least 1.
@@ -80,8 +80,8 @@ def upsample_taps(
 ) -> Tensor:
     """Design the filter of an upsampler: hold, linear interpolation or low-pass.
 
-    Each of the M = factor phases sums to 1, so that a constant stays one: sum_k w[p + M k] = 1. Delays are in input
-    samples::
+    Each of the M = factor phases sums to 1, sum_k w[p + M k] = 1, so that a constant input gives a constant output.
+    Delays are in input samples::
 
         hold      w[i] = 1 for i < M                                         delay 0
         linear    w[i] = min(i, 2 M - i) / M for i < 2 M                     delay 1
@@ -92,9 +92,9 @@ def upsample_taps(
     Args:
         kind: "hold", "linear" or "lowpass".
         factor: M, at least 1.
-        kernel_size: Length, zeros added after the taps; at least the taps of hold (M) and linear (2 M). By default
-            these, and 4 M for "lowpass".
-        window: Of "lowpass"; see :func:`dsptorch.functional.windows.get_window`.
+        kernel_size: Length of the filter, at least M for "hold" and 2 M for "linear"; zeros are appended. The default
+            is this least length, and 4 M for "lowpass".
+        window: Window of "lowpass"; see :func:`dsptorch.functional.windows.get_window`.
         dtype: Of the result; the default dtype if None.
         device: Of the result.
 
@@ -102,7 +102,7 @@ def upsample_taps(
         Output: ``(kernel_size,)``.
 
     Raises:
-        ValueError: If the kind is unknown, or the length too short.
+        ValueError: If the kind is unknown, or the length is too short.
 
     Example:
         >>> upsample_taps("linear", 2)
@@ -132,7 +132,7 @@ def decimate_taps(
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
 ) -> Tensor:
-    """Design the filter of a decimator, of unit gain at DC: low-pass, mean or the first sample of each block.
+    """Design the filter of a decimator, with unit gain at DC: low-pass, mean, or the first sample of each block.
 
     Delays are in input samples::
 
@@ -143,9 +143,9 @@ def decimate_taps(
     Args:
         kind: "lowpass", "mean" or "first".
         factor: M, at least 1.
-        kernel_size: Length, at least 1; by default 4 M for "lowpass" (1 where M is 1), M for "mean", 1 for
-            "first". Where M = 1, a low-pass is a delay of (kernel_size - 1) // 2.
-        window: Of "lowpass"; see :func:`dsptorch.functional.windows.get_window`.
+        kernel_size: Length of the filter, at least 1. The default is 4 M for "lowpass" (1 if M is 1), M for "mean" and
+            1 for "first". If M = 1, the low-pass is a delay of (kernel_size - 1) // 2.
+        window: Window of "lowpass"; see :func:`dsptorch.functional.windows.get_window`.
         dtype: Of the result; the default dtype if None.
         device: Of the result.
 
@@ -153,7 +153,7 @@ def decimate_taps(
         Output: ``(kernel_size,)``.
 
     Raises:
-        ValueError: If the kind is unknown, or the length below 1.
+        ValueError: If the kind is unknown, or the length is below 1.
 
     Example:
         >>> decimate_taps("mean", 4)
@@ -174,11 +174,11 @@ def decimate_taps(
 
 
 def linear_phase_delay(numtaps: int, up: int = 1) -> Fraction:
-    """The delay of a symmetric filter in input samples, (N - 1) / (2 L).
+    """Return the delay of a symmetric filter in input samples, (N - 1) / (2 L).
 
     Args:
-        numtaps: Its length N, at least 1.
-        up: How many of its samples go with one input sample, L.
+        numtaps: The length N of the filter, at least 1.
+        up: Number of filter samples per input sample, L.
 
     Example:
         >>> linear_phase_delay(61, up=3)
@@ -191,11 +191,11 @@ def linear_phase_delay(numtaps: int, up: int = 1) -> Fraction:
 
 
 def _default_lowpass(factor: int) -> int:
-    return 4 * factor if factor > 1 else 1  # at factor 1 there is nothing to filter: the identity
+    return 4 * factor if factor > 1 else 1  # factor 1 needs no filter: the identity
 
 
 def _lowpass(numtaps: int, factor: int, window: str | tuple[str, float]) -> Tensor:
-    if factor == 1:  # all frequencies pass: a delay of (numtaps - 1) / 2, rounded down
+    if factor == 1:  # every frequency passes: a delay of (numtaps - 1) / 2, rounded down
         return (torch.arange(numtaps) == (numtaps - 1) // 2).double()
     return firwin(numtaps, 1 / factor, window=window, dtype=torch.float64)
 

@@ -1,4 +1,4 @@
-"""What a periodic filter does to an impulse and to a tone."""
+"""The responses of a periodic filter to an impulse and to a tone."""
 
 import math
 from typing import NamedTuple
@@ -14,9 +14,9 @@ class FrequencyResponse(NamedTuple):
 
     Attributes:
         freq: The frequencies of the input, in cycles per sample: (frequencies,).
-        response: The complex gain onto each alias: (period, frequencies, channels). An input tone at f comes
-            out as tones at f + m / period with the gains response[m]. Row 0 is the filter's own frequency
-            response, the others are its alias terms, all zero for a time-invariant filter.
+        response: The complex gain to each alias: (period, frequencies, channels). An input tone at f gives output
+            tones at f + m / period with the gains response[m]. Row 0 is the frequency response of the filter. The
+            other rows are its alias terms, which are zero for a time-invariant filter.
     """
 
     freq: Tensor
@@ -30,7 +30,7 @@ def impulse_response(weight: Tensor, support: Support, phase: int = 0) -> Tensor
 
     Args:
         weight: The taps, (period, lags, channels).
-        support: Where they are.
+        support: The lags of the taps.
         phase: The phase of the impulse's time, any integer.
 
     Shape:
@@ -46,14 +46,14 @@ def impulse_response(weight: Tensor, support: Support, phase: int = 0) -> Tensor
 
 
 def frequency_response(weight: Tensor, support: Support, freq: int | Tensor = 512) -> FrequencyResponse:
-    """The gain from a tone at f to tones at f and at its aliases.
+    """The gain from an input tone at f to output tones at f and at its aliases.
 
         H[m](f) = 1/P sum_p exp(-2 pi i m p / P) sum_k w[p, k] exp(-2 pi i f lag_k)
 
     Args:
         weight: The taps, (period, lags, channels).
-        support: Where they are.
-        freq: The frequencies in cycles per sample, or how many to spread evenly over [0, 0.5).
+        support: The lags of the taps.
+        freq: The frequencies in cycles per sample, or their number, evenly spaced over [0, 0.5).
 
     Returns:
         The frequencies, (F,), and the response, (P, F, channels).

@@ -1,14 +1,13 @@
-"""The blocked scan: all states of a linear recurrence, by short loops at two or more rates.
+"""The blocked scan: all states of a linear recurrence, computed by short loops at two or more rates.
 
     y[t] = a_1 y[t-1] + ... + a_p y[t-p] + g x[t]
 
-A loop over T samples runs T small operations, one after the other. In blocks of L samples, the recurrence first runs
-from rest in all blocks at once. The last p states of the blocks then obey a recurrence of the first order at 1 / L of
-the rate, with a power of the companion matrix for a coefficient, and are found in the same way. At last each sample
-adds what the states before its block have become. So there are some L operations at each rate, and three passes over
-the signal.
+A loop over T samples runs T small operations in sequence. In blocks of L samples, the recurrence first runs from rest
+in all blocks at once. The last p states of the blocks then obey a recurrence of the first order at 1 / L of the rate,
+whose coefficient is a power of the companion matrix, and are found in the same way. Finally each sample adds the
+response to the states before its block. This takes about L operations at each rate, and three passes over the signal.
 
-Derivatives, segments, chunks and layers stand on `scan` alone, so another implementation can take its place.
+Derivatives, segments, chunks and layers use only `scan`, so another implementation can replace it.
 
 References:
     C. S. Burrus, Block implementation of digital filters, 1971, IEEE Transactions on Circuit Theory 18(6), 697-701.
@@ -29,7 +28,7 @@ _SIZE, _LONG = 16, 512  # samples of a block; twice as many in signals of that l
 _LEVELS, _DOUBLINGS = (
     2,
     24,
-)  # rates of blocks, and steps at the last, of a program for any length: up to 2^32 samples
+)  # rates of blocks, and steps at the last rate, for a program of dynamic length: up to 2^32 samples
 
 
 def scan(

@@ -1,4 +1,4 @@
-"""Overlapping frames of a signal, for what is not a product with a matrix of filters."""
+"""Overlapping frames of a signal, for operations that are not a product with a matrix of filters."""
 
 import torch
 import torch.nn.functional as F
@@ -14,14 +14,13 @@ def sliding_frames(seen: Tensor, size: int, stride: int, timeline: Timeline) -> 
 
         y[n, i] = x[M n - (size - 1) + i],    i = 0 ... size - 1
 
-    What comes before the beginning of a signal is zero. From the start of a signal of `time` samples there are
-    ceil(time / M) frames, in chunks and in one go.
+    Samples before the signal begins are zero. A signal of `time` samples has ceil(time / M) frames, whole or in chunks.
 
     Args:
-        seen: The chunk, behind the size - 1 samples before it.
+        seen: The size - 1 samples before the chunk, followed by the chunk.
         size: The length of a frame, at least 1.
         stride: Samples from one frame to the next, M, at least 1.
-        timeline: When the samples of the chunk are.
+        timeline: The times of the samples of the chunk.
 
     Shape:
         seen: (batch, size - 1 + time). Result: (batch, ceil((phase + time) / M) - ceil(phase / M), size).
@@ -35,8 +34,8 @@ def sliding_frames(seen: Tensor, size: int, stride: int, timeline: Timeline) -> 
     count = (time - first + stride - 1) // stride
     if not torch.compiler.is_compiling() and count == 0:
         return seen[:, :0].unsqueeze(-1).repeat(1, 1, size)
-    parts = -(-size // stride)  # blocks of `stride` samples that meet in a frame
-    # Not a slice: it has another layout where nothing is cut, and so another graph.
+    parts = -(-size // stride)  # blocks of `stride` samples in a frame
+    # Not a slice: where a slice cuts nothing, its layout differs, and the compiler makes another graph.
     cut = F.pad(seen, (-first, first + (count + parts - 1) * stride - seen.shape[1]))
     blocks = cut.reshape(seen.shape[0], count + parts - 1, stride)
     frames = torch.cat([blocks.narrow(1, part, count) for part in range(parts)], 2).narrow(2, 0, size)

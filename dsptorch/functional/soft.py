@@ -1,4 +1,4 @@
-"""Soft choices, which have a gradient: weights on integers from a number between them, a mask of a width."""
+"""Differentiable choices: weights on the integers around a number, and a mask with a fractional width."""
 
 import torch
 from torch import Tensor
@@ -7,13 +7,13 @@ __all__ = ["hat_weights", "width_mask"]
 
 
 def hat_weights(value: Tensor, low: int, high: int) -> Tensor:
-    """Spread a number over the two integers beside it, linearly.
+    """Distribute a number linearly over its two neighbouring integers.
 
         w_i = max(0, 1 - |v - i|),  i = low ... high
 
-    At an integer that one has weight 1 and the others 0; between two integers the weights are those of linear
-    interpolation; they sum to 1, to rounding. So a sum of operators with these weights is exact at integers, and
-    has a gradient in v between them; at an integer the gradient is the mean of those to its left and its right.
+    At an integer, the weight of this integer is 1 and the others are 0. Between two integers the weights are those of
+    linear interpolation. They sum to 1 within rounding. So a sum of operators with these weights is exact at integers
+    and has a gradient in v between them; at an integer the gradient is the mean of the left and the right one.
 
     Args:
         value: The numbers, each in [low, high].
@@ -25,7 +25,7 @@ def hat_weights(value: Tensor, low: int, high: int) -> Tensor:
 
     Raises:
         TypeError: If `value` is not floating-point.
-        ValueError: If there is no integer between the bounds.
+        ValueError: If `low` is greater than `high`.
 
     Example:
         >>> hat_weights(torch.tensor([2.0, 2.25]), 1, 4)
@@ -40,22 +40,22 @@ def hat_weights(value: Tensor, low: int, high: int) -> Tensor:
         raise ValueError(f"bounds must have low <= high, got low={low}, high={high}")
     dtype = torch.promote_types(value.dtype, torch.float32)
     integers = torch.arange(low, high + 1, dtype=dtype, device=value.device)
-    # maximum, unlike clamp and relu, splits the gradient of a tie, which is what an integer is to its neighbours.
+    # maximum, unlike clamp and relu, splits the gradient at a tie, and the neighbours of an integer are a tie.
     return torch.maximum(1 - (value.to(dtype).unsqueeze(-1) - integers).abs(), torch.zeros_like(integers))
 
 
 def width_mask(width: float | Tensor, units: int, like: Tensor) -> Tensor:
-    """Keep the first `width` of a row of hidden units, softly, so that the width has a gradient.
+    """Return a soft mask of the first `width` hidden units, so that the width has a gradient.
 
         mask_i = sigmoid(4 * (width - i - 1/2)),  i = 0 ... units - 1
 
-    At a whole width the first unit left out has weight 0.12 and the next 0.002; the sum of the mask is the
-    width, to the tail beyond the last unit.
+    At an integer width the first excluded unit has weight 0.12 and the next one 0.002. The sum of the mask is the
+    width, up to the tail beyond the last unit.
 
     Args:
         width: The number of units to keep, in [0, units].
-        units: How many there are.
-        like: A tensor whose device the result shares; float32 at least.
+        units: Number of units.
+        like: A tensor that gives the device and the dtype, float32 at least.
 
     Shape:
         (units,)

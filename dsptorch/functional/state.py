@@ -1,4 +1,4 @@
-"""What a layer remembers between the chunks of a signal."""
+"""The state of a layer between the chunks of a signal."""
 
 from typing import Any, NamedTuple
 
@@ -11,14 +11,15 @@ __all__ = ["State", "next_state", "timeline_of"]
 
 
 class State(NamedTuple):
-    """What a layer remembers between the chunks of a signal: a value, which no step changes.
+    """The state of a layer between the chunks of a signal: an immutable value.
 
     Attributes:
         position: The position of the next sample of each row: int64, (batch,).
-        segment: The segment id of the last sample of each row, 0 until ids are given: int64, (batch,).
-        memory: What the layer has kept of its input, by its own rules: a tensor, or a tuple of tensors and tuples.
-        phase: For layers that change the rate inside, an empty tensor, (batch, r, 0): r is the position modulo their
-            grid, the same for all rows. It is a shape, so that no value is read from the device. () for others.
+        segment: The segment id of the last sample of each row, 0 if no ids were given: int64, (batch,).
+        memory: What the layer needs of its past input: a tensor, or a nested tuple of tensors.
+        phase: For layers that change the rate inside, an empty tensor of shape (batch, r, 0), where r is the position
+            modulo the layer's grid, the same for all rows. As a shape, it is known without reading from the device. For
+            other layers, ().
     """
 
     position: Tensor
@@ -28,16 +29,16 @@ class State(NamedTuple):
 
 
 def timeline_of(x: Tensor, state: State | None, segment_ids: Tensor | None, grid: int = 1) -> Timeline:
-    """When the samples of the next chunk are.
+    """Return the times of the samples of the next chunk.
 
     Args:
         x: The chunk, (batch, time, channels).
-        state: What the last call returned; None: at rest.
-        segment_ids: Which signal of its row each sample belongs to, (batch, time), or None.
-        grid: The samples after which all rate changers of the layer are at the same phase again.
+        state: The state returned by the previous call, or None at rest.
+        segment_ids: For each sample, the id of its signal within the row, (batch, time); or None.
+        grid: Number of samples after which all rate changers of the layer are at the same phase again.
 
     Raises:
-        TypeError, ValueError: If there is not one integer id a sample, or a segment begins off the grid.
+        TypeError, ValueError: If the ids are not one integer per sample, or a segment does not begin on the grid.
     """
     start = None if state is None else state.position
     phase = 0 if state is None or grid == 1 else _phase(state, grid)
@@ -54,7 +55,7 @@ def timeline_of(x: Tensor, state: State | None, segment_ids: Tensor | None, grid
 
 
 def next_state(x: Tensor, state: State | None, timeline: Timeline, memory: Any, grid: int = 1) -> State:
-    """The state after the chunk x."""
+    """Return the state after the chunk x."""
     position = timeline.next(x)
     if timeline.segments is not None:
         segment = timeline.segments.last
@@ -65,9 +66,9 @@ def next_state(x: Tensor, state: State | None, timeline: Timeline, memory: Any, 
 
 
 def _is_one_signal(ids: Tensor, state: State | None) -> bool:
-    """Whether all ids are 0, and the state's too, so that no ids give the same result.
+    """Whether all ids are 0, in the state too, so that the result is the same without ids.
 
-    That is checked on the CPU only, because reading a value elsewhere waits for the device.
+    Only checked on the CPU, because reading a value from another device waits for the device.
     """
     if ids.device.type != "cpu" or torch.compiler.is_compiling():
         return False
@@ -89,7 +90,7 @@ def _phase(state: State, grid: int) -> int:
     position = state.position
     if torch.compiler.is_compiling() or position.device.type != "cpu":
         return phase
-    # Padding may have begun anywhere.
+    # Padding may begin anywhere.
     off = ((position % grid != phase) & (state.segment >= 0)).nonzero().flatten().tolist()
     if off and len({p % grid for p in position.tolist()}) == 1:
         raise ValueError(
@@ -106,7 +107,7 @@ def _phase(state: State, grid: int) -> int:
 
 
 def _check_grid(timeline: Timeline, grid: int) -> None:
-    """Raise unless every segment begins at a multiple of the grid; padding may begin anywhere."""
+    """Check that every segment begins at a multiple of the grid; padding may begin anywhere."""
     segments = timeline.segments
     if segments is None or torch.compiler.is_compiling():
         return

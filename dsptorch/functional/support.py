@@ -1,8 +1,8 @@
-"""Where a periodic filter may have taps, at which phases: all that is known without weights.
+"""The support of a periodic filter: the lags and phases at which it may have taps, known without its weights.
 
-A `Support` consists of Python integers, so it is decided once, costs nothing in a compiled graph, and answers
-what must be known before any number is: how far a filter looks ahead, how much it remembers, how many taps
-a product has. It is an upper bound: a learned weight may happen to be zero.
+A `Support` consists of Python integers. It is computed once and costs nothing in a compiled graph. It gives the
+lookahead and the memory of a filter and the number of taps of a product before any weight is known. It is an upper
+bound, because a learned weight may be zero.
 """
 
 from collections.abc import Callable
@@ -15,12 +15,12 @@ import torch
 
 @dataclass(frozen=True)
 class Support:
-    """The taps of y[t] = sum over lag of w[t mod period, lag] * x[t - lag] that may be non-zero.
+    """The taps of y[t] = sum over lag of w[t mod period, lag] * x[t - lag] that may be nonzero.
 
     Args:
         period: The number of phases P.
-        lags: The delays that some phase uses, in samples, in increasing order.
-        phases: For each lag the phases that use it: bit p of the integer is set if phase p may.
+        lags: The delays in samples that at least one phase uses, in increasing order.
+        phases: For each lag, the phases that may use it, as bits of an integer: bit p for phase p.
     """
 
     period: int
@@ -29,22 +29,22 @@ class Support:
 
     @classmethod
     def full(cls, period: int, lags: tuple[int, ...]) -> "Support":
-        """Every phase may use every lag."""
+        """The support in which every phase may use every lag."""
         return cls(period, lags, ((1 << period) - 1,) * len(lags))
 
     @classmethod
     def hold(cls, factor: int) -> "Support":
-        """Decimate and hold: phase p uses lag p alone."""
+        """The support of decimate-and-hold: phase p uses lag p only."""
         return cls(factor, tuple(range(factor)), tuple(1 << p for p in range(factor)))
 
     @property
     def lookahead(self) -> int:
-        """The number of future samples that some output uses."""
+        """The greatest number of future samples that an output uses."""
         return max(0, -self.lags[0]) if self.lags else 0
 
     @property
     def memory(self) -> int:
-        """The number of past samples that some output uses."""
+        """The greatest number of past samples that an output uses."""
         return max(0, self.lags[-1]) if self.lags else 0
 
     def repeated(self, period: int) -> "Support":
@@ -53,7 +53,7 @@ class Support:
         return Support(period, self.lags, tuple(mask * copies for mask in self.phases))
 
     def at_rate(self, factor: int) -> "Support":
-        """The filter of a signal held by `factor`: each lag spans, and each phase lasts, `factor` samples.
+        """The support of the filter for a signal held by `factor`: lags and phases are stretched by `factor`.
 
         A time-invariant filter stays time-invariant.
         """
@@ -71,7 +71,7 @@ class Support:
 
 
 def _cached(join: "Callable[[Support, Support], Support]") -> "Callable[[Support, Support], Support]":
-    """Remember results, but not in a graph: Dynamo would warn of it."""
+    """Cache results in eager code only, because Dynamo warns of a cache."""
     known = lru_cache(maxsize=4096)(join)
 
     def joined(first: Support, second: Support) -> Support:
@@ -102,18 +102,18 @@ def _product(second: Support, first: Support) -> Support:
 
 
 def _spread(mask: int, factor: int) -> int:
-    """Each bit of the mask, `factor` times."""
+    """Repeat each bit of the mask `factor` times."""
     bits = f"{mask:b}".translate({ord("0"): "0" * factor, ord("1"): "1" * factor})
     return int(bits, 2)
 
 
 def _rotate(mask: int, by: int, period: int) -> int:
-    """Bit p of the result is bit p - by of the mask, modulo the period."""
+    """Rotate the mask: bit p of the result is bit p - by of the mask, modulo the period."""
     return (mask << by | mask >> (period - by)) & ((1 << period) - 1)
 
 
 def _collect(period: int, pairs: list[tuple[int, int]]) -> Support:
-    """Unite the phases of equal lags, and drop the lags that no phase uses."""
+    """Merge the phases of equal lags, and drop lags that no phase uses."""
     used: dict[int, int] = {}
     for lag, mask in pairs:
         if mask:

@@ -1,4 +1,4 @@
-"""The stationary wavelet transform of whole signals, and its inverse, with PyWavelets' names and order."""
+"""The stationary wavelet transform of whole signals and its inverse, with PyWavelets' names and order."""
 
 import math
 from collections.abc import Sequence
@@ -25,18 +25,19 @@ def swt(
 ) -> list[Any]:
     """Split a signal into undecimated approximations and details of several levels: ``pywt.swt``.
 
-    The signal repeats, and may be of any length (PyWavelets' has to be a multiple of 2^level). With filters of N taps,
-    from c_0 = x and with s = 2^(j - 1 + start_level)::
+    The signal is extended periodically. It may have any length; PyWavelets needs a multiple of 2^level. With filters of
+    N taps, c_0 = x and s = 2^(j - 1 + start_level)::
 
         c_j[t] = sum_k  dec_lo[k] * c_j-1[t + s (N / 2 - k)],   d_j[t] = sum_k  dec_hi[k] * c_j-1[t + s (N / 2 - k)]
 
     Args:
         x: The signal.
-        wavelet: A name, see :func:`wavelet_filters`, or filters, numbers or tensors: tensors learn.
-        level: The number n of levels, at least 1. None: as often as 2 divides the length, at least 1.
-        start_level: Levels that are taken to have been done before.
-        trim_approx: Whether to keep the last approximation only.
-        norm: Whether to scale by 1 / sqrt 2 at each level, so that an orthonormal wavelet keeps the energy.
+        wavelet: A name (see :func:`wavelet_filters`), or filters as numbers or tensors. Filters given as tensors get
+            gradients.
+        level: The number n of levels, at least 1. None takes the number of times that 2 divides the length, at least 1.
+        start_level: Number of levels already computed.
+        trim_approx: Whether to return only the last approximation.
+        norm: Whether to scale by 1 / sqrt 2 at each level, so that an orthonormal wavelet preserves the energy.
 
     Returns:
         [(cA_n, cD_n), ..., (cA_1, cD_1)], or [cA_n, cD_n, ..., cD_1] with `trim_approx`.
@@ -77,15 +78,14 @@ def swt(
 
 
 def iswt(coeffs: Sequence[Any], wavelet: str | WaveletFilters, norm: bool = False) -> Tensor:
-    """Put a signal together from undecimated coefficients: ``pywt.iswt``.
+    """Reconstruct a signal from undecimated coefficients: ``pywt.iswt``.
 
         c_j-1[t] = (1 / 2) sum_k  rec_lo[k] * c_j[t + s (N / 2 - 1 - k)] + rec_hi[k] * d_j[t + s (N / 2 - 1 - k)]
 
     Args:
-        coeffs: What :func:`swt` returned, trimmed or not, with start_level=0. Of the approximations only the last is
-            used.
-        wavelet: As for :func:`swt`.
-        norm: As for :func:`swt`.
+        coeffs: The result of :func:`swt`, trimmed or not, with start_level=0. Only the last approximation is used.
+        wavelet: See :func:`swt`.
+        norm: See :func:`swt`.
 
     Shape:
         Result: (batch, time, channels), in the dtype of the coefficients.
@@ -120,7 +120,7 @@ def iswt(coeffs: Sequence[Any], wavelet: str | WaveletFilters, norm: bool = Fals
 
 
 def _filter(x: Tensor, taps: Tensor, spacing: int, ahead: int) -> Tensor:
-    """Filter a signal that repeats, with taps `spacing` samples apart: y[t] = sum_k h[k] x[t + spacing (ahead - k)]."""
+    """Filter a periodic signal with taps `spacing` samples apart: y[t] = sum_k h[k] x[t + spacing (ahead - k)]."""
     last = len(taps) - 1
     seen = extend(x, spacing * (last - ahead), spacing * ahead, "periodic")
     lags = tuple(range(0, spacing * len(taps), spacing))

@@ -1,6 +1,7 @@
-"""When the samples of a chunk are: the one clock of a stream.
+"""The times of the samples of a chunk: the one clock of a stream.
 
-The outermost layer of a call makes one `Timeline` and hands it down; it changes rate where the signal does.
+The outermost layer of a call makes one `Timeline` and passes it to its parts. Its rate changes together with the
+signal's.
 """
 
 from fractions import Fraction
@@ -17,13 +18,13 @@ __all__ = ["Segments", "Timeline", "check_segment_ids", "find_segments", "output
 
 
 class Segments(NamedTuple):
-    """Where each sample of a chunk stands in its own signal, a run of equal segment ids.
+    """The position of each sample of a chunk in its segment, a run of equal segment ids.
 
     Attributes:
-        position: How many samples of its run came before it, in earlier chunks too: int64, (batch, time).
-        following: How many samples of its run follow in this chunk: int64, (batch, time).
-        padding: Whether it is padding: bool, (batch, time).
-        next_position: The position of the next sample of each row, if its run goes on: int64, (batch,).
+        position: Number of earlier samples of the run, including earlier chunks: int64, (batch, time).
+        following: Number of later samples of the run within this chunk: int64, (batch, time).
+        padding: Whether the sample is padding: bool, (batch, time).
+        next_position: The position of the next sample of each row if its run continues: int64, (batch,).
         last: The id of the last sample of each row: int64, (batch,).
 
     Example:
@@ -39,14 +40,14 @@ class Segments(NamedTuple):
 
 
 class Timeline(NamedTuple):
-    """When the samples of a chunk are.
+    """The times of the samples of a chunk.
 
     Attributes:
-        start: The position of each row's first sample in its signal: int64, (batch,). None: every row starts here, and
-            all earlier samples are zero.
+        start: The position of each row's first sample in its signal: int64, (batch,). None means that every row starts
+            here, and all earlier samples are zero.
         phase: The position of the first sample modulo `Layer.grid`, the same for all rows, so that rate changers know
-            which samples they keep without reading a tensor.
-        segments: Where each sample stands, if a row holds several signals; None: each row is one signal.
+            which samples to keep without reading a tensor.
+        segments: The segments of rows that hold several signals; None if each row is one signal.
     """
 
     start: Tensor | None = None
@@ -69,7 +70,7 @@ class Timeline(NamedTuple):
         return torch.full(x.shape[:1], x.shape[1], dtype=torch.int64, device=x.device)
 
     def resampled(self, rate: Fraction) -> "Timeline":
-        """The timeline of the output of a layer of another rate."""
+        """The timeline of the output of a layer with the given rate."""
         if rate == 1:
             return self
         start = None if self.start is None else outputs_before(self.start, rate)
@@ -80,8 +81,8 @@ class Timeline(NamedTuple):
         first = outputs_before(self.phase, rate)
         end = outputs_before(self.phase + segments.position.shape[1], rate)
         outputs = torch.arange(first, end, device=segments.position.device)
-        inputs = outputs * rate.denominator // rate.numerator  # where each output stands
-        repeat = outputs - outputs_before(inputs, rate)  # which of the outputs at that input it is
+        inputs = outputs * rate.denominator // rate.numerator  # the input at the time of each output
+        repeat = outputs - outputs_before(inputs, rate)  # the index of the output among those of its input
         at = inputs - self.phase
         position = outputs_before(segments.position[:, at], rate) + repeat
         length = outputs_before(segments.position[:, at] + segments.following[:, at] + 1, rate)
@@ -104,12 +105,12 @@ def find_segments(
 ) -> Segments:
     """Find the runs of equal ids in each row of a chunk.
 
-    A run begins wherever the id changes. The first run continues that of the chunk before if its id is the same.
+    A run begins wherever the id changes. The first run continues the last run of the previous chunk if the ids agree.
 
     Args:
         segment_ids: The id of each sample, any integers; negative ones are padding.
-        position: The position of each row's next sample; None is 0.
-        last: The id of the last sample of the chunk before; None if there was none.
+        position: The position of each row's next sample; None for 0.
+        last: The id of the last sample of the previous chunk; None if there was none.
 
     Shape:
         segment_ids: (batch, time). position, last: (batch,).
@@ -128,13 +129,13 @@ def find_segments(
     batch, time = segment_ids.shape
     position = segment_ids.new_zeros(batch) if position is None else position
     if last is None:
-        last = segment_ids.new_zeros(batch)  # any id will do: at position 0 a run begins
+        last = segment_ids.new_zeros(batch)  # any id: a run begins at position 0
     ids = torch.cat([last.unsqueeze(1), segment_ids], 1)
     begins = ids[:, 1:] != ids[:, :-1]
     times = torch.arange(time, device=segment_ids.device).expand(batch, -1)
     # The first run began `position` samples before the chunk.
     start = torch.where(begins, times, -position.unsqueeze(1))
-    # The last run ends, as far as is known, one sample after the chunk.
+    # The last run is taken to end after the chunk.
     end = torch.where(begins, times, time).roll(-1, 1)
     end = torch.where(times == time - 1, time, end)
     since = times - torch.cummax(start, 1).values if time else times
@@ -149,7 +150,7 @@ def find_segments(
 
 
 def check_segment_ids(segment_ids: object, x: Tensor) -> Tensor:
-    """Return segment ids as int64 if they belong to a signal, or raise."""
+    """Check that segment ids fit a signal, and return them as int64."""
     if not isinstance(segment_ids, Tensor) or segment_ids.is_floating_point() or segment_ids.is_complex():
         raise TypeError(
             f"segment_ids must be a tensor of integers, one a sample, got {describe(segment_ids)}; "

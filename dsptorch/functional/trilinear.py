@@ -1,8 +1,8 @@
-"""Trilinear forms of a signal, weights and a signal, which are their own derivatives.
+"""Trilinear forms of a signal, weights and a signal, whose derivatives are forms of the same kind.
 
 The partial derivatives of a form S(x, w, v) are the filter (in v), the adjoint (in x) and the correlation (in w). Each
-is linear in the two other arguments, with the two other partial derivatives for derivatives. So one
-`autograd.Function` that is all three is differentiable to any order, and saves nothing but its own inputs.
+is linear in the other two arguments, and its derivatives are the other two partial derivatives. So one
+`autograd.Function` for all three is differentiable to any order, and saves only its own inputs.
 """
 
 from collections.abc import Mapping
@@ -28,12 +28,12 @@ X, W, V = range(3)
 
 
 class TrilinearForm(Protocol):
-    """A trilinear form S(x, w, v), by its partial derivatives."""
+    """A trilinear form S(x, w, v), given by its partial derivatives."""
 
     def compute(
         self, slot: int, first: Tensor, second: Tensor, position: Tensor | None, following: Tensor | None
     ) -> Tensor:
-        """The derivative in the argument `slot`, from the other two, in the order X, W, V."""
+        """The derivative in the argument `slot`, from the other two arguments in the order X, W, V."""
 
 
 def partial_derivative(
@@ -43,20 +43,20 @@ def partial_derivative(
     position: Tensor | None = None,
     following: Tensor | None = None,
 ) -> Tensor:
-    """The derivative of a trilinear form in one of its arguments, given the other two.
+    """The derivative of a trilinear form in one argument, from the other two arguments.
 
     Args:
-        form: The form. In all three arguments the channels come last, and are independent.
+        form: The form. In all three arguments the channels come last and are independent.
         slot: X, W or V.
-        parts: The other two arguments, by their slots.
-        position: The positions of packed rows (see `Segments`), passed to `compute` and not differentiated; or None.
-        following: How many samples follow, likewise.
+        parts: The other two arguments, by slot.
+        position: The positions of packed rows (see `Segments`), or None. Passed to `compute`, not differentiated.
+        following: The numbers of following samples of packed rows, or None. Passed to `compute`, not differentiated.
     """
     first, second = (parts[i] for i in (X, W, V) if i != slot)
     if torch._C._get_tracing_state() is not None or not (torch.is_grad_enabled() or is_transformed()):
-        # torch.jit.trace records no Function of Python objects; and without a gradient there is nothing to record.
+        # torch.jit.trace does not record a Function of Python objects, and without a gradient none is needed.
         return form.compute(slot, first, second, position, following)
-    # Dynamo cannot trace a Function that defines `jvp`; forward-mode AD is for eager code alone.
+    # Dynamo cannot trace a Function that defines `jvp`, so forward-mode AD works in eager code only.
     function = _Trilinear if torch.compiler.is_compiling() else _TrilinearWithJvp
     y: Tensor = function.apply(form, slot, first, second, position, following)  # type: ignore[no-untyped-call]
     return y
@@ -76,7 +76,7 @@ class _Trilinear(Function):
         second: Tensor,
         position: Tensor | None,
         following: Tensor | None,
-    ) -> Tensor:  # each argument by its name: Dynamo counts them
+    ) -> Tensor:  # named arguments, because Dynamo counts them
         return form.compute(slot, first, second, position, following)
 
     @staticmethod
@@ -129,14 +129,14 @@ class _TrilinearWithJvp(_Trilinear):
 
 
 def _given(ctx: Any) -> tuple[dict[int, Tensor], tuple[Tensor | None, Tensor | None]]:
-    """The two arguments that a partial derivative was computed from, by their slots, and the masks."""
+    """The two arguments of a partial derivative, by slot, and its masks."""
     first, second, position, following = ctx.saved_tensors
     slots = [slot for slot in (X, W, V) if slot != ctx.slot]
     return dict(zip(slots, (first, second), strict=True)), (position, following)
 
 
 def beside_channels(tensor: Tensor, dim: int | None, size: int) -> Tensor:
-    """Move a batched dimension into the channels, which are independent: (..., C) -> (..., size * C)."""
+    """Move a batched dimension into the independent channels: (..., C) -> (..., size * C)."""
     if dim is None:
         return tensor.unsqueeze(-2).expand(*tensor.shape[:-1], size, -1).flatten(-2)
     return tensor.movedim(dim, -2).flatten(-2)

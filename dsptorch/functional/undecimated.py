@@ -1,4 +1,4 @@
-"""The undecimated filterbank (a trous): bands at the full rate that add up to the signal, whatever its filters."""
+"""The undecimated filterbank (a trous): bands at the full rate that add up to the signal, for any filters."""
 
 import math
 from collections.abc import Sequence
@@ -19,18 +19,18 @@ __all__ = ["binomial_taps", "undecimated", "undecimated_bands", "undecimated_pla
 
 
 def undecimated(taps: Tensor, gain: Tensor) -> PeriodicFIR:
-    """Build the filter that weighs the bands of an undecimated bank.
+    """Return the filter that applies a gain to each band of an undecimated bank.
 
-    With c_0 = x, and taps that stand 2^(j-1) samples apart in level j::
+    With c_0 = x, and taps 2^(j-1) samples apart in level j::
 
         c_j[t] = sum_k  taps[j - 1, k] * c_j-1[t - 2^(j-1) k],    d_j = c_j-1 - c_j
         y = gain[0] * c_J + gain[1] * d_J + ... + gain[J] * d_1
 
-    Since x = c_J + d_J + ... + d_1, gains of 1 give the identity, with any taps.
+    Since x = c_J + d_J + ... + d_1, gains of 1 give the identity for any taps.
 
     Args:
         taps: The low-pass of each level.
-        gain: The gain of each band, the lowest first.
+        gain: The gain of each band, the lowest band first.
 
     Shape:
         taps: (levels, kernel_size, channels or 1). gain: (levels + 1, channels or 1).
@@ -64,8 +64,8 @@ def undecimated(taps: Tensor, gain: Tensor) -> PeriodicFIR:
 def undecimated_plan(levels: int, kernel_size: int, channels: int, gains: int) -> Plan:
     """The structure of `undecimated`, with the slots of `undecimated_weights`.
 
-    The bands are differences, so each c_j is met once, with the difference of two gains: with L_j the low-pass of level
-    j, c_j = L_j c_j-1, and b_j = gain of d_j+1 (of c_J at last) - gain of d_j::
+    The bands are differences, so each c_j occurs once, with the difference of two gains. With the low-pass L_j of level
+    j, c_j = L_j c_j-1, and b_j = gain of d_j+1 (of c_J for j = J) - gain of d_j::
 
         y = b_0 x + (b_1 + (b_2 + ...) L_2) L_1 x
     """
@@ -82,7 +82,7 @@ def undecimated_plan(levels: int, kernel_size: int, channels: int, gains: int) -
 
 def undecimated_weights(taps: Tensor, gain: Tensor) -> tuple[Weight, ...]:
     """The weights of `undecimated_plan`, in the order of its slots."""
-    rising = gain.flip(0)  # d_1 first
+    rising = gain.flip(0)  # the gain of d_1 first
     return *taps.unsqueeze(1).unbind(), rising[0], *rising.diff(dim=0).unbind()
 
 
@@ -94,11 +94,11 @@ def undecimated_bands(
     Args:
         x: The chunk.
         taps: As for `undecimated`.
-        memory: What the last call returned; None: at rest.
-        segments: Where the samples stand, if rows hold several signals.
+        memory: The memory returned by the previous call, or None at rest.
+        segments: Segments of rows that hold several signals.
 
     Returns:
-        The bands [c_J, d_J, ..., d_1], and what to remember: the end of each c_j.
+        The bands [c_J, d_J, ..., d_1], and the memory for the next call: the end of each c_j.
 
     Shape:
         (batch, time, channels) -> each of the same shape and dtype.

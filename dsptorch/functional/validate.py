@@ -1,4 +1,4 @@
-"""The checks of arguments that every part shares, with one wording."""
+"""Checks of arguments, shared by the whole library, so that errors are worded alike."""
 
 import math
 
@@ -9,9 +9,9 @@ def check_signal(x: object, channels: int | None, where: str) -> None:
     """Raise unless x is a floating-point (batch, time, channels) tensor of the expected width.
 
     Args:
-        x: What was given.
-        channels: The expected width; None for any.
-        where: Who expects it.
+        x: The argument to check.
+        channels: The expected width; None for any width.
+        where: The name that the error gives to the caller.
     """
     if not isinstance(x, Tensor):
         raise TypeError(f"{where} expects a tensor (batch, time, channels), got {describe(x)}")
@@ -34,7 +34,7 @@ def check_signal(x: object, channels: int | None, where: str) -> None:
 
 
 def check_int(name: str, value: object, least: int | None = None) -> int:
-    """Return an integer argument, not under `least`, or raise."""
+    """Return an argument if it is an integer of at least `least`; otherwise raise."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} must be an int, got {describe(value)}")
     if least is not None and value < least:
@@ -43,7 +43,7 @@ def check_int(name: str, value: object, least: int | None = None) -> int:
 
 
 def check_finite(name: str, value: float) -> float:
-    """Return a finite number, or raise."""
+    """Return an argument if it is a finite number; otherwise raise."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} must be a number, got {describe(value)}")
     if not math.isfinite(value):
@@ -52,25 +52,25 @@ def check_finite(name: str, value: float) -> float:
 
 
 def check_bool(name: str, value: object) -> bool:
-    """Return True or False, or raise: any string but the empty one would be taken for True, "no" too."""
+    """Return an argument if it is a bool; otherwise raise, because any nonempty string, even "no", counts as True."""
     if not isinstance(value, bool):
         raise TypeError(f"{name} must be True or False, got {describe(value)}")
     return value
 
 
 def check_bools(**values: object) -> None:
-    """Raise unless each of these arguments is True or False."""
+    """Raise unless each argument is True or False."""
     for name, value in values.items():
         check_bool(name, value)
 
 
 def has_values(tensor: Tensor) -> bool:
-    """Whether there is memory behind a tensor: not on the meta device, and not under FakeTensorMode."""
+    """Whether a tensor holds values: it does not on the meta device or under FakeTensorMode."""
     return tensor.untyped_storage().device.type != "meta"
 
 
 def describe(value: object) -> str:
-    """What came, for an error."""
+    """Describe an argument for an error message."""
     if isinstance(value, Tensor):
         return f"a {value.dtype} tensor of shape {tuple(value.shape)}"
     return f"{value!r} of type {type(value).__name__}"

@@ -1,7 +1,7 @@
-"""Square and saw waves with rounded corners: smooth, so that frequency and phase learn through them.
+"""Square and saw waves with rounded corners. They are smooth, so frequency and phase get useful gradients.
 
-Phase is in cycles, as in `dsptorch.functional.oscillator`. An ideal square or saw has harmonics that fade as 1 / k;
-here the k-th one is multiplied by ``sharpness ** k`` too. Both sums have a closed form.
+Phase is in cycles, as in `dsptorch.functional.oscillator`. The harmonics of an ideal square or saw fade as 1 / k; here
+the k-th harmonic is also multiplied by ``sharpness ** k``. Both sums have a closed form.
 """
 
 import math
@@ -17,18 +17,18 @@ __all__ = ["WAVEFORMS", "check_sharpness", "soft_saw", "soft_square"]
 
 
 def soft_square(phase: Tensor, sharpness: float = 0.9) -> Tensor:
-    """Return a square wave with rounded corners, which has the sine's zeros and peaks.
+    """Return a square wave with rounded corners and the zeros and peaks of a sine.
 
         atan(2 r sin(2 pi phase) / (1 - r^2)) / (2 atan r),   r = sharpness
 
-    That is, to a factor, the sum of r^k sin(2 pi k phase) / k over odd k.
+    Up to a factor, this is the sum of r^k sin(2 pi k phase) / k over odd k.
 
     Args:
         phase: Cycles.
-        sharpness: r, in [0.01, 0.999]. Near 0: a sine; near 1: `square`.
+        sharpness: r, in [0.01, 0.999]. Near 0 the wave is a sine, near 1 it is `square`.
 
     Shape:
-        Output: as ``phase``, in [-1, 1] to rounding.
+        Output: as ``phase``, in [-1, 1] within rounding.
 
     Example:
         >>> soft_square(torch.tensor([0.0, 0.0625, 0.25, 0.75]))
@@ -42,18 +42,18 @@ def soft_square(phase: Tensor, sharpness: float = 0.9) -> Tensor:
 
 
 def soft_saw(phase: Tensor, sharpness: float = 0.9) -> Tensor:
-    """Return a saw with rounded corners, which rises through 0 at phase 0 and falls through 0 half a cycle later.
+    """Return a saw wave with rounded corners. It rises through 0 at phase 0 and falls through 0 half a cycle later.
 
         atan(r sin(2 pi phase) / (1 + r cos(2 pi phase))) / asin(r),   r = sharpness
 
-    That is, to a factor, the sum of -(-r)^k sin(2 pi k phase) / k over all k.
+    Up to a factor, this is the sum of -(-r)^k sin(2 pi k phase) / k over all k.
 
     Args:
         phase: Cycles.
-        sharpness: r, in [0.01, 0.999]. Near 0: a sine; near 1: `saw`.
+        sharpness: r, in [0.01, 0.999]. Near 0 the wave is a sine, near 1 it is `saw`.
 
     Shape:
-        Output: as ``phase``, in [-1, 1] to rounding.
+        Output: as ``phase``, in [-1, 1] within rounding.
 
     Example:
         >>> soft_saw(torch.tensor([0.0, 0.125, 0.25, 0.4282, 0.5]))
@@ -63,13 +63,13 @@ def soft_saw(phase: Tensor, sharpness: float = 0.9) -> Tensor:
         I. S. Gradshteyn and I. M. Ryzhik, Table of Integrals, Series, and Products, 7th ed., 2007, 1.448 (the sum).
     """
     r = check_sharpness(sharpness)
-    # 1 + cos(2 a) is 2 cos(a)^2, which does not cancel where it is small.
+    # 1 + cos(2 a) is computed as 2 cos(a)^2, which does not cancel where it is small.
     below = (1 - r) + 2 * r * sine(phase / 2 + 0.25).square()
     return torch.atan(r * sine(phase) / below) / math.asin(r)
 
 
 def check_sharpness(sharpness: float) -> float:
-    """Return how sharp the corners of a wave are, or raise."""
+    """Return the sharpness of a wave's corners if it is in range; otherwise raise."""
     if not 0.01 <= check_finite("sharpness", sharpness) <= 0.999:
         raise ValueError(f"sharpness must be in [0.01, 0.999], got {sharpness}")
     return float(sharpness)

@@ -1,7 +1,7 @@
-"""The low-pass filters of the wavelets, computed from their definitions.
+"""The low-pass filters of wavelets, computed from their definitions.
 
-Each function returns the synthesis filter `rec_lo`, `biorthogonal` `dec_lo` and `rec_lo`, in decimals of 100 digits, of
-which the first 50 are right.
+Each function returns the synthesis filter `rec_lo` (`biorthogonal` returns `dec_lo` and `rec_lo`) in decimals of 100
+digits. At least the first 50 digits are correct.
 """
 
 import math
@@ -12,15 +12,15 @@ from dsptorch.functional.exact import Complex, exactly, from_roots, multiply, po
 
 __all__ = ["BIORTHOGONAL", "biorthogonal", "coiflet", "daubechies", "symlet"]
 
-# Which zeros of a symlet lie outside of the unit circle, from the smallest pair (of z and 1 / z) on.
+# For each symlet, which of its zeros lie outside the unit circle, in order from the smallest pair (z and 1 / z).
 _OUTSIDE = {
     2: "0", 3: "0", 4: "01", 5: "10", 6: "101", 7: "100", 8: "0101", 9: "0110", 10: "10101", 11: "01100",
     12: "101010", 13: "001110", 14: "0011010", 15: "0011100", 16: "10011010", 17: "01110001", 18: "101100101",
     19: "001011100", 20: "1010011010",
 }  # fmt: skip
 
-# Of each biorthogonal wavelet: the zeros at -1 of rec_lo and of dec_lo, and which other zeros are those of rec_lo,
-# counted from the group with the smallest modulus.
+# For each biorthogonal wavelet: the numbers of zeros at -1 of rec_lo and dec_lo, and which groups of the other zeros
+# belong to rec_lo, counted from the group with the smallest modulus.
 BIORTHOGONAL: dict[str, tuple[int, int, tuple[int, ...]]] = {
     f"{rec}.{dec}": (rec, dec, ())
     for rec, decs in ((1, (1, 3, 5)), (2, (2, 4, 6, 8)), (3, (1, 3, 5, 7, 9)))
@@ -30,7 +30,7 @@ BIORTHOGONAL: dict[str, tuple[int, int, tuple[int, ...]]] = {
 
 @exactly
 def daubechies(moments: int) -> list[Decimal]:
-    """Return the Daubechies wavelet's filter: the shortest with so many vanishing moments, of minimum phase.
+    """Return the filter of a Daubechies wavelet: the shortest with a given number of vanishing moments, minimum phase.
 
     The squared magnitude is the maximally flat half-band filter, and the spectral factor keeps the zeros inside the
     unit circle::
@@ -49,10 +49,10 @@ def daubechies(moments: int) -> list[Decimal]:
 
 @exactly
 def symlet(moments: int) -> list[Decimal]:
-    """Return the least asymmetric filter with so many vanishing moments.
+    """Return the least asymmetric filter with a given number of vanishing moments.
 
-    It has the magnitude of `daubechies`; of each group of zeros (z and 1 / z, with their conjugates) the one is taken
-    that brings the phase of the whole closest to a line (within 0.1 % of the least mean square deviation).
+    It has the magnitude response of `daubechies`. From each group of zeros (z and 1 / z, with their conjugates) it
+    takes the one that makes the total phase closest to linear (within 0.1 % of the least mean square deviation).
 
     Args:
         moments: The number N of vanishing moments, 2 to 20; the filter has 2N taps.
@@ -70,9 +70,9 @@ def symlet(moments: int) -> list[Decimal]:
 
 @exactly
 def coiflet(order: int) -> list[Decimal]:
-    """Return the coiflet of an order K: 2K moments of the wavelet vanish, and 2K - 1 of the scaling function.
+    """Return the coiflet of order K: 2K moments of the wavelet vanish, and 2K - 1 moments of the scaling function.
 
-    With the moments built in, what is left is a polynomial F of degree 2K - 1, which makes the filter orthonormal::
+    The form below satisfies the moment conditions; a polynomial F of degree 2K - 1 makes the filter orthonormal::
 
         H = sqrt(2) c^K (sum_{k < K} binom(K - 1 + k, k) s^k + s^K F),   c = cos^2(pi f), s = sin^2(pi f)
 
@@ -115,8 +115,9 @@ def coiflet(order: int) -> list[Decimal]:
 def biorthogonal(wavelet: str) -> tuple[list[Decimal], list[Decimal]]:
     """Return dec_lo and rec_lo of a symmetric biorthogonal wavelet, padded with zeros to one even length.
 
-    Their product is the maximally flat half-band filter. For spline wavelets rec_lo is a B-spline and dec_lo has all
-    zeros but those at -1; "4.4", "5.5" and "6.8" share the other zeros in groups of z, 1 / z and their conjugates::
+    Their product is the maximally flat half-band filter. For spline wavelets rec_lo is a B-spline, and all zeros other
+    than those at -1 belong to dec_lo. "4.4", "5.5" and "6.8" divide the other zeros between the filters, in groups of
+    z, 1 / z and their conjugates::
 
         rec_lo(z) ~ (1 + z)^N R(z),   dec_lo(z) ~ (1 + z)^M Q(z),   R Q = P((2 - z - 1 / z) / 4),   N + M = 2L
 
@@ -148,7 +149,7 @@ def biorthogonal(wavelet: str) -> tuple[list[Decimal], list[Decimal]]:
 
 
 def _inside(moments: int) -> list[Complex]:
-    """The zeros of the minimum-phase factor, apart from those at -1: y = (2 - z - 1 / z) / 4 is a root of P."""
+    """The zeros of the minimum-phase factor other than those at -1: y = (2 - z - 1 / z) / 4 is a root of P."""
     zeros = []
     for y in roots([math.comb(moments - 1 + k, k) for k in reversed(range(moments))]):
         middle = Complex(1) - Complex(2) * y
@@ -158,7 +159,7 @@ def _inside(moments: int) -> list[Complex]:
 
 
 def _factor(moments: int, zeros: list[Complex]) -> list[Decimal]:
-    """The filter with these zeros, and N at Nyquist, whose taps sum to sqrt 2."""
+    """The filter with these zeros and N zeros at Nyquist, scaled so that the taps sum to sqrt 2."""
     taps = from_roots([Complex(-1)] * moments + zeros)
     gain = Decimal(2).sqrt() / sum(taps)
     return [gain * x for x in taps]

@@ -1,11 +1,12 @@
-"""Trees of two-band banks, chunk by chunk: the wavelet transform and wavelet packets, in frames of 2^J samples.
+"""Trees of two-band banks, in chunks: the wavelet transform and wavelet packets, in frames of 2^J samples.
 
-Each level halves the rate of the one before: v[n] = sum_m h[m] x[2n - m]. With filters of N taps, a band of level j
-comes back (2^j - 1) (N - 1) samples late, so the synthesis lets the details of the first levels wait for the last.
+Each level halves the rate of the previous one: v[n] = sum_m h[m] x[2n - m]. With filters of N taps, a band of level j
+comes back (2^j - 1) (N - 1) samples late, so the synthesis delays the details of the first levels to align with the
+last one.
 
-In what follows `bank` is the low-pass and the high-pass, (2, taps), `level` the number J of levels, `memory` what the
-last call returned (None: at rest), and `timeline` says when the samples of the chunk are. Each function returns a
-signal and what to remember.
+Arguments of all functions: `bank` is the low-pass and the high-pass, (2, taps); `level` is the number J of levels;
+`memory` is the memory returned by the previous call (None at rest); `timeline` gives the times of the samples of the
+chunk. Each function returns a signal and the memory for the next call.
 """
 
 from collections.abc import Sequence
@@ -33,7 +34,7 @@ def wavelet_analysis(
 ) -> _Result:
     """Split a signal into the bands of its wavelet transform.
 
-    A frame is concat(cA_J, cD_J, 2 samples of cD_J-1, ..., 2^(J-1) samples of cD_1), those until its own time.
+    A frame is concat(cA_J, cD_J, 2 samples of cD_J-1, ..., 2^(J-1) samples of cD_1), the latest ones at its time.
 
     Shape:
         (batch, time, channels) -> (batch, frames, 2^J * channels).
@@ -58,7 +59,7 @@ def wavelet_analysis(
 def wavelet_synthesis(
     y: Tensor, bank: Tensor, level: int, memory: Sequence[Any] | None, timeline: Timeline
 ) -> _Result:
-    """Put a signal together from the frames of `wavelet_analysis`, (2^J - 1) (N - 1) samples late.
+    """Reconstruct a signal from the frames of `wavelet_analysis`, (2^J - 1) (N - 1) samples late.
 
     Shape:
         (batch, frames, 2^J * channels) -> (batch, frames * 2^J, channels).
@@ -67,7 +68,7 @@ def wavelet_synthesis(
     channels = y.shape[2] // 2**level
     x, *details = y.split([channels, *(channels * 2**j for j in range(level))], -1)
     for j, (blocks, (seen, waiting)) in enumerate(zip(details, memories, strict=True)):
-        # In blocks of M = 2^j, the detail is M - 1 late already; it waits until it is (M - 1) (N - 1) late.
+        # In blocks of M = 2^j, the detail is already M - 1 late; it is delayed to (M - 1) (N - 1).
         late = (2**j - 1) * (bank.shape[1] - 2)
         detail, still_waiting = _delayed(from_blocks(blocks, 2**j), late, waiting, timeline.segments)
         x, kept = _join(torch.cat([x, detail], -1), bank, seen, timeline.segments)
@@ -96,7 +97,7 @@ def packet_analysis(
 def packet_synthesis(
     y: Tensor, bank: Tensor, level: int, memory: Sequence[Any] | None, timeline: Timeline
 ) -> _Result:
-    """Put a signal together from the frames of `packet_analysis`, (2^J - 1) (N - 1) samples late.
+    """Reconstruct a signal from the frames of `packet_analysis`, (2^J - 1) (N - 1) samples late.
 
     Shape:
         (batch, frames, 2^J * channels) -> (batch, frames * 2^J, channels).
@@ -111,7 +112,7 @@ def packet_synthesis(
 
 
 def _split(x: Tensor, bank: Tensor, memory: Tensor | None, timeline: Timeline) -> tuple[Tensor, Tensor]:
-    """One level: both bands of all channels, at half the rate."""
+    """One level of analysis: both bands of all channels, at half the rate."""
     kept, segments = bank.shape[1] - 1, timeline.segments
     seen = with_history(x, memory, kept)
     position = None if segments is None else segments.position
@@ -120,7 +121,7 @@ def _split(x: Tensor, bank: Tensor, memory: Tensor | None, timeline: Timeline) -
 
 
 def _join(v: Tensor, bank: Tensor, memory: Tensor | None, segments: Segments | None) -> tuple[Tensor, Tensor]:
-    """One level back: its synthesis filters are those of the analysis, reversed."""
+    """One level of synthesis: the synthesis filters are the analysis filters, reversed."""
     kept = bank.shape[1] // 2 - 1
     seen = with_history(v, memory, kept)
     position = None if segments is None else segments.position

@@ -1,4 +1,4 @@
-"""The wavelets by name: their filters, computed when they are first asked for, in PyWavelets' order and signs."""
+"""Wavelet filters by name, with PyWavelets' order and signs. They are computed on first use."""
 
 import math
 import re
@@ -19,7 +19,7 @@ _CLOSE = 1e-6
 
 
 class WaveletFilters(NamedTuple):
-    """The four filters of a wavelet, as PyWavelets orders them: analysis (dec) and synthesis (rec), low and high.
+    """The four filters of a wavelet in PyWavelets' order: analysis (dec) and synthesis (rec), low and high.
 
     Example:
         >>> WaveletFilters._fields
@@ -47,7 +47,7 @@ def wavelet_names() -> list[str]:
 def wavelet_filters(wavelet: str) -> WaveletFilters:
     """Compute the filters of a wavelet, in float64.
 
-    They are orthonormal, or biorthogonal ("bior" and, with analysis and synthesis exchanged, "rbio")::
+    The wavelets are orthonormal, or biorthogonal ("bior", and "rbio" with analysis and synthesis exchanged)::
 
         dec_hi[n] = (-1)^(n + 1) rec_lo[n],   rec_hi[n] = (-1)^n dec_lo[n];   orthonormal: dec_lo[n] = rec_lo[N - 1 - n]
 
@@ -56,7 +56,7 @@ def wavelet_filters(wavelet: str) -> WaveletFilters:
             "2.6", "2.8", "3.1", "3.3", "3.5", "3.7", "3.9", "4.4", "5.5", "6.8", and "rbio" with the same numbers.
 
     Raises:
-        ValueError: If there is no such wavelet; the nearest names are in the message.
+        ValueError: If the wavelet is unknown. The message gives the nearest names.
 
     Example:
         >>> [round(x, 4) for x in wavelet_filters("db2").dec_lo]
@@ -73,16 +73,16 @@ def wavelet_filters(wavelet: str) -> WaveletFilters:
 
 @cache
 def wavelet_angles(wavelet: str) -> tuple[float, ...]:
-    """Compute the angles of the lattice that an orthonormal wavelet is; see :func:`lattice_angles`.
+    """Compute the lattice angles of an orthonormal wavelet; see :func:`lattice_angles`.
 
     Args:
         wavelet: A name; see :func:`wavelet_filters`.
 
     Returns:
-        Half as many angles as the filter has taps; they sum to pi / 4, modulo 2 pi.
+        One angle for every two taps. The angles sum to pi / 4, modulo 2 pi.
 
     Raises:
-        ValueError: If there is no such wavelet, or it is biorthogonal.
+        ValueError: If the wavelet is unknown or biorthogonal.
 
     Example:
         >>> [round(a / math.pi * 12, 6) for a in wavelet_angles("db2")]
@@ -98,11 +98,11 @@ def wavelet_angles(wavelet: str) -> tuple[float, ...]:
 
 @exactly
 def lattice_angles(dec_lo: Sequence[float | Decimal]) -> tuple[float, ...]:
-    """Peel the analysis low-pass of an orthonormal two-channel bank into the angles of its lattice.
+    """Factor the analysis low-pass of an orthonormal two-channel bank into the angles of its lattice.
 
     With dec_hi[n] = (-1)^(n + 1) dec_lo[N - 1 - n], the polyphase matrix of the bank, E(z)[k, l] = sum_j h_k[2j + l]
-    z^-j, is a product of rotations and delays. The last coefficient of E has one direction; the rotation that turns it
-    into the second row is peeled off, with the delay, and the rest is shorter::
+    z^-j, is a product of rotations and delays. The last coefficient of E has rank one. The rotation that moves it into
+    the second row is split off together with the delay, which leaves a shorter filter::
 
         E(z) = R(a_S) L(z) R(a_S-1) ... L(z) R(a_0),   R(a) = [[cos a, sin a], [-sin a, cos a]],   L(z) = diag(1, z^-1)
 
@@ -113,8 +113,8 @@ def lattice_angles(dec_lo: Sequence[float | Decimal]) -> tuple[float, ...]:
         The angles a_0, ..., a_S in radians, in (-pi, pi].
 
     Raises:
-        ValueError: If the length is odd, or the filter of these angles is not the given one to 1e-6, because the given
-            one is not orthonormal, or lost the digits of its smallest taps to rounding.
+        ValueError: If the length is odd, or the filter of these angles differs from the given one by more than 1e-6. It
+            differs if the given filter is not orthonormal, or if its smallest taps have lost digits to rounding.
 
     Example:
         >>> [round(a, 4) for a in lattice_angles([math.sqrt(0.5), math.sqrt(0.5)])]
@@ -133,7 +133,7 @@ def lattice_angles(dec_lo: Sequence[float | Decimal]) -> tuple[float, ...]:
         last = max((-1, -2), key=lambda i: low[i] * low[i] + high[i] * high[i])
         sine, cosine = low[last], high[last]
         size = (sine * sine + cosine * cosine).sqrt()
-        if not size:  # the last taps are zeros: nothing to turn
+        if not size:  # the last taps are zeros: no rotation
             sine, cosine, size = Decimal(0), Decimal(1), Decimal(1)
         pairs = list(zip(low, high, strict=True))
         low = [(cosine * x - sine * y) / size for x, y in pairs][:-2]
@@ -151,7 +151,7 @@ def lattice_angles(dec_lo: Sequence[float | Decimal]) -> tuple[float, ...]:
 
 
 def check_wavelet(wavelet: str) -> str:
-    """Return the name of a known wavelet, or raise with the nearest names."""
+    """Return a wavelet's name if it is known; otherwise raise an error with the nearest names."""
     if not isinstance(wavelet, str):
         raise TypeError(
             f"wavelet must be a name such as 'db4', got {wavelet!r} of type {type(wavelet).__name__}"
@@ -184,7 +184,7 @@ def _low_passes(wavelet: str) -> tuple[Sequence[Decimal], Sequence[Decimal]]:
 
 
 def _low_pass(angles: Sequence[float]) -> list[float]:
-    """The low-pass of a lattice, in floats."""
+    """The low-pass of a lattice, as floats."""
     low, high = [1.0, 0.0], [0.0, 1.0]
     for i, angle in enumerate(angles):
         if i:

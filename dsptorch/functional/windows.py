@@ -1,4 +1,4 @@
-"""Symmetric windows for FIR design, with scipy's names."""
+"""Symmetric windows for FIR design, named as in scipy."""
 
 import math
 
@@ -16,16 +16,16 @@ _COSINE_SERIES = {
 
 
 def get_window(window: str | tuple[str, float], numtaps: int) -> Tensor:
-    """Return a symmetric window, the one of ``scipy.signal.get_window(..., fftbins=False)``.
+    """Return a symmetric window, equal to ``scipy.signal.get_window(..., fftbins=False)``.
 
-    The named windows are cosine series, and Kaiser's is a ratio of Bessel functions::
+    The named windows are cosine series. The Kaiser window is a ratio of Bessel functions::
 
         w[n] = sum_k (-1)^k a_k cos(2 pi k n / (N - 1))
         w[n] = I0(beta sqrt(1 - (2n / (N - 1) - 1)^2)) / I0(beta)
 
     Args:
         window: ``"boxcar"``, ``"hann"``, ``"hamming"``, ``"blackman"``, or ``("kaiser", beta)`` with a finite
-            ``beta >= 0`` (0 is the boxcar; larger trades a wider transition for lower sidelobes).
+            ``beta >= 0`` (0 is the boxcar; a larger beta gives lower sidelobes and a wider transition).
         numtaps: Number of samples N, at least 1.
 
     Shape:
@@ -56,7 +56,7 @@ def get_window(window: str | tuple[str, float], numtaps: int) -> Tensor:
         if not (math.isfinite(beta) and beta >= 0):
             raise ValueError(f"a Kaiser window needs a finite beta >= 0, got {beta}")
         radius = torch.sqrt((1 - (2 * n / (numtaps - 1) - 1) ** 2).clamp_min(0))
-        # exp(-x) I0(x) does not overflow; the exponential undoes its scaling.
+        # exp(-x) I0(x) does not overflow; the exponential removes the scaling.
         peak = torch.special.i0e(torch.tensor(beta, dtype=torch.float64))
         samples: Tensor = torch.special.i0e(beta * radius) / peak * torch.exp(beta * (radius - 1))
         return samples
@@ -65,7 +65,7 @@ def get_window(window: str | tuple[str, float], numtaps: int) -> Tensor:
 
 
 def kaiser_beta(numtaps: int, width: float) -> float:
-    """Return the beta with which a windowed filter of this length has this transition width.
+    """Return the Kaiser beta that gives a filter of this length the given transition width.
 
     Args:
         numtaps: Length of the filter.

@@ -1,4 +1,4 @@
-"""Hyperparameters that learn inside their bounds, and the parameter groups that an optimizer needs."""
+"""Hyperparameters that are learned within bounds, and parameter groups for optimizers."""
 
 from dsptorch.hyperparams.arguments import (
     Hyperparam,

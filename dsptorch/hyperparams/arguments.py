@@ -1,4 +1,4 @@
-"""Hyperparameters as arguments of layers: a number, or one that learns."""
+"""Hyperparameters as arguments of layers: fixed numbers, or learned `BoundedHyperparam`s."""
 
 import math
 from collections.abc import Iterator
@@ -16,18 +16,18 @@ Hyperparam = float | BoundedHyperparam
 def check_hyperparam(
     name: str, value: Any, low: float = -math.inf, high: float = math.inf, *, width: int = 1
 ) -> Hyperparam:
-    """Return a hyperparameter argument after checking it: finite, and in its range.
+    """Check that a hyperparameter argument is finite and in its range, and return it.
 
     Args:
-        name: The argument's name, for the error.
-        value: What was given.
+        name: The argument's name, for errors.
+        value: The argument.
         low: The least value allowed.
         high: The greatest value allowed.
-        width: How many values it may hold instead of one: d_model for one a channel.
+        width: Number of values that it may hold instead of one: d_model for one per channel.
 
     Raises:
-        TypeError: If it is neither a number nor a BoundedHyperparam, or one of integers.
-        ValueError: If it is not finite, or outside.
+        TypeError: If it is not a number or a BoundedHyperparam, or is a BoundedHyperparam of integers.
+        ValueError: If it is not finite, or out of range.
     """
     if isinstance(value, BoundedHyperparam):
         if value.integer:
@@ -51,11 +51,11 @@ def check_hyperparam(
 
 
 def check_factor(name: str, value: Any) -> int | BoundedHyperparam:
-    """Return an argument that counts, from 1 on: an int, or a hyperparameter of integers.
+    """Check an integer argument of at least 1, an int or a hyperparameter of integers, and return it.
 
     Args:
-        name: The argument's name, for the error.
-        value: What was given.
+        name: The argument's name, for errors.
+        value: The argument.
 
     Raises:
         TypeError: If it is neither an int nor a BoundedHyperparam of integers.
@@ -73,12 +73,12 @@ def check_factor(name: str, value: Any) -> int | BoundedHyperparam:
 
 
 def current(value: Hyperparam) -> float | Tensor:
-    """The value to compute with: the number, or the tensor with its gradient."""
+    """The value for computation: the number, or the tensor with its gradient."""
     return value() if isinstance(value, BoundedHyperparam) else value
 
 
 def made_of(*values: Hyperparam | Tensor) -> list[Any]:
-    """What values are computed from, for a `Memo`: raw numbers and bounds of hyperparameters, tensors, numbers."""
+    """The inputs of a computation for a `Memo`: raw values and bounds of hyperparameters, tensors, numbers."""
     parts: list[Any] = []
     for value in values:
         parts += [value.raw, value.low, value.high] if isinstance(value, BoundedHyperparam) else [value]
@@ -86,12 +86,12 @@ def made_of(*values: Hyperparam | Tensor) -> list[Any]:
 
 
 def fixed_repr(**hyperparams: Hyperparam) -> str:
-    """The fixed hyperparameters of a layer, to append to its `extra_repr`; learned ones print themselves."""
+    """The fixed hyperparameters of a layer, to be appended to its `extra_repr`; learned ones have their own repr."""
     return "".join(f", {name}={value:g}" for name, value in hyperparams.items() if isinstance(value, float))
 
 
 def named_hyperparams(model: nn.Module) -> Iterator[tuple[str, BoundedHyperparam]]:
-    """Every BoundedHyperparam of a model with its name, each once.
+    """Yield every BoundedHyperparam of a model with its name, each once.
 
     Example:
         >>> from dsptorch import Multirate

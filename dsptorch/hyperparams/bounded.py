@@ -1,4 +1,4 @@
-"""A value that learns inside its bounds."""
+"""A value that is learned within bounds."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -23,29 +23,29 @@ class BoundedHyperparam(FirstValues):
 
         v = low + (high - low) * sigmoid(raw),      or, if log,  v = low * (high / low) ** sigmoid(raw)
 
-    Calling the module gives the value with its gradient; `.value` gives it without. With `integer` the value
-    still moves continuously, since rounding has no gradient; it stands for the two integers beside it,
+    Calling the module returns the value with its gradient; `.value` returns it without. With `integer` the value
+    still moves continuously, because rounding has no gradient. It stands for its two neighbouring integers,
 
         w_i = max(0, 1 - |v - i|),      i = low ... high
 
-    whose operators are mixed with these `weights()`: exactly one of them at an integer. Gradient finds the right
-    integer from one step away; from afar the mixtures between are often worse than a wrong integer, and `harden`
-    tries them all.
+    whose operators are mixed with these `weights()`; at an integer only one of them remains. Gradient descent finds
+    the best integer from one step away. From further away the mixtures in between are often worse than a wrong
+    integer, and `harden` tries all integers.
 
-    The bounds are in the state dict, as the buffer `interval`. Loaded into another interval, the value is the same, or,
-    where it is outside, loading fails; `raw` changes. A checkpoint without them is taken to be of the same interval.
+    The bounds are in the state dict, as the buffer `interval`. Loading into another interval keeps the value and
+    changes `raw`; it fails if the value is outside. A checkpoint without bounds is taken to have the same interval.
 
-    As any parameter, `raw` becomes NaN when an optimizer steps on a gradient that is not finite. GradScaler leaves
-    such steps out, and so does a MetaController; for an ordinary optimizer there is `guard_gradients`.
+    Like any parameter, `raw` becomes NaN if an optimizer steps on a gradient that is not finite. GradScaler and
+    MetaController skip such steps; for other optimizers use `guard_gradients`.
 
     Args:
-        init: The first value, in [low, high], a number or a tensor. On a bound the gradient is 0, so an init
-            there is placed 1 % of the interval inside, and for integers at most 0.1.
+        init: The initial value, in [low, high], a number or a tensor. On a bound the gradient is 0, so an init on a
+            bound is moved inside by 1 % of the interval (for integers, by at most 0.1).
         low: The lower bound, finite; above 0 if `log`.
         high: The upper bound, finite, above `low`.
         log: Whether the scale is logarithmic: for rates, times and frequencies.
-        integer: Whether it stands for integers; then the bounds are whole numbers and the scale is linear.
-        shape: The shape of the value. A number as `init` fills it; a tensor brings its own.
+        integer: Whether the value stands for integers. The bounds must then be whole numbers and the scale linear.
+        shape: The shape of the value. An `init` that is a number fills it; a tensor has its own shape.
         device: The device of `raw`.
         dtype: The dtype of `raw`: float32 (the default) or float64. It stays float32 when the model around
             it is cast to half precision.
@@ -108,31 +108,33 @@ class BoundedHyperparam(FirstValues):
         return {"raw": self._first, "interval": self._interval.tensor(self._first)}
 
     def forward(self) -> Tensor:
-        """The value, with gradient."""
+        """Return the value with its gradient."""
         value: Tensor = self._known(lambda: self._value_of(self.raw), [self.raw, self.low, self.high])
-        return value.clone() if self._known.holds(value) else value  # the caller may change it in place
+        return (
+            value.clone() if self._known.holds(value) else value
+        )  # the caller may change the result in place
 
     @property
     def value(self) -> Tensor:
-        """The value, detached; for `integer` it may lie between two integers, see `nearest`."""
+        """The value, detached. For `integer` it may lie between two integers; see `nearest`."""
         return self._value_of(self.raw.detach())
 
     @property
     def first(self) -> Tensor:
-        """The first value, always on the CPU; without values, if it was given on the meta device."""
+        """The initial value, on the CPU (on the meta device if `init` was given there)."""
         with real_tensors():
             return self._value_of(self._first)
 
     @property
     def nearest(self) -> Tensor:
-        """The integer nearest to the value, as a floating-point tensor; halfway, the even one.
+        """The integer nearest to the value, as a floating-point tensor; ties go to the even integer.
 
         Raises:
-            AttributeError: If the hyperparameter is not of integers. (A TypeError would stop tools that look at every
+            AttributeError: If the hyperparameter is not of integers. (A TypeError would stop tools that read every
                 attribute, such as inspect.getmembers and torch.jit.trace.)
         """
         if not self.integer:
-            raise AttributeError  # so __getattr__ is asked, which has the message
+            raise AttributeError  # __getattr__ is called next and raises with the message
         return self.value.round()
 
     def __getattr__(self, name: str) -> Any:
@@ -147,12 +149,12 @@ class BoundedHyperparam(FirstValues):
 
     @torch.no_grad()
     def set_(self, value: float | Tensor) -> None:
-        """Move to a value in [low, high]; a bound is placed inside, as `init`; nothing changes if it is outside."""
+        """Set the value, in [low, high]. A bound is moved inside as for `init`; a value outside changes nothing."""
         value = torch.as_tensor(value, dtype=self.raw.dtype)
         self.raw.copy_(self._raw_of(value).expand_as(self.raw))
 
     def freeze(self) -> "BoundedHyperparam":
-        """Stop learning, at the present value; `requires_grad_(True)` undoes it.
+        """Stop learning at the current value; `requires_grad_(True)` resumes it.
 
         Example:
             >>> BoundedHyperparam(0.4, 0.2, 0.6).freeze()().requires_grad
@@ -163,7 +165,7 @@ class BoundedHyperparam(FirstValues):
 
     @torch.no_grad()
     def saturation(self) -> Tensor:
-        """How far the value is from being able to learn: 0 in the middle of its interval, 1 where no gradient is left.
+        """How close the value is to a bound: 0 in the middle of the interval, 1 where no gradient is left.
 
             1 - 4 * s * (1 - s),  s = sigmoid(raw)
 
@@ -179,20 +181,20 @@ class BoundedHyperparam(FirstValues):
     def harden(
         self, loss: Callable[[], float | Tensor] | None = None, candidates: str = "neighbours"
     ) -> "BoundedHyperparam":
-        """Freeze at a whole number: the value and the weights are then exact, also on a bound.
+        """Freeze at an integer. The value and the weights are then exact, also on a bound.
 
-        To learn again, `set_` a value and call `requires_grad_(True)`.
+        To resume learning, `set_` a value and call `requires_grad_(True)`.
 
         Args:
-            loss: Evaluated without gradient at each candidate; the least wins, of equals the nearest to the
-                present value. It should draw the same random numbers each time. None takes the nearest.
-            candidates: "neighbours" compares the integers to the left and right of the value (one, if it is
-                an integer), "all" every integer of the interval.
+            loss: Evaluated without gradient at each candidate. The least loss wins; among equals, the candidate nearest
+                to the current value. It should draw the same random numbers each time. None takes the nearest integer.
+            candidates: "neighbours" compares the integers to the left and right of the value (one if the value is an
+                integer), "all" compares every integer of the interval.
 
         Raises:
-            TypeError: If it is not of integers, or `loss` does not return one number.
-            ValueError: If a loss is not finite, there is a loss for several values, or `candidates` is another
-                word. Whatever is raised, also by `loss`, nothing has changed.
+            TypeError: If the hyperparameter is not of integers, or `loss` does not return one number.
+            ValueError: If a loss is not finite, a loss is given for several values, or `candidates` is not one of
+                these words. After any error, also one raised by `loss`, the hyperparameter is unchanged.
         """
         self._check_integer("harden")
         kept = self.raw.clone()
@@ -219,7 +221,7 @@ class BoundedHyperparam(FirstValues):
         return from_bounded(value, self.low, self.high, log=self.log)
 
     def _stand_at(self, integer: Tensor) -> None:
-        """Be exactly at a whole number, on a bound too."""
+        """Set the value exactly to an integer, also on a bound."""
         self.raw.copy_(saturated(self._raw_of(integer), integer, self.low, self.high))
 
     def _check_integer(self, name: str) -> None:

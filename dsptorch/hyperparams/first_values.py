@@ -1,4 +1,4 @@
-"""Modules that return to the values that they began with."""
+"""Modules that can be reset to their initial values."""
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,31 +15,31 @@ __all__ = ["FirstValues", "is_loaded", "real_tensors"]
 
 @contextmanager
 def real_tensors() -> Iterator[None]:
-    """Make tensors on the CPU and with values, also within `torch.device("meta")` and `FakeTensorMode`."""
+    """Create tensors on the CPU with values, even inside `torch.device("meta")` and `FakeTensorMode`."""
     with _disable_current_modes(), torch.device("cpu"):
         yield
 
 
 class FirstValues(nn.Module):
-    """A module that says the first values of its parameters and buffers in `first_values`.
+    """Base class of modules that return the initial values of their parameters and buffers from `first_values`.
 
-    Its constructor writes them with `set_first_values`, and `reset_parameters` writes them again. So they come where
-    the module was built without memory: after `to_empty`, after FSDP's materialisation, and in HuggingFace's
+    The constructor writes them with `set_first_values`, and `reset_parameters` writes them again. This also initialises
+    modules that were built without memory: after `to_empty`, after FSDP's materialisation, and in HuggingFace's
     `from_pretrained`, for each key that the checkpoint lacks.
     """
 
-    _waits = False  # whether a tensor had no memory when its first value was due
+    _waits = False  # whether a tensor had no memory when its initial value was to be written
 
     def first_values(self) -> Mapping[str, Tensor]:
-        """The first values of the module's own parameters and buffers, by name; drawn at each call if random."""
+        """Return the initial values of the module's own parameters and buffers by name; random ones are drawn anew."""
         return {}
 
     def reset_parameters(self) -> None:
-        """Return to the first values: of parameters, buffers and hyperparameters, here and in all modules inside.
+        """Reset parameters, buffers and hyperparameters to their initial values, in this module and all its submodules.
 
         Raises:
-            ValueError: If a module inside has parameters and no `reset_parameters`, if a first value was a tensor on
-                the meta device, or if a parameter is parametrized or pruned.
+            ValueError: If a submodule has parameters and no `reset_parameters`, an initial value was a tensor on the
+                meta device, or a parameter is parametrized or pruned.
         """
         unknown = self.set_first_values() - self._own_tensors().keys()
         if unknown:
@@ -51,10 +51,10 @@ class FirstValues(nn.Module):
 
     @torch.no_grad()
     def set_first_values(self, names: Collection[str] | None = None) -> set[str]:
-        """Write first values into the module's own tensors: of these names, or all. Modules inside stay.
+        """Write initial values into the module's own tensors (by name, or all). Submodules do not change.
 
         Returns:
-            The names of the first values, also of tensors that are not there: a subclass may add them later.
+            The names of all initial values, including those of tensors that a subclass adds later.
         """
         own = self._own_tensors()
         with real_tensors():
@@ -74,9 +74,9 @@ class FirstValues(nn.Module):
         self._waits = not all(map(has_values, own.values()))
         return set(first)
 
-    # transformers asks a module whether it is initialised, and tells it so after the model's _init_weights; in between
-    # nobody initialises the parameters of modules that transformers does not know. What a checkpoint lacks is memory
-    # that nobody has written to (version 0), and is not marked as loaded.
+    # transformers reads this flag of a module, and sets it after the model's _init_weights. In between, nothing
+    # initialises the parameters of modules unknown to transformers. A tensor that the checkpoint lacks is memory that
+    # was never written (version 0) and is not marked as loaded.
 
     @property
     def _is_hf_initialized(self) -> bool:
@@ -90,7 +90,7 @@ class FirstValues(nn.Module):
 
     @torch.no_grad()
     def _complete(self) -> None:
-        """Write what a checkpoint lacks, also into what the layer has built of torch's own modules."""
+        """Write the values that a checkpoint lacks, also in torch's own modules inside the layer."""
         self.set_first_values([name for name, tensor in self._own_tensors().items() if _is_raw(tensor)])
         for child in self.children():
             if not isinstance(child, FirstValues) and any(map(_is_raw, child.parameters())):
@@ -103,7 +103,7 @@ class FirstValues(nn.Module):
         self, state_dict: Mapping[str, Any], prefix: str, metadata: Any, strict: bool, *lists: Any
     ) -> None:
         super()._load_from_state_dict(state_dict, prefix, metadata, strict, *lists)
-        # Not strict, it may be transformers, which hands over raw memory in this way, one key at a time.
+        # If not strict, the caller may be transformers, which passes uninitialised memory, one key at a time.
         self._waits = self._waits and not (strict and all(map(has_values, self._own_tensors().values())))
 
     def _own_tensors(self) -> dict[str, Tensor]:
@@ -112,7 +112,7 @@ class FirstValues(nn.Module):
 
 def _reset_children(module: nn.Module) -> None:
     for child in module.children():
-        # FSDP resets each module itself, before it flattens the parameters.
+        # FSDP resets each module by itself, before it flattens the parameters.
         if not getattr(child, "_is_fsdp_managed_module", False):
             _reset(child)
 
@@ -136,12 +136,12 @@ def is_loaded(tensor: Tensor) -> bool:
 
 
 def _is_raw(tensor: Tensor) -> bool:
-    """Whether a tensor is memory that nobody wrote to, in a model that transformers loads."""
+    """Whether a tensor is uninitialised memory in a model that transformers is loading."""
     return not is_loaded(tensor) and (tensor.is_inference() or tensor._version == 0)
 
 
 def _is_spared(tensor: Tensor) -> bool:
-    """Whether the functions of torch.nn.init leave a tensor alone, as they do while transformers completes a model."""
+    """Whether the functions of torch.nn.init skip a tensor, as they do while transformers completes a model."""
     if not is_loaded(tensor):
         return False
     probe = torch.zeros((), device="cpu")
@@ -151,7 +151,7 @@ def _is_spared(tensor: Tensor) -> bool:
 
 
 def _like(value: Tensor, tensor: Tensor) -> Tensor:
-    """A value as it may be copied into a tensor, which may be sharded."""
+    """Convert a value so that it can be copied into a tensor, which may be sharded."""
     if not hasattr(tensor, "placements"):
         return value
     from torch.distributed.tensor import DTensor, distribute_tensor  # noqa: PLC0415, brings torch.distributed

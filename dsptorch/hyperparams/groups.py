@@ -1,4 +1,4 @@
-"""The parameters that weight decay should pull to zero, and those that it must not."""
+"""Parameter groups with and without weight decay."""
 
 import math
 from collections.abc import Iterator
@@ -8,15 +8,15 @@ from torch import nn
 
 
 def param_groups(model: nn.Module, *, weight_decay: float) -> list[dict[str, Any]]:
-    """Split a model's parameters into those that weight decay should pull to zero and those it must not.
+    """Split a model's parameters into a group with weight decay and a group without.
 
-    Not decayed: vectors and scalars (biases, norms, gains), and what a module names in its class attribute
-    `no_weight_decay`: raw hyperparameters (0 is the middle of their interval, not the absence of an effect)
+    Not decayed are vectors and scalars (biases, norms, gains) and the parameters that a module names in its class
+    attribute `no_weight_decay`: raw hyperparameters (0 is the middle of their interval, not the absence of an effect)
     and filter taps (0 is silence, not the identity).
 
     Args:
         model: Any module. Parameters that do not require a gradient are left out.
-        weight_decay: The decay of the others, at least 0.
+        weight_decay: The decay of the first group, at least 0.
 
     Returns:
         Two groups for any `torch.optim` optimizer.
@@ -41,5 +41,5 @@ def _not_decayed(module: nn.Module) -> Iterator[nn.Parameter]:
     names = getattr(module, "no_weight_decay", ())
     own = dict(module.named_parameters())
     for name in names() if callable(names) else names:
-        parametrized = f"parametrizations.{name}."  # by torch.nn.utils.parametrize: the originals stand there
+        parametrized = f"parametrizations.{name}."  # where torch.nn.utils.parametrize keeps the originals
         yield from (p for key, p in own.items() if key == name or key.startswith(parametrized))

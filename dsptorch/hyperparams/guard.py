@@ -1,4 +1,4 @@
-"""Hyperparameters that survive a gradient that is not finite."""
+"""Guard hyperparameters against gradients that are not finite."""
 
 import torch
 from torch import Tensor, nn
@@ -10,21 +10,20 @@ __all__ = ["guard_gradients"]
 
 
 def guard_gradients(model: nn.Module) -> list[RemovableHandle]:
-    """Let the hyperparameters of a model take gradients that are not finite as 0.
+    """Replace gradients of a model's hyperparameters that are not finite by 0.
 
         g <- g where it is finite, else 0
 
-    Without the guard an optimizer that steps on one infinite or NaN gradient makes `raw`, and Adam's averages, NaN for
-    good. The weights of the model are not guarded. Whoever looks for gradients that are not finite does not see those
-    of hyperparameters any more: `clip_grad_norm_`, and a GradScaler, which leaves such steps out by itself. No value
-    is read on the host.
+    Without the guard, a step on an infinite or NaN gradient makes `raw` and Adam's averages NaN permanently. The
+    weights of the model are not guarded. Code that looks for gradients that are not finite no longer sees those of
+    hyperparameters: `clip_grad_norm_`, and GradScaler, which skips such steps by itself. No value is read on the host.
 
     Args:
-        model: Any module. The guard is on the tensors `raw`: a deepcopy, and a tensor that `load_state_dict` with
-            assign=True puts in their place, need one of their own.
+        model: Any module. The guard belongs to the tensors `raw`: a deepcopy, and tensors that `load_state_dict` with
+            assign=True puts in their place, need a new guard.
 
     Returns:
-        One handle for each hyperparameter; `handle.remove()` takes the guard off.
+        One handle for each hyperparameter; `handle.remove()` removes the guard.
 
     Example:
         >>> from dsptorch import BoundedHyperparam

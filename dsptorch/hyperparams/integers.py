@@ -1,4 +1,4 @@
-"""The integers of an interval: where a value starts, when it is an integer, and which integer is best."""
+"""The integers of an interval: initial values, rounding to integers, and the choice of the best integer."""
 
 import math
 from collections.abc import Callable
@@ -6,9 +6,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-_LARGEST = 10_000  # float32 tells numbers of this size apart to 0.001
-_SATURATED = 40.0  # of this, the sigmoid is exactly 1 in float64 too
-_NEAR = 8 * torch.finfo(torch.float32).eps  # what sigmoid and interpolation may round, relative to the bounds
+_LARGEST = 10_000  # float32 resolves numbers of this size to 0.001
+_SATURATED = 40.0  # at this argument the sigmoid is exactly 1 in float64 too
+_NEAR = (
+    8 * torch.finfo(torch.float32).eps
+)  # rounding error of sigmoid and interpolation, relative to the bounds
 
 
 def check_integers(low: float, high: float, log: bool) -> None:
@@ -28,21 +30,21 @@ def check_integers(low: float, high: float, log: bool) -> None:
 
 
 def start_inside(value: Tensor, low: float, high: float) -> Tensor:
-    """Move values on a bound inside, by 1 % of the interval but at most 0.1: the nearest integer stays the same."""
+    """Move values on a bound inside, by 1 % of the interval but at most 0.1; the nearest integer does not change."""
     inside = min(0.01 * (high - low), 0.1)
     value = torch.where(value == low, low + inside, value)
     return torch.where(value == high, high - inside, value)
 
 
 def snapped(value: Tensor, low: float, high: float) -> Tensor:
-    """Round a value that is an integer up to rounding error to that integer; its gradient stays."""
+    """Round a value that is within rounding error of an integer to it, and keep its gradient."""
     integer = value.detach().round()
     error = integer - value.detach()
     return torch.where(error.abs() <= _NEAR * max(-low, high), value + error, value)
 
 
 def saturated(raw: Tensor, integer: Tensor, low: float, high: float) -> Tensor:
-    """Move the raw value of an integer on a bound as far out as makes the value exact."""
+    """Move the raw value of an integer on a bound far enough out to make the value exact."""
     raw = torch.where(integer == low, -_SATURATED, raw)
     return torch.where(integer == high, _SATURATED, raw)
 
@@ -55,7 +57,7 @@ def choose(
     loss: Callable[[], float | Tensor] | None,
     candidates: str,
 ) -> Tensor:
-    """Return the integer of least loss, or the nearest: see `BoundedHyperparam.harden`."""
+    """Return the integer with the least loss, or the nearest integer: see `BoundedHyperparam.harden`."""
     if candidates not in ("neighbours", "all"):
         raise ValueError(f"candidates must be 'neighbours' or 'all', got {candidates!r}")
     if loss is None:

@@ -26,14 +26,14 @@ class Interval(NamedTuple):
 
 
 def checked_bound(name: str, value: object) -> float:
-    """Return a bound as a float, or raise unless it is a number."""
+    """Check that a bound is a number, and return it as a float."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {describe(value)}")
     return float(value)
 
 
 def checked_init(init: object, shape: tuple[int, ...] | None, dtype: torch.dtype) -> Tensor:
-    """Return the first value of a hyperparameter in its shape, on the CPU if it has values, or raise."""
+    """Check the initial value of a hyperparameter, and return it in its shape, on the CPU if it has values."""
     if isinstance(init, bool) or not isinstance(init, Real | Tensor):
         raise TypeError(f"init must be a number or a tensor, got {describe(init)}")
     value = init.detach().to(dtype) if isinstance(init, Tensor) else torch.tensor(float(init), dtype=dtype)
@@ -53,9 +53,9 @@ def checked_init(init: object, shape: tuple[int, ...] | None, dtype: torch.dtype
 def fitted(
     state_dict: Mapping[str, Any], raw_key: str, interval_key: str, interval: Interval
 ) -> dict[str, Any]:
-    """Return a state dict whose raw values are those for an interval.
+    """Return a state dict with the raw values converted to an interval.
 
-    A state dict without the interval that it was saved within is taken to be of the same.
+    A state dict without an interval is taken to have the same interval.
 
     Raises:
         ValueError: If a value is outside, or another interval comes without raw values.
@@ -78,7 +78,7 @@ def fitted(
 
 
 def converted(raw: Tensor, saved: Tensor, interval: Interval) -> Tensor:
-    """Return the raw values of a checkpoint as they have the same value in another interval.
+    """Return the raw values that give the values of a checkpoint in another interval.
 
     Args:
         raw: The saved raw values.
@@ -101,6 +101,6 @@ def converted(raw: Tensor, saved: Tensor, interval: Interval) -> Tensor:
 
 
 def _equal(saved: Tensor, interval: Interval) -> bool:
-    """Whether they are the same as the coarser one rounds it: a checkpoint may have been cast."""
+    """Whether two intervals are equal in the coarser of their dtypes: a checkpoint may have been cast."""
     dtype = saved.dtype if saved.dtype.itemsize < 4 else torch.float32
     return torch.equal(saved.to(dtype), interval.tensor(saved).to(dtype))

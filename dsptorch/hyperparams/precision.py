@@ -1,4 +1,4 @@
-"""What stays float32 at least when a model is cast to half precision."""
+"""Keep tensors in float32 at least when a model is cast to half precision."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ __all__ = ["at_least_float32"]
 
 
 def at_least_float32(fn: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """Make a conversion, as `Module._apply` gets it, move a tensor but not cast it below float32."""
+    """Wrap a conversion of `Module._apply` so that it moves tensors but does not cast them below float32."""
 
     def convert(tensor: Tensor) -> Tensor:
         converted = fn(tensor)

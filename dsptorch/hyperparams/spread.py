@@ -24,25 +24,25 @@ def check_spread(
     repeats: int = 1,
     device: torch.device | str | None = None,
 ) -> Hyperparam:
-    """Return a hyperparameter argument after checking it; a pair becomes one that learns, with a value a channel.
+    """Check a hyperparameter argument and return it; a pair becomes a learned one with a value for each channel.
 
-    The values of a pair (first, last) begin at the middles of `width` equal parts of it on a logarithmic scale, and
-    learn between the two.
+    The values of a pair (first, last) start at the middles of `width` equal parts of the pair on a logarithmic scale,
+    and are learned within the pair.
 
         v_c = first * (last / first) ** ((c + 1/2) / width)
 
     Args:
-        name: The argument's name, for the error.
-        value: What was given.
+        name: The argument's name, for errors.
+        value: The argument.
         low: The least value allowed, above 0.
         high: The greatest value allowed.
         width: The number of values of a pair.
-        repeats: How many channels begin with each of them, one after the other: width * repeats channels learn.
+        repeats: Number of channels that start with each value, in order; there are width * repeats values.
         device: The device of the values of a pair.
 
     Raises:
-        TypeError: If it is neither a number nor a BoundedHyperparam nor a pair of numbers.
-        ValueError: If it is not finite, or outside.
+        TypeError: If it is not a number, a BoundedHyperparam or a pair of numbers.
+        ValueError: If it is not finite, or out of range.
 
     Example:
         >>> check_spread("half_life", (1, 64), 0.1, 100.0, width=3).value

@@ -1,4 +1,4 @@
-"""An endless stream of batches from a loader that ends, which a checkpoint can resume."""
+"""An endless, resumable stream of batches from a finite loader."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -11,18 +11,18 @@ _END = object()
 
 
 class ResumableBatches:
-    """Go through a loader again and again, each time in an order that depends on a seed alone.
+    """Iterate a loader repeatedly, each time in an order that depends only on a seed.
 
-    A shuffling loader draws its order from torch's generator, which is seeded here and given back: neither the
-    training nor the order depends on the other, and a position in it is two numbers.
+    A shuffling loader draws its order from torch's generator, which is seeded here and restored afterwards. So training
+    and order do not affect each other, and a position in the stream is two numbers.
 
     Args:
-        data: An iterable that can be iterated again and again, such as a DataLoader or a list; or an endless iterator.
+        data: An iterable that can be iterated repeatedly, such as a DataLoader or a list; or an endless iterator.
         seed: The seed of the orders.
 
     Raises:
         TypeError: If it cannot be iterated.
-        ValueError: When drawing, if there is no batch, or an iterator has come to its end.
+        ValueError: When drawing, if there is no batch, or an iterator has ended.
 
     Example:
         >>> batches = ResumableBatches([1, 2, 3], seed=0)

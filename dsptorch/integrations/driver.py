@@ -1,4 +1,4 @@
-"""A MetaController in a training loop that belongs to somebody else."""
+"""A MetaController in the training loop of a trainer."""
 
 from __future__ import annotations
 
@@ -20,23 +20,24 @@ __all__ = ["Driver", "Outside"]
 
 Outside = Mapping[str, tuple[BoundedHyperparam, Callable[[Any], None] | None]]
 
-_TRAINERS = ("scaler", "process_group", "total_steps")  # arguments that a trainer knows
+_TRAINERS = ("scaler", "process_group", "total_steps")  # arguments that the trainer supplies
 
 
 class Driver:
-    """A MetaController behind the events of a trainer; the callbacks of all trainers share it.
+    """Runs a MetaController on the events of a trainer. The callbacks of all trainers share this class.
 
-    From `freeze` to `begin` the hyperparameters require no gradient, so that an optimizer made of what does leaves
-    them out, and DistributedDataParallel does not reduce their gradients; the controller averages those itself. In
-    training, each gradient is taken from `.grad` as soon as it is there and given back for the controller's step:
-    a trainer that clips all parameters, or clears all gradients, would else mix hypergradients, which a gradient
-    scaler leaves scaled, into the norm of the weights, or lose them.
+    From `freeze` to `begin` the hyperparameters require no gradient. So an optimizer of the parameters that do leaves
+    them out, and DistributedDataParallel does not reduce their gradients; the controller averages these itself. In
+    training, each gradient is removed from `.grad` as soon as it is computed, and restored for the controller's step.
+    Otherwise a trainer that clips all parameters would mix hypergradients (which a gradient scaler leaves scaled) into
+    the norm of the weights, and a trainer that clears all gradients would lose them.
 
     Args:
-        loss_fn: The loss of a model on a batch; None only where there are no data.
-        train_data: Batches for the estimators that train on their own.
-        val_data: Batches to judge the hyperparameters by, in evaluation mode; None for the gradients of training.
-        outside: Hyperparameters outside the model: their names, with themselves and their setters.
+        loss_fn: The loss of a model on a batch; None only without data.
+        train_data: Batches for estimators that train by themselves.
+        val_data: Batches on which the hyperparameters are evaluated, in evaluation mode; None for the gradients of
+            training.
+        outside: Hyperparameters outside the model: names with (hyperparam, setter).
         arguments: The arguments of the MetaController.
 
     Raises:
@@ -56,7 +57,7 @@ class Driver:
             raise TypeError(
                 f"expected arguments that the trainer does not know itself, got {known[0]}; leave it out"
             )
-        # A controller of nothing checks its arguments, but for the names in a model.
+        # A controller without a model checks its arguments, except the names in a model.
         MetaController(nn.Module(), **{name: a for name, a in arguments.items() if name != "hyperparams"})
         if loss_fn is None and not (train_data is None and val_data is None):
             raise ValueError(
@@ -80,7 +81,7 @@ class Driver:
         self.controller: MetaController | None = None
 
     def freeze(self, model: nn.Module) -> None:
-        """Keep the hyperparameters of a model out of the optimizer, which is still to be made."""
+        """Keep the hyperparameters of a model out of the optimizer, which is created later."""
         self.end()
         self._waiting = MetaController(model, **self._arguments).hyperparams
         for hyperparam in self._waiting.values():
@@ -99,13 +100,13 @@ class Driver:
         context: Callable[[], AbstractContextManager[Any]] = nullcontext,
         state: Mapping[str, Any] | None = None,
     ) -> MetaController:
-        """Make the controller, with the model on its device and the optimizer made.
+        """Create the controller, after the model is on its device and the optimizer exists.
 
         Args:
             model: The model, without the trainer's wrappers.
             optimizers: The optimizers of the weights.
-            hint: What to do if an optimizer holds a hyperparameter.
-            move: Brings a batch to the model's device.
+            hint: The advice in the error if an optimizer holds a hyperparameter.
+            move: Moves a batch to the model's device.
             scaler: The trainer's GradScaler.
             rank: The rank of this process, if there are several.
             total_steps: The planned training steps.
@@ -113,7 +114,7 @@ class Driver:
             state: A `state_dict` to resume from.
 
         Raises:
-            ValueError: If an optimizer holds a hyperparameter, or the state is of others.
+            ValueError: If an optimizer holds a hyperparameter, or the state belongs to other hyperparameters.
         """
         self.end()
         controller = MetaController(
@@ -146,7 +147,7 @@ class Driver:
         return controller
 
     def step(self, loss: Tensor) -> None:
-        """Take in a step of the optimizer, with the training loss of all its batches."""
+        """Register a step of the optimizer, with the training loss of all its batches."""
         if self.controller is None:
             raise RuntimeError("expected a training that has begun, got none")
         for raw, gradient in self._kept.items():
@@ -155,7 +156,7 @@ class Driver:
         self._record = self.controller.step(loss, **self._losses) or self._record
 
     def end(self) -> None:
-        """Leave the model as an ordinary one: it may be called at any time."""
+        """Release the model. May be called at any time."""
         for hyperparam in self._waiting.values():
             hyperparam.raw.requires_grad_(True)
         for hook in self._hooks:
@@ -163,7 +164,7 @@ class Driver:
         self._waiting, self._hooks = {}, []
 
     def metrics(self) -> dict[str, float]:
-        """Values and saturations, and the meta-loss of the last update of this run."""
+        """Return values, saturations, and the meta-loss of the last update of this run."""
         if self.controller is None:
             return {}
         last = {} if self._record is None else {"meta_loss": float(self._record["meta_loss"])}
@@ -177,7 +178,7 @@ class Driver:
         return {"controller": self.controller.state_dict(), "batches": positions}
 
     def _keep(self, raw: Tensor) -> None:
-        """Take a gradient that a backward pass has just left."""
+        """Store a gradient that a backward pass has just computed."""
         if raw.grad is not None:
             gradient, raw.grad = raw.grad, None
             self._kept[raw] = self._kept[raw] + gradient if raw in self._kept else gradient
@@ -189,7 +190,7 @@ class Driver:
         move: Callable[[Any], Any],
         context: Callable[[], AbstractContextManager[Any]],
     ) -> Callable[[nn.Module], Tensor]:
-        """A loss as the controller takes it, which draws its own batch; the controller gives the modes back."""
+        """A loss in the controller's form, which draws its own batch; the controller restores the modes."""
         draw = iter(batches)
 
         def loss(model: nn.Module) -> Tensor:
@@ -215,7 +216,7 @@ def _checked(outside: Outside | None) -> Outside:
 def _load(
     controller: MetaController, batches: Mapping[str, ResumableBatches], state: Mapping[str, Any]
 ) -> None:
-    """Go on from a state, of the same data."""
+    """Resume from a state with the same data."""
     given = set(state.get("batches", ()))
     if "controller" not in state or given != set(batches):
         raise ValueError(

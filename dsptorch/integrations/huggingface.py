@@ -36,10 +36,10 @@ _HINT = (
 
 
 class HyperparamLogger(TrainerCallback):
-    """Log value and saturation of each BoundedHyperparam, by name, whoever moves it.
+    """Log value and saturation of each BoundedHyperparam by name, regardless of what moves it.
 
-    They are in `trainer.state.log_history`, and in the logs of each callback that comes after this one. The loggers
-    of `report_to` come before; to have the values there, give such a logger yourself, after this callback:
+    They appear in `trainer.state.log_history` and in the logs of each callback after this one. The loggers of
+    `report_to` come before; to log the values there, pass such a logger after this callback:
     `callbacks=[HyperparamLogger(), TensorBoardCallback()]`.
 
     Example:
@@ -72,12 +72,12 @@ class HyperparamLogger(TrainerCallback):
         model: nn.Module | None = None,
         **kwargs: Any,
     ) -> None:
-        """Add the values to what is logged."""
+        """Add the values to the logs."""
         _add(hyperparam_metrics(dict(named_hyperparams(model))) if model is not None else {}, state, logs)
 
 
 class MetaControllerCallback(TrainerCallback, ExportableState):
-    """Run a MetaController in a HuggingFace Trainer, and log what it moves.
+    """Run a MetaController in a HuggingFace Trainer, and log the hyperparameters that it moves.
 
         Trainer(model, args, train_dataset=..., callbacks=[MetaControllerCallback(val_data=loader, every=20)])
 
@@ -86,14 +86,14 @@ class MetaControllerCallback(TrainerCallback, ExportableState):
     `trainer_state.json` of each checkpoint, and resumes exactly. Values are logged as by `HyperparamLogger`.
 
     Args:
-        loss_fn: The loss of a model on a batch; by default the loss that the model returns for it. It is also what
-            a price on a hyperparameter is added to.
-        val_data: Batches that the weights do not see, as a DataLoader: the hyperparameters are judged by the loss on
-            them, in evaluation mode. None takes the gradients that training leaves, at no cost.
-        train_data: Batches for the estimators that train on their own.
+        loss_fn: The loss of a model on a batch; by default the loss that the model returns for it. A
+            cost on a hyperparameter can be added to it.
+        val_data: Batches that the weights are not trained on, such as a DataLoader. The hyperparameters are updated by
+            the loss on them, in evaluation mode. None uses the gradients of training, at no extra cost.
+        train_data: Batches for estimators that train by themselves.
         outside: Hyperparameters outside the model: names with (hyperparam, setter), as `MetaController.add_hyperparam`
             takes them.
-        **controller: The arguments of MetaController, but for those that the Trainer knows: `scaler`,
+        **controller: The arguments of MetaController, except those that the Trainer supplies: `scaler`,
             `process_group` and `total_steps`.
 
     Raises:
@@ -102,7 +102,7 @@ class MetaControllerCallback(TrainerCallback, ExportableState):
 
     Example:
         >>> callback = MetaControllerCallback(every=20, lr=0.1)
-        >>> callback.controller is None                                  # made when training begins
+        >>> callback.controller is None                                  # created when training begins
         True
     """
 
@@ -130,7 +130,7 @@ class MetaControllerCallback(TrainerCallback, ExportableState):
 
     @property
     def controller(self) -> MetaController | None:
-        """The controller, from the beginning of training."""
+        """The controller; None before training begins."""
         return self._driver.controller
 
     def observe(self, loss: Tensor) -> None:
@@ -148,7 +148,7 @@ class MetaControllerCallback(TrainerCallback, ExportableState):
         control: TrainerControl,
         **kwargs: Any,
     ) -> None:
-        """Keep the hyperparameters out of the optimizer that the Trainer will make."""
+        """Keep the hyperparameters out of the optimizer that the Trainer creates."""
         if args.restore_callback_states_from_checkpoint:
             raise ValueError(
                 "expected restore_callback_states_from_checkpoint=False, got True: the Trainer would replace this "
@@ -168,7 +168,7 @@ class MetaControllerCallback(TrainerCallback, ExportableState):
         control: TrainerControl,
         **kwargs: Any,
     ) -> None:
-        """Make the controller, or resume that of the checkpoint."""
+        """Create the controller, or resume it from the checkpoint."""
         self._close()
         model, optimizer = kwargs["model"], kwargs["optimizer"]
         saved = self._saved(state) if state.global_step else None
@@ -187,7 +187,7 @@ class MetaControllerCallback(TrainerCallback, ExportableState):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Let the controller take the step in."""
+        """Let the controller register the step."""
         processes = args.world_size if args.average_tokens_across_devices else 1
         try:
             self._driver.step(self._loss(processes))
@@ -203,21 +203,21 @@ class MetaControllerCallback(TrainerCallback, ExportableState):
         logs: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Add the values to what is logged."""
+        """Add the values to the logs."""
         _add(self._driver.metrics(), state, logs)
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Leave the model as an ordinary one."""
+        """Release the model."""
         self._close()
 
     def state(self) -> dict[str, Any]:
-        """Return what the Trainer writes into a checkpoint."""
+        """Return the state for the Trainer's checkpoint."""
         return {"args": {}, "attributes": {"saved": to_json(self._driver.state_dict())}}
 
     def _see(self, model: nn.Module, args: Any, kwargs: Mapping[str, Any], output: Any) -> None:
-        """Note the loss that the model returns in training."""
+        """Record the loss that the model returns in training."""
         loss = _loss_in(output) if model.training and torch.is_grad_enabled() else None
         if loss is not None:
             self._returned.append((loss.detach(), kwargs.get("num_items_in_batch") is not None))
@@ -264,7 +264,7 @@ def _add(metrics: Mapping[str, float], state: TrainerState, logs: dict[str, floa
 
 
 def _loss_in(output: Any) -> Tensor | None:
-    """The loss in what a model returns, as the Trainer finds it."""
+    """The loss in the output of a model, found as the Trainer does."""
     if isinstance(output, Mapping):
         return output.get("loss")
     first = output[0] if isinstance(output, (tuple, list)) and output else None

@@ -32,7 +32,7 @@ _HINT = (
 
 
 class HyperparamLogger(Callback):
-    """Log value and saturation of each BoundedHyperparam, by name, whoever moves it.
+    """Log value and saturation of each BoundedHyperparam by name, regardless of what moves it.
 
     They go through `LightningModule.log`, every `log_every_n_steps` steps: to all loggers, and to `callback_metrics`.
 
@@ -44,13 +44,13 @@ class HyperparamLogger(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Log the values, if it is time."""
+        """Log the values if Lightning logs after this step."""
         if _logs(trainer):
             pl_module.log_dict(hyperparam_metrics(dict(named_hyperparams(pl_module))))
 
 
 class MetaControllerCallback(Callback):
-    """Run a MetaController in a Lightning Trainer, and log what it moves.
+    """Run a MetaController in a Lightning Trainer, and log the hyperparameters that it moves.
 
         Trainer(callbacks=[MetaControllerCallback(loss_fn, val_data=loader, every=20)]).fit(module, train_loader)
 
@@ -61,13 +61,13 @@ class MetaControllerCallback(Callback):
 
     Args:
         loss_fn: The loss of the LightningModule on a batch of the data below, as `lambda module, batch: ...`; without
-            `self.log`. It is also what a price on a hyperparameter is added to.
-        val_data: Batches that the weights do not see, as a DataLoader: the hyperparameters are judged by the loss on
-            them, in evaluation mode. None takes the gradients that training leaves, at no cost.
-        train_data: Batches for the estimators that train on their own.
+            `self.log`. A cost on a hyperparameter can be added to it.
+        val_data: Batches that the weights are not trained on, such as a DataLoader. The hyperparameters are updated by
+            the loss on them, in evaluation mode. None uses the gradients of training, at no extra cost.
+        train_data: Batches for estimators that train by themselves.
         outside: Hyperparameters outside the model: names with (hyperparam, setter), as `MetaController.add_hyperparam`
             takes them.
-        **controller: The arguments of MetaController, but for those that the Trainer knows: `scaler`,
+        **controller: The arguments of MetaController, except those that the Trainer supplies: `scaler`,
             `process_group` and `total_steps`.
 
     Raises:
@@ -76,7 +76,7 @@ class MetaControllerCallback(Callback):
 
     Example:
         >>> callback = MetaControllerCallback(every=20, lr=0.1)
-        >>> callback.controller is None                                  # made when training begins
+        >>> callback.controller is None                                  # created when training begins
         True
     """
 
@@ -98,11 +98,11 @@ class MetaControllerCallback(Callback):
 
     @property
     def controller(self) -> MetaController | None:
-        """The controller, from the beginning of training."""
+        """The controller; None before training begins."""
         return self._driver.controller
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Keep the hyperparameters out of the optimizers, which are still to be made."""
+        """Keep the hyperparameters out of the optimizers, which are created later."""
         if stage != "fit":
             return
         if not pl_module.automatic_optimization:
@@ -113,7 +113,7 @@ class MetaControllerCallback(Callback):
         self._driver.freeze(pl_module)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Make the controller, or resume that of the checkpoint or of the last fit."""
+        """Create the controller, or resume it from the checkpoint or the last fit."""
         saved = self._saved or self._driver.state_dict()
         if trainer.global_step and not saved:
             raise ValueError(
@@ -138,8 +138,8 @@ class MetaControllerCallback(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Let the controller take the step in, if this batch ended one."""
-        if outputs and outputs.get("loss") is not None:  # Lightning has divided it
+        """Let the controller register the step, if this batch ended one."""
+        if outputs and outputs.get("loss") is not None:  # Lightning has divided the loss
             self._losses.append(outputs["loss"].detach() * trainer.accumulate_grad_batches)
         if trainer.global_step == self._stepped:
             return
@@ -151,19 +151,19 @@ class MetaControllerCallback(Callback):
             pl_module.log_dict(self._driver.metrics())
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leave the module as an ordinary one."""
+        """Release the module."""
         self._driver.end()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Leave the module as an ordinary one."""
+        """Release the module."""
         self._driver.end()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what Lightning writes into a checkpoint."""
+        """Return the state for Lightning's checkpoint."""
         return self._driver.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take what a checkpoint holds, for when training begins."""
+        """Store the state of a checkpoint until training begins."""
         self._saved = dict(state_dict)
 
 

@@ -1,4 +1,4 @@
-"""Hyperparameters as numbers for a logger."""
+"""Values of hyperparameters for a logger."""
 
 from collections.abc import Mapping
 
@@ -8,9 +8,9 @@ __all__ = ["hyperparam_metrics"]
 
 
 def hyperparam_metrics(hyperparams: Mapping[str, BoundedHyperparam]) -> dict[str, float]:
-    """Return value and saturation of each hyperparameter, under names for a logger.
+    """Return value and saturation of each hyperparameter under names for a logger.
 
-    A hyperparameter of several elements gives the mean of its values and the greatest saturation.
+    For a hyperparameter of several elements, return the mean of its values and the greatest saturation.
 
     Args:
         hyperparams: The hyperparameters, by name.

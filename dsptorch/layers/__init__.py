@@ -1,4 +1,4 @@
-"""Layers: thin `nn.Module`s over `dsptorch.functional`, one contract."""
+"""Layers: thin `nn.Module`s over `dsptorch.functional`, all with the contract of `Layer`."""
 
 from dsptorch.layers.at_rate import AtRate
 from dsptorch.layers.base import FilterLayer, Layer, State

@@ -23,20 +23,21 @@ class AtRate(Chain):
 
         y = up(module(down(x)))
 
-    The layer has rate 1 and streams sample by sample; the module sees ceil(time / factor) frames. Its cost falls by
-    `factor`, that of attention in it by `factor` squared.
+    The layer has rate 1 and streams sample by sample. The module gets ceil(time / factor) frames, so its cost falls by
+    `factor`, and the cost of attention in it by `factor` squared.
 
     Args:
         module: A `Layer` of rate 1, or any module (batch, frames, d_model) -> the same shape that is causal in its
-            frames (`dsptorch.testing.assert_causal` checks it). It streams if it has `step(x, state)`, which returns
-            the output and the state, a tuple of tensors with one row a batch row, and changes neither. State None is
-            at rest; only then x may hold 0 frames. A module with `step` is not called, so it can have no hooks.
-        factor: How much lower the rate is, at least 1.
-        d_model: The width; None: that of the module, if it has an attribute `d_model`.
-        down: The layer before it, of rate 1 / factor; None: `Decimate(d_model, factor)`.
-        up: The layer after it, of rate `factor`; None: `Upsample(d_model, factor)`, which holds.
-        device: The device of `down` and `up`, where they are None.
-        dtype: Their dtype.
+            frames (`dsptorch.testing.assert_causal` checks this). The layer streams if the module has
+            `step(x, state)`, which returns the output and the new state (a tuple of tensors with one row per batch row)
+            and changes neither argument. State None means at rest; only then may x hold 0 frames. A module with
+            `step` is run by it and never called, so it must not have forward hooks.
+        factor: The factor by which the rate falls, at least 1.
+        d_model: The width. None takes the module's attribute `d_model`.
+        down: The layer before the module, of rate 1 / factor. None takes `Decimate(d_model, factor)`.
+        up: The layer after the module, of rate `factor`. None takes `Upsample(d_model, factor)`, which holds.
+        device: The device of the default `down` and `up`.
+        dtype: The dtype of the default `down` and `up`.
 
     Shape:
         (batch, time, d_model) -> the same shape and dtype.
@@ -85,12 +86,12 @@ class AtRate(Chain):
 
 
 def layer_of(name: str, module: nn.Module, d_model: int | None = None) -> Layer:
-    """Return a layer itself, and any other module, which must be causal in its frames, as a layer, or raise.
+    """Return a layer unchanged, and wrap any other module, which must be causal in its frames, as a layer.
 
     Args:
-        name: What takes the module.
+        name: The name of the caller, for errors.
         module: The module.
-        d_model: Its width; None: that of the module, if it has an attribute `d_model`.
+        d_model: The width of the module. None takes its attribute `d_model`.
     """
     if not isinstance(module, nn.Module):
         raise TypeError(f"{name}: module must be an nn.Module, got {type(module).__name__}")
@@ -105,7 +106,7 @@ def layer_of(name: str, module: nn.Module, d_model: int | None = None) -> Layer:
 
 
 class _Frames(Layer):
-    """A module that is causal in its frames, as a layer."""
+    """Wraps a module that is causal in its frames as a layer."""
 
     def __init__(self, module: nn.Module, d_model: int, owner: str) -> None:
         super().__init__(d_model)
@@ -120,7 +121,7 @@ class _Frames(Layer):
         self._check_segments(timeline, begun=memory is not None)
         if memory is not None and x.shape[1] == 0:  # no frame is due
             return x, memory
-        # Layers within the module take no ids of the rate outside.
+        # Layers inside the module must not see the segment ids of the outer rate.
         outer = enter_call(Call(None, explicit=True))
         try:
             if self.streams:
@@ -148,7 +149,7 @@ class _Frames(Layer):
             )
 
     def _check_segments(self, timeline: Timeline, begun: bool) -> None:
-        """Raise if a segment begins after the module's first frame: allowed are one segment a row, then padding."""
+        """Raise if a segment begins after the module's first frame: a row may hold one segment, then padding."""
         segments = timeline.segments
         if segments is None or torch.compiler.is_compiling():
             return

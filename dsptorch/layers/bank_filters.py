@@ -1,4 +1,4 @@
-"""Families of filterbanks: the filters of one bank as a function of parameters that an optimizer may move anywhere."""
+"""Families of filterbanks: the filters of a bank as a function of unconstrained parameters."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -19,13 +19,13 @@ __all__ = ["DFT", "BankFilters", "Cosine", "FixedFilters", "Lattice", "Paraunita
 
 
 class BankFilters(FirstValues, ABC):
-    """The filters of analysis h_k of a bank whose filters of synthesis are the same, reversed in time.
+    """The analysis filters h_k of a bank whose synthesis filters are the same filters reversed in time.
 
-    A call of the module gives them, so what acts on calls of modules acts on it: hooks, offloading.
+    Calling the module returns the filters, so everything that acts on module calls works: hooks, offloading.
 
     Args:
         num_filters: The number of filters, two for each band of complex outputs.
-        numtaps: Taps of each.
+        numtaps: Number of taps of each filter.
         stride: Samples from one frame to the next.
     """
 
@@ -35,10 +35,10 @@ class BankFilters(FirstValues, ABC):
 
     @abstractmethod
     def forward(self) -> Tensor:
-        """The present filters, (num_filters, numtaps), float32 at least."""
+        """Return the current filters, (num_filters, numtaps), float32 at least."""
 
     def kept_matrix(self, memo: Memo) -> Tensor:
-        """The present filters, from the memo if they are there."""
+        """Return the current filters, from the memo if they are cached."""
         if not is_plain(self):
             return self._matrix()
         result: Tensor = memo(self._matrix, [*self.parameters(), *self.buffers()])
@@ -54,7 +54,7 @@ class BankFilters(FirstValues, ABC):
 
 
 class FixedFilters(BankFilters):
-    """Filters that do not learn: what others fold into.
+    """Constant filters, the result of folding a learned bank.
 
     Args:
         matrix: The filters h_k.
@@ -69,7 +69,7 @@ class FixedFilters(BankFilters):
     def __init__(self, matrix: Tensor, stride: int) -> None:
         super().__init__(matrix.shape[0], matrix.shape[1], stride)
         self._first = matrix.detach().clone()
-        self.register_buffer("taps", self._first)  # no second copy, until the buffer is moved
+        self.register_buffer("taps", self._first)  # shares memory with _first until the buffer is moved
 
     def first_values(self) -> dict[str, Tensor]:  # noqa: D102
         return {"taps": self._first}
@@ -80,7 +80,7 @@ class FixedFilters(BankFilters):
 
 
 class _Learned(BankFilters):
-    """Filters of parameters, each of which has a first value."""
+    """Filters computed from learned parameters, each with an initial value."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class _Learned(BankFilters):
 
 
 class Lattice(_Learned):
-    """Two bands, by a lattice of rotations; see `lattice_filters`."""
+    """Two bands from a lattice of rotations; see `lattice_filters`."""
 
     angles: Tensor
 
@@ -125,7 +125,7 @@ class Lattice(_Learned):
 
 
 class Paraunitary(_Learned):
-    """M bands, by reflections and factors of degree one; see `paraunitary_bank`."""
+    """M bands from reflections and factors of degree one; see `paraunitary_bank`."""
 
     vectors: Tensor
     reflections: Tensor
@@ -151,7 +151,7 @@ class Paraunitary(_Learned):
 
 
 class Cosine(_Learned):
-    """M bands, one window modulated by cosines; see `cosine_bank`."""
+    """M bands from one window modulated by cosines; see `cosine_bank`."""
 
     angles: Tensor
 
@@ -172,7 +172,7 @@ class Cosine(_Learned):
 
 
 class DFT(_Learned):
-    """Frames of the discrete Fourier transform under a window that is its own dual; see `dft_bank`."""
+    """The discrete Fourier transform of frames under a window that is its own dual; see `dft_bank`."""
 
     window: Tensor
 

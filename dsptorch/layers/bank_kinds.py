@@ -1,4 +1,4 @@
-"""Families of filterbanks by name, and wavelets among them."""
+"""Families of filterbanks by name, including wavelets."""
 
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -14,7 +14,7 @@ from dsptorch.layers.bank_filters import DFT, BankFilters, Cosine, Lattice, Para
 
 __all__ = ["bank_filters", "wavelet_lattice"]
 
-_LARGEST = 2**25  # taps of all filters together: 4096 bands with an overlap of 1
+_LARGEST = 2**25  # total taps of all filters: 4096 bands with an overlap of 1
 
 
 def bank_filters(
@@ -24,7 +24,7 @@ def bank_filters(
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
 ) -> BankFilters:
-    """The filters of a kind, or raise: see `FilterBank` for the arguments."""
+    """Return the filters of a kind; see `FilterBank` for the arguments."""
     if kind not in KINDS:
         return _wavelet(kind, num_bands, overlap, device, dtype)
     check_int("num_bands", num_bands, least=2)
@@ -102,7 +102,7 @@ def _wavelet(kind: str, num_bands: int, overlap: float | None, *where: Any) -> L
 def wavelet_lattice(
     wavelet: str, device: torch.device | str | None = None, dtype: torch.dtype | None = None
 ) -> Lattice:
-    """The lattice of an orthonormal wavelet, which keeps its vanishing moment, or raise."""
+    """Return the lattice of an orthonormal wavelet, which keeps its vanishing moment while it learns."""
     with real_tensors():
         angles = torch.tensor(wavelet_angles(wavelet)[:-1], dtype=torch.float64)
     return Lattice(angles, True, device, dtype)

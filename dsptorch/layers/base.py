@@ -1,4 +1,4 @@
-"""The contract that every layer keeps."""
+"""The contract of all layers."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -24,31 +24,32 @@ from dsptorch.layers.calling import Carry, Process, by_calling, is_plain
 
 __all__ = ["FilterLayer", "Layer", "State", "call_layer"]
 
-_LARGEST = 2**12  # taps of all phases of a channel: the folded weights of a filter with more are not kept
+_LARGEST = 2**12  # taps of all phases of a channel: folded weights of larger filters are not cached
 
 
 class Layer(FirstValues, ABC):
-    """A layer on sequences, (batch, time, d_model), that knows what it sees and runs in chunks.
+    """Base class of layers on sequences (batch, time, d_model). A layer declares what it sees and runs in chunks.
 
-    A subclass implements `process` and three properties; `forward` and `step` are then one computation with two
-    entries. Both are calls of the module, so its hooks run: they see a tensor in and a tensor out.
+    A subclass implements `process` and three properties; `forward` and `step` are two entry points of this one
+    computation. Both are calls of the module, so its hooks run, with a tensor as input and a tensor as output.
 
         layer(x)                 the whole sequence
         layer.step(x, state)     the next chunk; chunk by chunk the result equals the whole
 
-    After t input samples ceil(t * rate) output samples are out, in `forward` and in `step`, for any chunks. The output
-    has the dtype of the input, whatever that of the parameters or of the state, and memory of its own, so that it may
-    be changed in place.
+    After t input samples, ceil(t * rate) output samples are out, in `forward` and in `step`, for any chunks. The
+    output has the dtype of the input, for parameters and states of any dtype. It shares no memory with the input, so
+    it may be changed in place.
 
     Args:
         d_model: The width of the input: channels of the last dimension.
-        d_out: The width of the output; None: d_model.
+        d_out: The width of the output; None for d_model.
 
     Attributes:
         rate: Output samples per input sample, a Fraction; 1 unless a layer says otherwise.
-        grid: Input samples after which every rate changer in the layer begins a new block; 1 if nothing in it changes
-            the rate. Rows of a batch agree in position modulo the grid, and packed segments begin at multiples of it.
-        streams: Whether it has `step`, apart from lookahead; False around a module that has none.
+        grid: Number of input samples after which every rate changer in the layer begins a new block; 1 if nothing in
+            the layer changes the rate. Rows of a batch must agree in position modulo the grid, and packed segments must
+            begin at multiples of it.
+        streams: Whether `step` is available (lookahead aside); False around a module that has no `step`.
 
     Shape:
         (batch, time, d_model) -> (batch, ceil(time * rate), d_out), in the same dtype.
@@ -66,34 +67,35 @@ class Layer(FirstValues, ABC):
     @property
     @abstractmethod
     def lookahead(self) -> int:
-        """The input samples after floor(n / rate) that y[n] may use; 0 means causal."""
+        """Number of input samples after floor(n / rate) that y[n] may use; 0 means causal."""
 
     @property
     def delay(self) -> int | Fraction:
-        """The input samples by which the output is late: y[n] stands for x at time n / rate - delay."""
+        """Delay of the output in input samples: y[n] stands for x at time n / rate - delay."""
         return 0
 
     @property
     @abstractmethod
     def period(self) -> int | None:
-        """A shift of the input by multiples of this shifts the output by period * rate; None if no shift does."""
+        """Period in input samples: a shift of the input by it shifts the output by period * rate. None if aperiodic."""
 
     @property
     @abstractmethod
     def receptive_field(self) -> int | None:
-        """The length of the stretch of input that y[n] may use; None if unbounded."""
+        """Number of consecutive input samples that y[n] may use; None if unbounded."""
 
     @abstractmethod
     def process(self, x: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:
-        """Compute the next chunk, changing neither chunk nor memory.
+        """Compute the next chunk, without changing the chunk or the memory.
 
         Args:
             x: The chunk.
-            memory: What the last call returned; None: at rest.
-            timeline: When the samples are. Where a segment begins, the layer begins anew.
+            memory: The memory returned by the previous call; None at rest.
+            timeline: The times of the samples. The layer must restart where a segment begins.
 
         Returns:
-            The output, and what to remember: a tensor with one row a batch row, or a tuple of such; () for nothing.
+            The output, and the memory for the next call: a tensor with one row per batch row, a tuple of such tensors,
+            or () for no memory.
         """
 
     def forward(self, x: Tensor, segment_ids: Tensor | None = None, *, carry: Carry | None = None) -> Tensor:
@@ -101,24 +103,24 @@ class Layer(FirstValues, ABC):
 
         Args:
             x: The sequences.
-            segment_ids: Which signal of its row each sample belongs to, integers. The layer begins anew, at rest and
+            segment_ids: For each sample, the integer id of its signal within the row. The layer restarts, at rest and
                 at position 0, wherever the id changes, so that several signals packed into one row do not see each
-                other. Negative ids, -1 by custom, are padding, which passes unchanged (where rate or width change,
-                the output there is 0) and is seen by nothing. None: each row is one signal, unless `segmented` says
-                otherwise.
-            carry: The memory and the timeline of a chunk, for `process`; from `step`, and from a layer around this one.
+                other. Negative ids (-1 by convention) are padding: it passes unchanged (if the layer changes rate or
+                width, the output there is 0), and no other sample sees it. None means that each row is one signal,
+                unless the call is inside `segmented`.
+            carry: The memory and the timeline of a chunk. Passed by `step` and by layers that contain this one.
 
         Shape:
             x: (batch, time, d_model) -> (batch, ceil(time * rate), d_out), in the same dtype. segment_ids:
             (batch, time).
 
         Raises:
-            TypeError, ValueError: If x or segment_ids is not such a tensor.
+            TypeError, ValueError: If x or segment_ids is not as described.
         """
         if torch.compiler.is_dynamo_compiling():
             guard_hooks(self)
         if carry is not None:
-            self._check(x)  # a hook may have replaced it
+            self._check(x)  # a hook may have replaced x
             y, carry.after = self.process(x, carry.memory, carry.timeline)
             return y
         call = current_call()
@@ -138,24 +140,24 @@ class Layer(FirstValues, ABC):
         """Apply the layer to the next chunk of every row.
 
         Args:
-            x: The next samples, any number of them.
-            state: What the last call returned; None is at rest, at position 0.
-            segment_ids: As for `forward`; a chunk that begins with the id that the last one ended with goes on
-                with its signal. None goes on with the present one.
+            x: The next samples, any number.
+            state: The state returned by the previous call; None for rest at position 0.
+            segment_ids: See `forward`. A chunk whose first id equals the last id of the previous chunk continues
+                that signal. None continues the present signal.
 
         Returns:
             The output, and the state for the next call.
 
         Raises:
-            TypeError, ValueError: If the layer looks ahead, the state belongs to another number of rows, the rows
-                are out of phase, or segment_ids is not such a tensor.
+            TypeError, ValueError: If the layer looks ahead, the state has another number of rows, the rows are out of
+                phase, or segment_ids is not as described.
         """
         return self.step_by(partial(call_layer, self), x, state, segment_ids)
 
     def step_by(
         self, process: Process, x: Tensor, state: State | None = None, segment_ids: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """`step`, with another way to `process`: for what stands between the module's hooks and its forward."""
+        """`step` with another function in place of `process`, for code between the module's hooks and its forward."""
         self._check(x)
         if self.lookahead:
             raise ValueError(
@@ -185,7 +187,7 @@ class Layer(FirstValues, ABC):
             y, memory = process(x, memory, timeline)
             return _own_memory(y, x), timeline, memory
         padding = timeline.segments.padding.unsqueeze(-1)
-        # Padding may hold anything, NaN too, which no gradient of a weight must meet.
+        # Padding may hold anything, even NaN, which must not reach the gradient of a weight.
         y, memory = process(x.masked_fill(padding, 0), memory, timeline)
         if self.rate == 1 and self.d_out == self.d_model:
             return torch.where(padding, x, y), timeline, memory
@@ -197,8 +199,8 @@ class Layer(FirstValues, ABC):
 
 
 def call_layer(layer: Layer, x: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:
-    """`process` of a layer, within its hooks, if it has any: that is how a layer made of layers runs them."""
-    # Another forward may be that of a wrapper, which has the attributes of the layer in it. Dynamo finds hooks itself.
+    """Run `process` of a layer within its hooks, if any. Layers made of layers run their parts by this function."""
+    # A replaced forward may be a wrapper's, which copies the attributes of its layer. Dynamo finds hooks by itself.
     direct = type(layer).forward is Layer.forward and is_plain(layer)
     if direct and not torch.compiler.is_dynamo_compiling():
         return layer.process(x, memory, timeline)
@@ -210,7 +212,7 @@ class FilterLayer(Layer):
 
     Args:
         d_model: The width.
-        plan: The structure of the filter; a subclass says in `weights` what belongs in its slots.
+        plan: The structure of the filter. A subclass returns the weights of its slots from `weights`.
     """
 
     def __init__(self, d_model: int, plan: Plan) -> None:
@@ -222,10 +224,10 @@ class FilterLayer(Layer):
 
     @abstractmethod
     def weights(self) -> Sequence[Weight]:
-        """The present weights and hyperparameters, one for each slot of the plan."""
+        """The current weights and hyperparameters, one for each slot of the plan."""
 
     def filter(self) -> PeriodicFIR:
-        """The layer as a filter, with the present weights and hyperparameters."""
+        """The layer as a filter with the current weights and hyperparameters."""
         return PeriodicFIR(self.plan, self.weights())
 
     @property
@@ -253,8 +255,8 @@ class FilterLayer(Layer):
 
 
 def _own_memory(y: Tensor, x: Tensor) -> Tensor:
-    """An output that may be changed in place: a copy, where it is the input or a view of it."""
-    if torch.compiler.is_dynamo_compiling():  # which knows views by their base alone
+    """Return an output that may be changed in place: a copy if it is the input or a view of the input."""
+    if torch.compiler.is_dynamo_compiling():  # Dynamo recognizes a view by its base only
         shared = y is x or (y._base is not None and (y._base is x or y._base is x._base))
     else:
         shared = y is x or torch._C._is_alias_of(y, x)  # type: ignore[attr-defined]
@@ -262,5 +264,5 @@ def _own_memory(y: Tensor, x: Tensor) -> Tensor:
 
 
 def whole(value: Fraction) -> int | Fraction:
-    """A fraction as an int, if it is one."""
+    """Return a fraction as an int if it is a whole number."""
     return value.numerator if value.denominator == 1 else value

@@ -1,4 +1,4 @@
-"""Recursive filters of second-order sections: by frequency and Q, or free."""
+"""Recursive filters of second-order sections, given by frequency and Q or learned freely."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -28,7 +28,7 @@ from dsptorch.layers.first_sections import LONGEST, first_sections, identity_sec
 
 
 class _Cascade(Layer):
-    """Second-order sections, one after the other; a subclass says which in `sos`."""
+    """A cascade of second-order sections, which a subclass returns from `sos`."""
 
     lookahead = 0
     period = 1
@@ -40,7 +40,7 @@ class _Cascade(Layer):
 
     @abstractmethod
     def sos(self) -> Tensor:
-        """The present sections, as in scipy: (sections, 6), (sections, 6, 1) or (sections, 6, d_model)."""
+        """The current sections in scipy's form: (sections, 6), (sections, 6, 1) or (sections, 6, d_model)."""
 
     @abstractmethod
     def _made_of(self) -> list[Any]:
@@ -51,26 +51,27 @@ class _Cascade(Layer):
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         sos = self._known(self.sos, self._made_of()).to(x.device, torch.promote_types(x.dtype, torch.float32))
         y, memory = filter_sections(sos, x, memory, timeline.segments)
-        # The backward pass reads the outputs of the recurrence, and whoever gets ours may change it in place.
+        # A copy: the backward pass reads the outputs of the recurrence, and the caller may change ours in place.
         return y.to(x.dtype, copy=y.requires_grad), memory
 
 
 class Biquad(_Cascade):
-    """Filter each channel by one second-order section, by its frequency and its quality, or free.
+    """Filter each channel by one second-order section, given by frequency and quality factor, or free.
 
         y[t] = b0 x[t] + b1 x[t-1] + b2 x[t-2] - a1 y[t-1] - a2 y[t-2]
 
     Args:
         d_model: The width.
-        kind: "lowpass", "highpass", "bandpass", "notch" or "allpass": see `dsptorch.functional.biquad_sos`. "free": the
-            coefficients learn by themselves, as those of `SOS`, and begin as the identity.
-        freq: The corner or centre frequency in cycles per sample, in [0.001, 0.499]. A number: fixed, the same for all
-            channels. A `BoundedHyperparam`: learned, one value for all channels or one for each. A pair: the
-            frequencies begin spread over it on a logarithmic scale, from the first channel to the last, and are learned
-            within it. None: the pair (1/64, 1/4).
-        q: The quality, in [0.1, 100]; likewise. None: learned, sqrt(1/2) in [0.5, 8], on a logarithmic scale.
+        kind: "lowpass", "highpass", "bandpass", "notch" or "allpass" (see `dsptorch.functional.biquad_sos`), or "free":
+            the coefficients are learned directly, as in `SOS`, and start as the identity.
+        freq: The corner or centre frequency in cycles per sample, in [0.001, 0.499]. A number is fixed and the same
+            for all channels. A `BoundedHyperparam` is learned, with one value for all channels or one for each. A pair
+            gives learned frequencies within the pair, which start spread over it on a logarithmic scale from the first
+            channel to the last. None takes the pair (1/64, 1/4).
+        q: The quality factor, in [0.1, 100], in the same forms. None is learned, from sqrt(1/2) in [0.5, 8], on a
+            logarithmic scale.
         device: The device of the parameters.
-        dtype: The dtype of the numerator of a free section. All else is float32 at least, and so are the states.
+        dtype: The dtype of the numerator of a free section. All other parameters and the states are float32 at least.
 
     Shape:
         (batch, time, d_model) -> the same shape and dtype.
@@ -117,12 +118,12 @@ class Biquad(_Cascade):
         if q is None:
             q = BoundedHyperparam(0.5**0.5, 0.5, 8.0, log=True, device=device)
         freq = (1 / 64, 1 / 4) if freq is None else freq
-        # Within these bounds, rounding to float32 cannot bring a pole to the unit circle.
+        # Within these bounds, rounding to float32 cannot move a pole to the unit circle.
         self.freq = check_spread("freq", freq, 1e-3, 0.499, width=d_model, device=device)
         self.q = check_spread("q", q, 0.1, 100.0, width=d_model, device=device)
 
     def sos(self) -> Tensor:
-        """The present section, as in scipy: (1, 6), (1, 6, 1) or (1, 6, d_model)."""
+        """The current section in scipy's form: (1, 6), (1, 6, 1) or (1, 6, d_model)."""
         if self.kind == "free":
             return self.free.sos()
         values = [current(self.freq), current(self.q)]
@@ -138,7 +139,7 @@ class Biquad(_Cascade):
         return f"{self.d_model}, kind={self.kind}{fixed}"
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Biquad":
-        # The free section, which has taps, sees to itself.
+        # The free section has taps and handles casts by itself.
         super()._apply(fn if self.kind == "free" else at_least_float32(fn), recurse)  # type: ignore[no-untyped-call]
         return self
 
@@ -148,16 +149,16 @@ class SOS(_Cascade):
 
         H(z) = prod_s  (b_s0 + b_s1 z^-1 + b_s2 z^-2) / (1 + a_s1 z^-1 + a_s2 z^-2)
 
-    The numerators are free. The denominators learn as reflection coefficients k1 and k2 in [-1, 1], with the poles
-    scaled by a radius, so that no parameter can move a pole out of it:
+    The numerators are free. The denominators are learned as reflection coefficients k1 and k2 in [-1, 1], with the
+    poles scaled by a radius, so that no parameter value can move a pole outside this radius:
 
         a1 = radius k1 (1 + k2),   a2 = radius^2 k2,   radius = 2 ** (-1 / max_half_life)
 
     Args:
         d_model: The width.
-        sos: The first sections, (sections, 6) or (sections, 6, d_model), as scipy's designs return them
-            (`output="sos"`); or how many sections, which then begin as the identity.
-        max_half_life: After how many samples the slowest pole has at least faded to half, in [1, 512].
+        sos: The initial sections, (sections, 6) or (sections, 6, d_model), as scipy's designs return them
+            (`output="sos"`); or the number of sections, which then start as the identity.
+        max_half_life: The longest half-life of a pole in samples, in [1, 512].
         device: The device of the parameters.
         dtype: The dtype of the numerators. The reflection coefficients are float32 at least, and so are the states.
 
@@ -169,8 +170,8 @@ class SOS(_Cascade):
         (batch, time, d_model) -> the same shape and dtype.
 
     Raises:
-        TypeError, ValueError: If an argument is not as described, or a first section is not stable, or has a pole that
-            fades more slowly than `max_half_life`.
+        TypeError, ValueError: If an argument is not as described, or an initial section is not stable or has a pole
+            that fades more slowly than `max_half_life`.
 
     Example:
         >>> from scipy.signal import butter
@@ -200,7 +201,7 @@ class SOS(_Cascade):
         )
 
     def sos(self) -> Tensor:
-        """The present sections, as in scipy: (sections, 6, d_model)."""
+        """The current sections in scipy's form: (sections, 6, d_model)."""
         return self.sections.sos()
 
     def _made_of(self) -> list[Any]:
@@ -211,12 +212,12 @@ class SOS(_Cascade):
 
 
 class _Sections(FirstValues):
-    """Free sections: numerators, and denominators as reflection coefficients.
+    """Free sections: numerators, and denominators given by reflection coefficients.
 
     Args:
         d_model: The width.
-        first: The first sections, (sections, 6, d_model), float64.
-        max_half_life: As of `SOS`.
+        first: The initial sections, (sections, 6, d_model), float64.
+        max_half_life: See `SOS`.
         device: The device of the parameters.
         dtype: The dtype of the numerators.
     """

@@ -1,4 +1,4 @@
-"""Fading a layer in from the exact identity."""
+"""Fade a layer in, starting from the exact identity."""
 
 from typing import Any
 
@@ -12,18 +12,18 @@ from dsptorch.layers.combinators import check_keeps
 
 
 class Blend(Layer):
-    """Fade between the input and a layer's output with one learned gain, at first the identity.
+    """Fade between the input and a layer's output with one learned gain; initially the identity.
 
         y = x + gain * (f(x) - x)
 
-    The gain is unbounded and starts at 0: the output is then the input exactly, and the gain has a gradient,
-    so training can open it. One factor is 0, not two: two zeros would never move. While the gain is 0, also an output
-    of f that is infinite or NaN changes nothing, and adds nothing to the gradients.
+    The gain is unbounded and starts at 0. The output then equals the input exactly, and the gain has a gradient, so
+    training can open it. While the gain is 0, an infinite or NaN output of f changes neither the output nor the
+    gradients.
 
     Args:
-        layer: f; its output must not be late (delay 0), or the input would not stand for the same time.
+        layer: The layer f, with delay 0, so that input and output stand for the same time.
         device: The device of the gain.
-        dtype: Its dtype.
+        dtype: The dtype of the gain.
 
     Shape:
         (batch, time, d_model) -> the same shape and dtype.
@@ -63,7 +63,7 @@ class Blend(Layer):
 
     @property
     def lookahead(self) -> int:
-        """Samples of lookahead: those of the layer."""
+        """Lookahead in samples: that of the layer."""
         return self.layer.lookahead
 
     @property
@@ -83,7 +83,7 @@ class Blend(Layer):
 
 
 def _finite_where_closed(gain: Tensor, change: Tensor) -> Tensor:
-    """The change, with 0 for infinity and NaN where the gain is 0: 0 times infinity is NaN."""
-    if is_readable(gain) and gain.numel() == 1:  # without waiting for a device
+    """Replace infinity and NaN in the change by 0 if the gain is 0, because 0 times infinity is NaN."""
+    if is_readable(gain) and gain.numel() == 1:  # reading does not wait for a device
         return change if gain else change.nan_to_num(0.0, 0.0, 0.0)
     return torch.where(gain == 0, change.nan_to_num(0.0, 0.0, 0.0), change)

@@ -18,10 +18,11 @@ class Mask(NamedTuple):
     """A padding mask of a model's call.
 
     Attributes:
-        ids: What the mask says, as segment ids: 0 is real, -1 is padding, larger numbers are further documents.
-        source: The argument and the module that it was given to, for an error.
-        doubt: Why it may not describe the signal of a layer, after the source in a sentence; empty if it does.
-        several: Whether the doubt is that the module takes several signals.
+        ids: The mask as segment ids: 0 is real, -1 is padding, larger numbers are further documents.
+        source: The argument and the module that received it, for errors.
+        doubt: The reason why the mask may not describe the signal of a layer, as the end of a sentence that begins with
+            the source; empty if the mask does describe it.
+        several: Whether the reason is that the module takes several signals.
     """
 
     ids: Tensor
@@ -30,11 +31,11 @@ class Mask(NamedTuple):
     several: bool = False
 
     def of(self, sizes: tuple[int, ...], layer: str) -> Tensor | None:
-        """The segment ids of a signal; None if nothing is padded.
+        """Return the segment ids of a signal; None if nothing is padded.
 
         Args:
             sizes: The batch and the time of the signal.
-            layer: The layer that asks, for an error.
+            layer: The layer that asks, for errors.
 
         Raises:
             ValueError: If something is padded, and nothing says that the mask describes this signal.
@@ -60,13 +61,14 @@ class Call(NamedTuple):
     """A call of a model.
 
     Attributes:
-        segment_ids: Those of its input, (batch, time), where they are explicit; None: each row is one signal.
-        explicit: Whether the segment ids are given, by the user or by the place of a layer, and masks do not count.
-        has_cache: Whether the model continues from a cache; None if no module of it takes one.
-        mask: The padding mask of the signal that the innermost module works on; None: nothing is padded.
-        signals: The signals that this module was called with, each with its own mask.
+        segment_ids: The ids of the input, (batch, time), if they are explicit; None if each row is one signal.
+        explicit: Whether the ids are given by the user or by the position of a layer, so that masks are ignored.
+        has_cache: Whether the model continues from a cache; None if none of its modules takes a cache.
+        mask: The padding mask of the signal in the innermost module; None if nothing is padded.
+        signals: The signals that this module was called with, each with its mask.
         given: The masks that rules read from the model's arguments, each with its rule.
-        backward: The backward pass in which it was entered, by autograd's number; -1: in none. None: not yet.
+        backward: Autograd's number of the backward pass in which the call was entered; -1 outside a backward pass,
+            None if the call has not been entered.
     """
 
     segment_ids: Tensor | None = None
@@ -78,12 +80,12 @@ class Call(NamedTuple):
     backward: int | None = None
 
     def ids_of(self, x: Tensor, layer: str, sizes: tuple[int, ...] | None = None) -> Tensor | None:
-        """The segment ids of a signal within this call.
+        """Return the segment ids of a signal within this call.
 
         Args:
-            x: The signal, as the module that holds the layer was given it.
-            layer: The layer, for an error.
-            sizes: Its batch and time; None: its first two dimensions.
+            x: The signal, as passed to the module that holds the layer.
+            layer: The layer, for errors.
+            sizes: The batch and time of the signal; None for its first two dimensions.
 
         Raises:
             ValueError: If something is padded, and nothing says that the mask describes this signal.
@@ -97,11 +99,11 @@ class Call(NamedTuple):
         return None if mask is None else mask.of(tuple(x.shape[:2]) if sizes is None else sizes, layer)
 
     def with_ids(self, ids: Tensor | None) -> "Call":
-        """The call, for a layer within it whose segment ids are found."""
+        """Return the call for an inner layer whose segment ids are known."""
         return self.within(mask=None if ids is None else Mask(ids, "the mask of its place"), signals=())
 
     def within(self, **changes: Any) -> "Call":
-        """A call within this one, not yet entered, with other attributes."""
+        """Return a nested call with some attributes changed, not yet entered."""
         return Call(*self)._replace(backward=None, **changes)
 
 
@@ -116,16 +118,16 @@ _segments = Opened("dsptorch.segmented")
 
 
 class _Here(threading.local):
-    """The call that began last in this thread. Dynamo traces it, as it does not a ContextVar."""
+    """The most recently entered call of this thread. Dynamo can trace it, unlike a ContextVar."""
 
-    def __init__(self) -> None:  # for Dynamo, which guards that the attribute is there
+    def __init__(self) -> None:  # Dynamo guards the existence of the attribute
         self.call = _NONE
 
 
 _here = _Here()
 
 
-# Checkpoints run layers again in the backward pass, for which autograd may take another thread.
+# Checkpoints run layers again in the backward pass, which autograd may run in another thread.
 _remembered: dict[int, Call] = {}
 """The call whose backward pass is in progress, by autograd's number of the pass."""
 _KEY = "dsptorch.call"
@@ -134,18 +136,18 @@ _KEY = "dsptorch.call"
 
 @contextmanager
 def segmented(segment_ids: Tensor | None) -> Iterator[None]:
-    """Within this context every dsptorch layer of a model takes these segment ids, unless it is given others.
+    """Within this context every dsptorch layer of a model uses these segment ids, unless it is given others.
 
-    That is how documents are packed into the rows of a model's input. The rest of the model must keep them apart
-    by itself: attention by its mask, say. Models with inserted layers read the padding from their own attention
-    mask; see `insert`. If the model has activation checkpoints, its backward pass belongs into the context too.
+    Use it to pack several documents into a row of a model's input. The rest of the model must keep the documents
+    apart by itself, for example attention by its mask. Models with inserted layers read the padding from their own
+    attention mask; see `insert`. If the model uses activation checkpointing, run its backward pass in the context too.
 
     Args:
-        segment_ids: Which signal of its row each sample belongs to, (batch, time), integers; -1 is padding. None:
-            each row is one signal, whatever a mask says.
+        segment_ids: For each sample, the integer id of its signal within the row, (batch, time); -1 is padding. None
+            means that each row is one signal, even if a mask says otherwise.
 
     Raises:
-        ValueError: At its end, if another such context began within it and has not ended.
+        ValueError: On exit, if another such context was entered inside it and is still open.
 
     Example:
         >>> from torch import nn
@@ -157,7 +159,7 @@ def segmented(segment_ids: Tensor | None) -> Iterator[None]:
         >>> torch.allclose(y, torch.cat([model(first), model(second)], 1), atol=1e-6)
         True
     """
-    if torch.compiler.is_compiling():  # such code cannot await
+    if torch.compiler.is_compiling():  # compiled code cannot await
         outer = enter_call(Call(segment_ids, explicit=True))
         try:
             yield
@@ -192,7 +194,7 @@ def current_call() -> Call:
     call: Call = _here.call
     if torch.compiler.is_compiling():
         return call
-    if call is _NONE or type(call) is _Given:  # whose coroutine may be another
+    if call is _NONE or type(call) is _Given:  # it may belong to another coroutine
         opened = _segments()
         call = opened[-1] if opened else _NONE
     number = torch._C._current_graph_task_id()
@@ -200,7 +202,7 @@ def current_call() -> Call:
 
 
 def enter_call(call: Call) -> Call:
-    """Make this the context of this thread, and return the one before."""
+    """Make a call the context of this thread, and return the previous context."""
     before: Call = _here.call
     if call.backward is None and not torch.compiler.is_compiling():
         call = call._replace(backward=torch._C._current_graph_task_id())
@@ -209,7 +211,7 @@ def enter_call(call: Call) -> Call:
 
 
 def remember_in_backward(output: Any, call: Call) -> None:
-    """Restore the context of a call in the backward pass from its output, before anything is computed there."""
+    """Arrange that the backward pass restores the context of a call at its output, before it computes anything."""
 
     def begin(_: Any) -> None:
         number = torch._C._current_graph_task_id()
@@ -224,10 +226,10 @@ def remember_in_backward(output: Any, call: Call) -> None:
 
 
 def _call_in_backward(number: int, here: Call) -> Call:
-    """The call that a backward pass runs again: the one remembered, else that in which `backward` was called."""
+    """The call that a backward pass runs again: the remembered one, else the one in which `backward` was called."""
     remembered = _remembered.get(number)
     if remembered is not None:
-        _tell_autograd(remembered, None)  # for the passes within it, which reentrant checkpoints begin
+        _tell_autograd(remembered, None)  # for nested passes, which reentrant checkpoints start
         return remembered
     told, thread = torch._C._get_obj_in_tls(_KEY) if torch._C._is_key_in_tls(_KEY) else (_NONE, None)
     if thread is None or (here is _NONE and thread != threading.get_ident()):
@@ -236,5 +238,5 @@ def _call_in_backward(number: int, here: Call) -> Call:
 
 
 def _tell_autograd(call: Call, thread: int | None) -> None:
-    """Say what is open here to the threads that autograd may take for backward passes that begin here."""
+    """Make the contexts open here known to the threads in which autograd may run backward passes started here."""
     torch._C._stash_obj_in_tls(_KEY, (call, thread))

@@ -1,4 +1,4 @@
-"""How layers call layers: as modules, so that hooks run and see a tensor in and a tensor out."""
+"""Layers call layers as modules, so that hooks run, with a tensor as input and a tensor as output."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -17,12 +17,12 @@ Process: TypeAlias = Callable[[Tensor, Any, Timeline], tuple[Tensor, Any]]
 
 
 class Carry:
-    """What a call of a layer takes and gives beside the chunk: its memory, and when the samples are.
+    """The inputs and outputs of a layer's call other than the chunk: its memory and its timeline.
 
     Attributes:
-        memory: What the layer remembers before the chunk.
-        timeline: When the samples are.
-        after: What the layer remembers after the chunk; None until its forward has run.
+        memory: The memory of the layer before the chunk.
+        timeline: The times of the samples.
+        after: The memory of the layer after the chunk; None until its forward has run.
     """
 
     def __init__(self, memory: Any, timeline: Timeline) -> None:
@@ -30,7 +30,7 @@ class Carry:
         self.after: Any = None
 
     def to(self, device: torch.device | str | int, non_blocking: bool = False) -> "Carry":
-        """Move the tensors to a device, as accelerate's hooks do with all arguments that have such a method."""
+        """Move the tensors to a device. Hooks of accelerate call this method on every argument that has it."""
         self.memory, self.timeline = tree_map_only(
             Tensor, lambda tensor: tensor.to(device, non_blocking=non_blocking), (self.memory, self.timeline)
         )
@@ -40,17 +40,17 @@ class Carry:
 def by_calling(
     layer: Callable[..., Tensor], x: Tensor, memory: Any, timeline: Timeline
 ) -> tuple[Tensor, Any]:
-    """`Layer.process`, by a call of the module: its hooks run, and what stands in the place of its forward.
+    """Run `Layer.process` by calling the module, so that its hooks and a replaced forward run.
 
     Args:
-        layer: The layer, or what calls its forward with the keyword `carry`.
+        layer: The layer, or a callable that calls its forward with the keyword `carry`.
         x: The chunk.
-        memory: What the layer remembers; None: at rest.
-        timeline: When the samples are.
+        memory: The memory of the layer; None at rest.
+        timeline: The times of the samples.
 
     Raises:
         RuntimeError: If the forward of the layer is not reached.
-        TypeError: If what stands in its place does not take the keyword.
+        TypeError: If a replaced forward does not accept the keyword.
     """
     carry = Carry(memory, timeline)
     try:
@@ -71,12 +71,12 @@ def by_calling(
 
 
 def is_hooked(module: nn.Module) -> bool:
-    """Whether something else than its own forward may act when a module is called: hooks, or what replaced it."""
+    """Whether a call of a module may run more than the forward of its class: hooks, or a replaced forward."""
     return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))
 
 
 def is_plain(module: nn.Module) -> bool:
-    """Whether a call of a module is its forward, and nothing else."""
+    """Whether a call of a module runs the forward of its class and nothing else."""
     return not (
         is_hooked(module)
         or module._backward_hooks

@@ -1,4 +1,4 @@
-"""Layers one after another."""
+"""Layers in series."""
 
 from fractions import Fraction
 from itertools import pairwise
@@ -16,13 +16,14 @@ from dsptorch.layers.combinators import Combined, check_layers
 
 
 class Chain(Combined):
-    """Apply layers one after another.
+    """Apply layers in series.
 
-    Where layers change the rate, outputs that are not yet due wait, so that ceil(t * rate) are out after t inputs. So
-    a chain that decimates by 4, filters, and upsamples by 4 has rate 1 and delay 0, and streams sample by sample.
+    If layers change the rate, outputs that are not yet due are held back, so that ceil(t * rate) outputs are out after
+    t inputs. A chain that decimates by 4, filters, and upsamples by 4 has rate 1 and delay 0, and streams sample by
+    sample.
 
     Args:
-        *layers: The layers, first to last. The width that one makes is the width that the next one takes.
+        *layers: The layers, first to last. The output width of a layer must be the input width of the next.
 
     Shape:
         (batch, time, d_model) -> (batch, ceil(time * rate), d_out), in the same dtype.
@@ -44,39 +45,39 @@ class Chain(Combined):
                     f"{type(first).__name__} and d_model={then.d_model} of the {type(then).__name__} after it"
                 )
         super().__init__(layers, layers[0].d_model, layers[-1].d_out)
-        self._rates = [Fraction(1)]  # before each layer, and after the last
+        self._rates = [Fraction(1)]  # the rate before each layer and after the last
         for layer in layers:
             self._rates.append(self._rates[-1] * layer.rate)
         self.rate = self._rates[-1]
         self.grid = lcm(*((rate / layer.grid).denominator for rate, layer in self._stages()))
-        self._most_waiting = max(map(self._waiting, range(self.grid)))  # the most outputs that ever wait
+        self._most_waiting = max(map(self._waiting, range(self.grid)))  # the most outputs ever held back
 
     @property
     def lookahead(self) -> int:
-        """Input samples of lookahead: the sum over the layers."""
-        # In integers, because Dynamo, which meets this in `step`, does not compute with fractions.
+        """Lookahead in input samples: the sum over the layers."""
+        # In integers, because `step` computes this under Dynamo, which does not support fractions.
         return sum(-(-layer.lookahead * rate.denominator // rate.numerator) for rate, layer in self._stages())
 
     @property
     def delay(self) -> int | Fraction:
-        """Input samples of delay: the sum over the layers."""
+        """Delay in input samples: the sum over the layers."""
         return whole(sum((layer.delay / rate for rate, layer in self._stages()), Fraction(0)))
 
     @property
     def period(self) -> int | None:
-        """The least number of input samples that is a multiple of each layer's period; None if one has none."""
+        """Period in input samples: the least common multiple of the layers' periods; None if a layer has none."""
         periods = [(rate, layer.period) for rate, layer in self._stages()]
         known = [(rate / period).denominator for rate, period in periods if period is not None]
         return lcm(*known) if len(known) == len(periods) else None
 
     @property
     def receptive_field(self) -> int | None:
-        """The reaches of the layers into the past and future, added up; None if one is None."""
+        """Receptive field: the sum of the layers' extents in the past and future; None if one is None."""
         past = Fraction(0)
         for rate, layer in self._stages():
             if layer.receptive_field is None:
                 return None
-            # floor(n / rate) is up to 1 - 1 / L below n / rate, L = rate.numerator: an input can be that much older.
+            # floor(n / rate) is up to 1 - 1 / L below n / rate, L = rate.numerator, so an input can be that much older.
             rounded = 1 - Fraction(1, layer.rate.numerator)
             past += (layer.receptive_field - 1 - layer.lookahead + rounded) / rate
         return floor(past) + 1 + self.lookahead
@@ -93,17 +94,17 @@ class Chain(Combined):
         if memory is not None:
             y = torch.cat([memory[-1][:, : self._waiting(first)].to(y.dtype), y], 1)
         due = outputs_before(end, self.rate) - outputs_before(first, self.rate)
-        # By index: an exporter cannot prove that no slice has a negative length.
+        # By index, because an exporter cannot prove that no slice has a negative length.
         later = due + torch.arange(self._most_waiting, device=y.device)
         rest = F.pad(y, (0, 0, 0, self._most_waiting)).index_select(1, later)
         return first_samples(y, due), (*memories, rest)
 
     def _stages(self) -> list[tuple[Fraction, Layer]]:
-        """Each layer, with the rate of its input."""
+        """Each layer with the rate of its input."""
         return list(zip(self._rates, self.members, strict=False))
 
     def _waiting(self, time: int) -> int:
-        """How many outputs the layers make of `time` inputs before they are due."""
+        """Number of outputs that the layers compute from `time` inputs before they are due."""
         made = time
         for layer in self.members:
             made = outputs_before(made, layer.rate)

@@ -15,27 +15,27 @@ from dsptorch.layers.pointwise import PointwiseLayer, in_dtype_of
 
 
 class ChannelBottleneck(PointwiseLayer):
-    """Add what passes through a narrow layer, at every time step by itself.
+    """Add the output of a narrow two-layer network, at every time step separately.
 
         D_b = floor(bottleneck_ratio * d_model)
         U   = residual_weight * (W_2 gelu(W_1 LayerNorm(x) + b_1) + b_2)
         y   = x + (1 - residual_mix) * U
 
-    A floor has no gradient, so for a learned ratio the widest bottleneck of its interval is built, and the
-    ratio moves a soft mask over the hidden units. Nothing in a training loss rewards narrowness: to learn a
-    width put a price on it, or it only grows.
+    A floor has no gradient, so for a learned ratio the layer is built with the widest bottleneck of the interval, and
+    the ratio moves a soft mask over the hidden units. A training loss does not reward a narrow layer: add a cost on
+    the width to the loss, or the learned width only grows.
 
     Args:
         d_model: The width.
-        bottleneck_ratio: Hidden units per channel, in (0, 1]; at least one unit is kept. None: learned, 0.25
+        bottleneck_ratio: Hidden units per channel, in (0, 1]; at least one unit is kept. None is learned, from 0.25
             in [0.15, 0.35].
-        residual_mix: What is kept from the update, in [0, 1]. None: learned, 0.5 in [0.3, 0.7].
+        residual_mix: The share of the update that is left out, in [0, 1]. None is learned, from 0.5 in [0.3, 0.7].
         device: The device of the parameters.
-        dtype: Their dtype. Hyperparameters are float32 at least.
+        dtype: The dtype of the parameters. Hyperparameters are float32 at least.
 
     Attributes:
-        norm, down, up: The LayerNorm and the two linear layers, as PyTorch initialises them.
-        residual_weight: A learned gain, (1,), at first 1.
+        norm, down, up: The LayerNorm and the two linear layers, with PyTorch's initialisation.
+        residual_weight: A learned gain, (1,), initially 1.
 
     Shape:
         (batch, time, d_model) -> the same shape and dtype.
@@ -106,15 +106,15 @@ class ChannelBottleneck(PointwiseLayer):
 
     @torch.no_grad()
     def compact(self, least: float = 0.5) -> "ChannelBottleneck":
-        """Return a layer cut to fewer hidden units, at least 1, with `bottleneck_ratio` a number.
+        """Return a layer with fewer hidden units, at least 1, whose `bottleneck_ratio` is a number.
 
-        The units that stay keep their weight in the mask, as a gain of their output weights. So the result differs
-        by what is cut off: with the default, the nearest whole width, that is most (half a unit) for a width
-        halfway between two numbers. A layer whose ratio is a number already is copied.
+        The remaining units keep their weight in the mask, as a gain on their output weights. The result differs only by
+        the units that are removed. With the default, the nearest whole width, the difference is largest (half a unit)
+        for a width halfway between two whole numbers. A layer whose ratio is already a number is copied.
 
         Args:
-            least: Units whose weight in the mask is less go; in [0, 1]. A small one, 1e-7 say, leaves the result
-                equal to rounding, and the layer some units wider.
+            least: Units with a smaller weight in the mask are removed; in [0, 1]. A small value such as 1e-7 keeps the
+                result equal within rounding, with a few more units.
 
         Raises:
             TypeError: If one of the modules inside was replaced (quantized, adapted by LoRA) or has hooks (pruned).
@@ -145,7 +145,7 @@ class ChannelBottleneck(PointwiseLayer):
         return small.train(self.training)
 
     def changed_part(self) -> str:
-        """Which of the modules inside does not do what this layer made it for; "" if each does."""
+        """Describe an inner module that was replaced or has hooks; "" if there is none."""
         for name, kind in (("norm", nn.LayerNorm), ("down", nn.Linear), ("up", nn.Linear)):
             part = getattr(self, name)
             if getattr(type(part), "forward", None) is not kind.forward:

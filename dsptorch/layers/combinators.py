@@ -1,4 +1,4 @@
-"""What layers made of layers have in common."""
+"""The common base of layers made of layers."""
 
 from collections.abc import Iterable
 from math import lcm
@@ -12,7 +12,7 @@ __all__ = ["Combined", "check_keeps", "check_layers"]
 
 
 class Combined(Layer):
-    """Several layers as one.
+    """Base class of a layer made of several layers.
 
     Args:
         layers: The layers, first to last.
@@ -27,7 +27,7 @@ class Combined(Layer):
 
     @property
     def members(self) -> list[Layer]:
-        """The layers, first to last; one may stand in a wrapper, which has its attributes."""
+        """The layers, first to last. A layer may be inside a wrapper, which copies its attributes."""
         return cast(list[Layer], list(self.layers))
 
     @property
@@ -43,7 +43,7 @@ class Combined(Layer):
 
 
 def check_layers(name: str, layers: Iterable[Any]) -> tuple[Layer, ...]:
-    """Return layers, at least one, or raise."""
+    """Return the layers; raise unless there is at least one and all are layers."""
     layers = tuple(layers)
     if not layers:
         raise ValueError(f"{name} needs at least one layer")
@@ -57,7 +57,7 @@ def check_layers(name: str, layers: Iterable[Any]) -> tuple[Layer, ...]:
 
 
 def check_keeps(name: str, layer: Any) -> Layer:
-    """Return a layer that keeps rate and width, so that its output can be mixed with its input, or raise."""
+    """Return a layer; raise unless it keeps rate and width, so that its output can be mixed with its input."""
     if not isinstance(layer, Layer):
         raise TypeError(f"{name} takes a dsptorch layer, got {type(layer).__name__}")
     if layer.rate != 1 or layer.d_out != layer.d_model:

@@ -1,4 +1,4 @@
-"""Exponential moving averages: one a channel, or a bank of them."""
+"""Exponential moving averages: one for each channel, or a bank of them."""
 
 from collections.abc import Callable
 
@@ -20,11 +20,11 @@ class _Averages(Layer):
 
     Args:
         d_model: The width of the input.
-        num: The averages of each channel; None: one, with half-lives of a pair spread over the channels.
-        kept: How many channels pass unchanged.
-        half_life: As of `EMA`.
-        warm: As of `EMA`.
-        start: As of `EMA`.
+        num: Number of averages of each channel. None for one, with the half-lives of a pair spread over the channels.
+        kept: Number of channels that pass unchanged.
+        half_life: See `EMA`.
+        warm: See `EMA`.
+        start: See `EMA`.
         device: The device of the half-lives.
     """
 
@@ -54,11 +54,11 @@ class _Averages(Layer):
 
     @property
     def period(self) -> int | None:
-        """1: a shift of the input shifts the output; None if the first samples count for more than others."""
+        """1, because a shift of the input shifts the output; None if the first samples are weighted differently."""
         return None if self.warm or self.start == "first" else 1
 
     def averages(self, x: Tensor, memory: Tensor | None, timeline: Timeline) -> tuple[Tensor, Tensor]:
-        """The averages of every channel, and the last ones from a start at zero, for the next chunk."""
+        """The averages of every channel, and the last averages with a start at zero, for the next chunk."""
         a = self._decay(x)
         gain, u = 1 - a, x.to(a.dtype)  # exact, and so the gain at DC is 1 whatever a was rounded to
         if self.start == "first":
@@ -95,19 +95,19 @@ class EMA(_Averages):
 
         y[t] = a y[t-1] + (1 - a) x[t],   a = 2 ** (-1 / half_life)
 
-    The gain at DC is 1, and no output is greater than the greatest input.
+    The gain at DC is 1, and no output exceeds the greatest input.
 
     Args:
         d_model: The width.
-        half_life: In samples, in [0.1, 65536]. A number: fixed, the same for all channels. A `BoundedHyperparam`:
-            learned, one value for all channels or one for each. A pair: half of the channels pass unchanged, the first
-            ones; the others have half-lives that begin spread over the pair on a logarithmic scale, and are learned
-            within it.
-        warm: Whether to divide by the sum of the weights so far, 1 - a ** (t + 1): y[t] is then the weighted mean of
-            the samples that were seen, from the first one on.
-        start: What y[-1] is: "zero", or "first": x[0], so that y[0] = x[0].
+        half_life: Half-life in samples, in [0.1, 65536]. A number is fixed and the same for all channels. A
+            `BoundedHyperparam` is learned, with one value for all channels or one for each. With a pair, the first half
+            of the channels pass unchanged, and the others get learned half-lives within the pair, which start spread
+            over it on a logarithmic scale.
+        warm: Whether to divide by the sum of the weights so far, 1 - a ** (t + 1). y[t] is then the weighted mean of
+            the samples seen so far, from the first sample on.
+        start: The value of y[-1]: "zero", or "first" for x[0], so that y[0] = x[0].
         device: The device of the half-lives.
-        dtype: As of every layer; the half-lives are float32 all the same, and so is the state at least.
+        dtype: Accepted as in every layer. The half-lives are float32 for any dtype, and the state is float32 at least.
 
     Shape:
         (batch, time, d_model) -> the same shape and dtype.
@@ -150,25 +150,24 @@ class EMA(_Averages):
 
 
 class EMABank(_Averages):
-    """Average each channel over `num` stretches of the past: the same input through several EMAs.
+    """Average each channel with `num` half-lives: the same input through several EMAs.
 
         y[t, j * d_model + c] = a_jc y[t-1, j * d_model + c] + (1 - a_jc) x[t, c],   a_jc = 2 ** (-1 / half_life_jc)
 
     Args:
         d_model: The width of the input.
-        num: The averages of each channel, at least 1.
-        half_life: In samples, in [0.1, 65536]. A pair: the half-lives of the averages begin spread over it on a
-            logarithmic scale, the same in all channels, and are learned within it, one for each channel of each
-            average. A `BoundedHyperparam` of num * d_model values is learned likewise; a number is fixed, and makes all
-            averages the same.
-        warm: As of `EMA`.
-        start: As of `EMA`.
+        num: Number of averages of each channel, at least 1.
+        half_life: Half-life in samples, in [0.1, 65536]. A pair gives learned half-lives within the pair, one for each
+            channel of each average, which start spread over it on a logarithmic scale, the same in all channels. A
+            `BoundedHyperparam` of num * d_model values is learned too. A number is fixed, and makes all averages equal.
+        warm: See `EMA`.
+        start: See `EMA`.
         device: The device of the half-lives.
-        dtype: As of every layer; the half-lives are float32 all the same, and so is the state at least.
+        dtype: Accepted as in every layer. The half-lives are float32 for any dtype, and the state is float32 at least.
 
     Shape:
-        (batch, time, d_model) -> (batch, time, num * d_model), in the same dtype. `y.unflatten(-1, (num, d_model))` has
-        the averages apart.
+        (batch, time, d_model) -> (batch, time, num * d_model), in the same dtype. `y.unflatten(-1, (num, d_model))`
+        separates the averages.
 
     Raises:
         TypeError, ValueError: If an argument is not as described.

@@ -17,37 +17,37 @@ __all__ = ["FilterBank", "Synthesis"]
 
 
 class FilterBank(Layer):
-    """Take each channel apart into bands, by filters that learn and that `synthesis()` undoes at any time.
+    """Split each channel into bands with learned filters, which `synthesis()` inverts for any parameter values.
 
         v_k[n, c] = sum_m  h_k[m] * x[M n - m, c]
 
-    The filters of all kinds are orthonormal by construction (those of "dft" a tight frame): sum_k |v_k|^2 = |x|^2, and
-    the same filters, reversed in time, give x back, late by their length less 1, whatever an optimizer makes of the
-    parameters.
+    The filters of all kinds are orthonormal by construction (those of "dft" are a tight frame): sum_k |v_k|^2 = |x|^2.
+    The same filters reversed in time reconstruct x with a delay of their length minus 1, for any parameter values.
 
     Args:
         d_model: The width.
         num_bands: The number of bands, at least 2.
-        kind: "cosine": num_bands bands of one width, one learned window (the MDCT with overlap 1, the extended lapped
-            transform with 2). "paraunitary": filters that differ freely, from the DCT on. "lattice": 2 bands, free.
-            "dft": num_bands complex bands of a windowed DFT, redundant. Or an orthonormal wavelet by name, "db4" say:
-            2 bands, learned with the vanishing moment that makes them a wavelet.
-        overlap: The filters are 2 * overlap * M taps long; 2 if None. Whole for "cosine", in halves for "paraunitary"
-            and "lattice". For "dft" the window has 2 * (num_bands - 1) taps, and M = (num_bands - 1) / overlap; for
-            the others M = num_bands. None for a wavelet, which has a length of its own.
+        kind: "cosine": num_bands bands of equal width with one learned window (the MDCT with overlap 1, the extended
+            lapped transform with overlap 2). "paraunitary": independent filters, which start as the DCT. "lattice": 2
+            bands, free. "dft": num_bands complex bands of a windowed DFT, which is redundant. Or the name of an
+            orthonormal wavelet such as "db4": 2 bands, learned with the vanishing moment that makes them a wavelet.
+        overlap: The filters have 2 * overlap * M taps; None for 2. A whole number for "cosine", a multiple of 1/2 for
+            "paraunitary" and "lattice". For "dft" the window has 2 * (num_bands - 1) taps, and
+            M = (num_bands - 1) / overlap; for the other kinds M = num_bands. Leave it None for a wavelet, whose length
+            is given by its name.
         device: The device of the parameters.
-        dtype: Their dtype, float32 at least.
+        dtype: The dtype of the parameters, float32 at least.
 
     Attributes:
         num_bands: The number of bands.
         stride: Samples from one frame to the next, M.
-        numtaps: Taps of each filter.
+        numtaps: Number of taps of each filter.
         filters: The module with the parameters.
 
     Shape:
-        (batch, time, d_model) -> (batch, ceil(time / M), num_bands * d_model), the channels of a band beside each
-        other: ``y.unflatten(-1, (num_bands, d_model))``. "dft" has 2 * num_bands * d_model, the real parts of a band
-        before the imaginary ones.
+        (batch, time, d_model) -> (batch, ceil(time / M), num_bands * d_model), the channels of a band contiguous:
+        ``y.unflatten(-1, (num_bands, d_model))``. "dft" has 2 * num_bands * d_model, the real parts of each band
+        before its imaginary parts.
 
     Raises:
         TypeError, ValueError: If an argument is not as described.
@@ -87,20 +87,20 @@ class FilterBank(Layer):
 
     @property
     def period(self) -> int:
-        """The samples from one frame to the next."""
+        """Period: the number of samples from one frame to the next."""
         return self.stride
 
     @property
     def receptive_field(self) -> int:
-        """The samples that meet one frame: the taps."""
+        """Receptive field: the number of taps."""
         return self.numtaps
 
     def matrix(self) -> Tensor:
-        """The present filters h_k: (num_bands, numtaps), or (2 * num_bands, numtaps) for "dft"; float32 at least."""
+        """The current filters h_k: (num_bands, numtaps), or (2 * num_bands, numtaps) for "dft"; float32 at least."""
         return self.filters.kept_matrix(self._kept)
 
     def synthesis(self) -> "Synthesis":
-        """The layer that puts the bands together again, with this bank's parameters."""
+        """Return the layer that reconstructs the signal from the bands, with this bank's parameters."""
         return Synthesis(self)
 
     def process(self, x: Tensor, memory: Tensor | None, timeline: Timeline) -> tuple[Tensor, Tensor]:  # noqa: D102
@@ -115,12 +115,12 @@ class FilterBank(Layer):
 
 
 class Synthesis(Layer):
-    """Put the bands of a `FilterBank` together again.
+    """Reconstruct a signal from the bands of a `FilterBank`.
 
         y[t, c] = sum_k sum_n  h_k[N - 1 - (t - M n)] * v_k[n, c],    y[t] = x[t - (N - 1)] for the bands v of x
 
-    The parameters are the bank's. A model that holds the bank and its synthesis as modules has them twice in its
-    `state_dict`; in a `Subbands`, once.
+    The parameters are shared with the bank. A model that holds the bank and its synthesis as modules has them twice in
+    its `state_dict`; a `Subbands` has them once.
 
     Args:
         bank: The bank.
@@ -150,12 +150,12 @@ class Synthesis(Layer):
 
     @property
     def delay(self) -> int | Fraction:
-        """The frames by which the output is late."""
+        """Delay of the output in frames."""
         return whole(Fraction(self.bank.numtaps - 1, self.bank.stride))
 
     @property
     def receptive_field(self) -> int:
-        """The frames that meet one output."""
+        """Receptive field: the number of frames that one output uses."""
         return -(-self.bank.numtaps // self.bank.stride)
 
     def process(self, x: Tensor, memory: Tensor | None, timeline: Timeline) -> tuple[Tensor, Tensor]:  # noqa: D102

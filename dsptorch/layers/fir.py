@@ -1,4 +1,4 @@
-"""A learned FIR filter per channel, and the delay."""
+"""A learned FIR filter for each channel, and a fixed delay."""
 
 import torch
 from torch import Tensor, nn
@@ -14,23 +14,23 @@ _INITS = ("identity", "lowpass", "delays")
 
 
 class FIR(FilterLayer):
-    """Filter each channel with taps of its own.
+    """Filter each channel with its own learned taps.
 
         y[t, c] = sum_k  weight[k, c] * x[t - k + offset, c]          offset = 0 if causal, else kernel_size // 2
 
     Args:
         d_model: The width.
         kernel_size: The number of taps, at least 1.
-        init: How the taps start. "identity": y = x. "lowpass": a low-pass of unit gain at DC with the given
-            `cutoff`. "delays": a bank of delays, half of the channels at 0, the others spread evenly over 1
-            to kernel_size - 1, so that the channels offer the next layer different times. Or a tensor of
-            taps, (kernel_size, d_model).
-        cutoff: The cutoff of the "lowpass", in units of Nyquist, in (0, 1).
-        delay: By how many samples the output stands for an earlier input, at least 0: a declaration (a
-            symmetric causal filter of n taps is late by (n - 1) / 2) that `Parallel` and `Residual` align by.
-        causal: False centres the filter, which looks ahead by kernel_size // 2.
+        init: The initial taps. "identity": y = x. "lowpass": a low-pass of unit gain at DC with the given
+            `cutoff`. "delays": a bank of delays; half of the channels have delay 0, the others are spread evenly over 1
+            to kernel_size - 1, so that the next layer sees samples of different times. Or a tensor of taps,
+            (kernel_size, d_model).
+        cutoff: The cutoff of "lowpass" in units of Nyquist, in (0, 1).
+        delay: The declared delay of the output in samples, at least 0, which `Parallel` and `Residual` use to align
+            branches. (A symmetric causal filter of n taps has the delay (n - 1) / 2.)
+        causal: False centres the filter, which then looks ahead by kernel_size // 2.
         device: The device of the taps.
-        dtype: Their dtype.
+        dtype: The dtype of the taps.
 
     Shape:
         (batch, time, d_model) -> the same shape and dtype.
@@ -129,7 +129,7 @@ class Delay(FilterLayer):
 
     Args:
         d_model: The width.
-        delay: Samples, at least 0.
+        delay: The delay in samples, at least 0.
 
     Shape:
         (batch, time, d_model) -> the same shape and dtype.
@@ -149,7 +149,7 @@ class Delay(FilterLayer):
         return self._delay
 
     def weights(self) -> tuple[()]:
-        """None."""
+        """An empty tuple: the layer has no weights."""
         return ()
 
     def extra_repr(self) -> str:  # noqa: D102

@@ -1,4 +1,4 @@
-"""The first second-order sections of a layer: checked, and with values also where tensors are made without memory."""
+"""Initial second-order sections of a layer, checked. They have values even if the layer is on the meta device."""
 
 from typing import Any
 
@@ -16,14 +16,14 @@ LONGEST = 512.0
 
 
 def identity_sections(sections: int, d_model: int) -> Tensor:
-    """Sections that pass the signal unchanged, (sections, 6, d_model)."""
+    """Return sections that pass the signal unchanged, (sections, 6, d_model)."""
     with real_tensors():
         section = torch.tensor([1.0, 0.0, 0.0, 1.0, 0.0, 0.0], dtype=torch.float64)
         return section[:, None].expand(sections, 6, d_model)
 
 
 def first_sections(sos: Any, d_model: int, max_half_life: float) -> Tensor:
-    """The first sections, (sections, 6, d_model), or raise."""
+    """Check the initial sections, and return them as (sections, 6, d_model)."""
     with real_tensors():
         return _checked(sos, d_model, max_half_life)
 

@@ -1,4 +1,4 @@
-"""Filters with constant taps: what other layers fold into for inference."""
+"""Filters with constant taps, into which other layers fold for inference."""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -16,12 +16,12 @@ class FixedFilter(FilterLayer):
 
         y[t, c] = sum_i  weight[t mod P, i, c] * x[t - lags[i], c]
 
-    Layers that are such filters fold into one: see `dsptorch.fold`.
+    Layers that are periodic filters fold into this layer: see `dsptorch.fold`.
 
     Args:
-        filter_: The filter, with weights on one device; the taps are computed now, without a gradient.
+        filter_: The filter, with weights on one device. Its taps are computed at construction, without a gradient.
         d_model: The width.
-        delay: By how many samples the output is declared to be late.
+        delay: The declared delay of the output in samples.
 
     Attributes:
         weight: The taps, (period, lags, d_model or 1): a buffer that stays float32 at least.
@@ -43,7 +43,7 @@ class FixedFilter(FilterLayer):
         super().__init__(d_model, folded.plan)
         self._delay = delay
         self._first = torch.as_tensor(folded.weights[0]).detach().clone()
-        self.register_buffer("weight", self._first)  # no second copy, until the buffer is moved
+        self.register_buffer("weight", self._first)  # shares memory with _first until the buffer is moved
 
     def first_values(self) -> dict[str, Tensor]:  # noqa: D102
         return {"weight": self._first}

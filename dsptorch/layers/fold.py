@@ -1,4 +1,4 @@
-"""Layers made ready for inference: constants for hyperparameters, one filter for several."""
+"""Fold layers for inference: hyperparameters become constants, and several filters become one."""
 
 import copy
 from functools import reduce, singledispatch
@@ -29,18 +29,18 @@ from dsptorch.layers.wavelet import WaveletSynthesis, WaveletTree
 
 __all__ = ["fold_layer"]
 
-_LARGEST = 2**16  # taps of all phases of a channel: a filter with more is kept in its parts
+_LARGEST = 2**16  # taps of all phases of a channel: a larger filter is kept in parts
 
 
 def fold_layer(layer: Layer) -> Layer:
-    """Return a layer for inference that gives the same numbers, to rounding, and shares nothing with this one.
+    """Return a layer for inference that gives the same numbers within rounding and shares nothing with this one.
 
-    Hyperparameters are numbers in it, and nothing learns. A layer with forward hooks, or with another forward than that
-    of its class, is copied as it is, because nobody can tell what they do. Register how a layer of your own folds, if
-    there is more to gain, with `fold_layer.register(MyLayer)`.
+    Its hyperparameters are numbers, and nothing in it is learned. A layer with forward hooks or with a replaced forward
+    is copied unchanged, because the effect of this code is unknown. To define how your own layer folds, register a
+    function with `fold_layer.register(MyLayer)`.
 
     Args:
-        layer: The layer; it stays as it is.
+        layer: The layer, which is not changed.
 
     Example:
         >>> from dsptorch import FIR, Chain, Multirate
@@ -147,7 +147,7 @@ def _fold_blend(layer: Blend) -> Layer:
     if not _is_filter(folded.layer):
         return folded
     gain = layer.gain.detach()
-    if not gain.any():  # taps of 0 would make NaN of infinity
+    if not gain.any():  # taps of 0 would turn infinity into NaN
         return Delay(layer.d_model, 0).train(layer.training)
     return _if_cheaper((1 - gain) * PeriodicFIR.identity() + gain * folded.layer.filter(), layer) or folded
 
@@ -170,12 +170,12 @@ def _fold_bottleneck(layer: ChannelBottleneck) -> Layer:
 
 
 def _is_filter(layer: Layer | None) -> TypeGuard[FilterLayer]:
-    """Whether a folded layer is its filter, and so can become a part of another."""
+    """Whether a folded layer is a pure filter, so that it can be merged with others."""
     return isinstance(layer, FilterLayer) and not is_hooked(layer)
 
 
 def _does_more(layer: Layer) -> bool:
-    """Whether a call of a layer may do more than its own code does; members of a combinator answer for themselves."""
+    """Whether a call of a layer may run code other than its own; members of a combinator are checked separately."""
     if not isinstance(layer, (Combined, Blend, LFOGate)):
         return any(map(is_hooked, layer.modules()))
     members = layer.members if isinstance(layer, Combined) else [layer.layer]
@@ -184,7 +184,7 @@ def _does_more(layer: Layer) -> bool:
 
 
 def _merged(members: list[Layer]) -> list[Layer]:
-    """Fold neighbours into one filter where that is cheaper: only causal ones, whose chain and product are one."""
+    """Fold neighbours into one filter where this is cheaper. Only causal ones: their chain equals their product."""
     done: list[Layer] = []
     run: list[FilterLayer] = []
     for member in [*members, None]:
@@ -207,7 +207,7 @@ def _merged_run(run: list[FilterLayer]) -> list[Layer]:
         own = layer.weights()
         plans.append(layer.plan.renumbered(range(len(weights), len(weights) + len(own))))
         weights += own
-    product = Product(tuple(reversed(plans)))  # the last is applied first
+    product = Product(tuple(reversed(plans)))  # the last factor is applied first
     groups = (product,) if product.folds else product.stages
     if any(group.support.period * len(group.support.lags) > _LARGEST for group in groups):
         return list(run)
@@ -229,7 +229,7 @@ def _if_cheaper(filter_: PeriodicFIR, layer: Layer) -> FixedFilter | None:
 
 
 def _fix_hyperparams(layer: nn.Module) -> None:
-    """Put numbers in the place of learned hyperparameters; those of integers mix operators, and are frozen."""
+    """Replace learned hyperparameters by numbers. Integer ones mix operators, and are frozen instead."""
     for module in list(layer.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, BoundedHyperparam) and not child.integer:

@@ -1,4 +1,4 @@
-"""What layers under the gates of oscillators have in common: the gates, and what passes them."""
+"""The common base of layers gated by oscillators."""
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,7 @@ class RouteGates(Oscillators):
 
     Args:
         routes: The number of gates.
-        num_lfos: The oscillators of each.
+        num_lfos: Number of oscillators of each gate.
         max_freq: The highest frequency.
         device: The device of the parameters.
     """
@@ -48,24 +48,24 @@ class RouteGates(Oscillators):
         self.set_first_values()
 
     def first_values(self) -> dict[str, Tensor]:
-        """The phases, amplitudes of 1, and biases of 0."""
+        """The initial phases, amplitudes of 1, and biases of 0."""
         amplitude, bias = torch.ones_like(self.amplitude), torch.zeros_like(self.bias)
         return {**super().first_values(), "amplitude": amplitude, "bias": bias}
 
     def forward(self, position: Tensor, temperature: float | Tensor) -> Tensor:
-        """How far each gate is open: int64, (...) -> (..., routes), in [0, 1]."""
+        """Return the opening of each gate in [0, 1]: int64, (...) -> (..., routes)."""
         return gate_of(self.waves(position), self.amplitude, self.bias, temperature)
 
 
 class Gated(Layer):
-    """What a layer under gates is made of; a subclass builds `gate`, and computes what the gates let through.
+    """Base class of gated layers. A subclass builds `gate` and computes the signal to be gated.
 
     Args:
         d_model: The width.
-        routes: As of `LFOGate`.
-        max_freq: As of `LFOGate`.
-        residual_mix: As of `LFOGate`.
-        gate_temperature: As of `LFOGate`.
+        routes: See `LFOGate`.
+        max_freq: See `LFOGate`.
+        residual_mix: See `LFOGate`.
+        gate_temperature: See `LFOGate`.
         device: The device of the hyperparameters.
     """
 
@@ -98,11 +98,11 @@ class Gated(Layer):
 
     @property
     def period(self) -> None:
-        """None: the gates follow the absolute position."""
+        """None, because the gates depend on the absolute position."""
         return None
 
     def through_gates(self, x: Tensor, y: Tensor, timeline: Timeline) -> Tensor:
-        """The input, and what the gates let through of the output of a layer."""
+        """Mix the input with the gated output of a layer."""
         temperature, routed = self._constants(
             lambda: (current(self.gate_temperature), 1 - current(self.residual_mix)),
             made_of(self.gate_temperature, self.residual_mix),

@@ -1,4 +1,4 @@
-"""Low-frequency oscillators: control signals by absolute position."""
+"""Low-frequency oscillators: control signals as a function of the absolute position."""
 
 from collections.abc import Callable
 
@@ -28,18 +28,18 @@ HIGHEST = 0.5
 
 
 class Oscillators(FirstValues):
-    """Oscillators in any arrangement. Their parameters stay float32 at least when the model is cast to less.
+    """Oscillators in an array of any shape. Their parameters stay float32 at least when the model is cast to half.
 
     Args:
-        freq: Cycles per sample; one value, or of shape `shape`.
-        shape: The arrangement of the oscillators.
-        phase: The first phases: "random", "spread" (evenly over a cycle), or one number of cycles for all.
+        freq: Cycles per sample: one value, or values of shape `shape`.
+        shape: The shape of the array of oscillators.
+        phase: The initial phases: "random", "spread" (evenly over a cycle), or one number of cycles for all.
         waveform: One of `WAVEFORMS`.
-        sharpness: Of "square" and "saw".
+        sharpness: The sharpness of "square" and "saw".
         device: The device of the phases.
 
     Attributes:
-        phase: Cycles: a learned parameter of shape `shape`.
+        phase: The phases in cycles, a learned parameter of shape `shape`.
     """
 
     no_weight_decay: tuple[str, ...] = ("phase",)
@@ -66,12 +66,12 @@ class Oscillators(FirstValues):
 
     @staticmethod
     def _parameter(shape: tuple[int, ...], device: torch.device | str | None) -> Tensor:
-        """Memory for a parameter, float32 at least."""
+        """An uninitialised parameter, float32 at least."""
         dtype = torch.promote_types(torch.get_default_dtype(), torch.float32)
         return torch.empty(shape, device=device, dtype=dtype)
 
     def first_values(self) -> dict[str, Tensor]:
-        """The phases."""
+        """The initial phases."""
         shape, count = self.phase.shape, self.phase.numel()
         if self._first_phase == "random":
             return {"phase": torch.empty_like(self.phase).uniform_(0.0, 1.0)}
@@ -103,29 +103,29 @@ class Oscillators(FirstValues):
 
 
 class LFO(Oscillators):
-    """Low-frequency oscillators: a control signal for each, by the absolute position.
+    """Low-frequency oscillators: control signals as a function of the absolute position.
 
         w_k(t) = wave(freq_k * t + phase_k)
 
-    The phase is computed in 64-bit fixed point: position 10^9 is as exact as position 0, in float32 too. A layer hands
-    its positions over, `lfo(timeline.positions(x))`; so the signal begins anew with each packed segment, and goes on
+    The phase is computed in 64-bit fixed point, so position 10^9 is as exact as position 0, also in float32. A layer
+    passes its positions, `lfo(timeline.positions(x))`, so the signal restarts with each packed segment and continues
     from chunk to chunk.
 
     Args:
-        num: How many oscillators, at least 1.
-        freq: Cycles per sample, in [0, 0.5]. A number: fixed, the same for all. A `BoundedHyperparam`: learned, one
-            value for all or one for each. A pair, above 0: the frequencies begin spread over it on a logarithmic scale,
-            from the first to the last, and are learned within it.
-        phase: How the phases begin, in cycles; they are learned. "spread": evenly over a cycle. "random": anywhere in
-            it. A number: all there.
-        waveform: "sine"; "triangle"; or "square" and "saw" with rounded corners, `soft_square` and `soft_saw`. All rise
-            through 0 at phase 0, and stay in [-1, 1].
-        sharpness: Of "square" and "saw", in [0.01, 0.999]: how quick their jumps are.
+        num: Number of oscillators, at least 1.
+        freq: Cycles per sample, in [0, 0.5]. A number is fixed and the same for all. A `BoundedHyperparam` is learned,
+            with one value for all or one for each. A pair (above 0) gives learned frequencies within the pair, which
+            start spread over it on a logarithmic scale, from the first to the last.
+        phase: The initial phases in cycles; they are learned. "spread": evenly over a cycle. "random": uniform over a
+            cycle. A number: the same phase for all.
+        waveform: "sine", "triangle", or "square" and "saw" with rounded corners (`soft_square` and `soft_saw`). All
+            rise through 0 at phase 0, and stay in [-1, 1].
+        sharpness: The sharpness of the corners of "square" and "saw", in [0.01, 0.999].
         device: The device of the parameters.
 
     Attributes:
-        freq: As given; of a pair, a BoundedHyperparam of `num` values.
-        phase: The phases, (num,), float32 at least, whatever the model is cast to.
+        freq: As given; for a pair, a BoundedHyperparam of `num` values.
+        phase: The phases, (num,), float32 at least for any dtype of the model.
 
     Shape:
         position: (...), int64 -> (..., num), in the dtype of the phases.
@@ -179,7 +179,7 @@ class LFO(Oscillators):
 
 
 def check_lfo(lfo: "LFO | None", d_model: int, device: torch.device | str | None) -> LFO:
-    """Return the oscillators of a layer, one for each of equal groups of its channels; by default one for all."""
+    """Return the oscillators of a layer, one for each group of channels (of equal size); by default one for all."""
     if lfo is None:
         return LFO(1, device=device)
     if not isinstance(lfo, LFO):
@@ -192,6 +192,6 @@ def check_lfo(lfo: "LFO | None", d_model: int, device: torch.device | str | None
 
 
 def over_channels(values: Tensor, channels: int) -> Tensor:
-    """One value for each group of channels as one for each channel; one for all stays one: (..., num)."""
+    """Expand values from groups of channels to channels; a single value is kept: (..., num)."""
     num = values.shape[-1]
     return values if num == 1 else values.repeat_interleave(channels // num, -1)

@@ -1,4 +1,4 @@
-"""Any layer under gates that oscillators open and close."""
+"""A layer gated by oscillators."""
 
 from typing import Any
 
@@ -17,25 +17,25 @@ __all__ = ["LFOGate"]
 
 
 class LFOGate(Gated):
-    """Fade each route of channels between the input and a layer's output, as low-frequency oscillators say.
+    """Fade each group of channels (route) between the input and a layer's output, controlled by oscillators.
 
         gate_r(t) = sigmoid((bias_r + sum_k amplitude_rk sin(2 pi (freq_rk t + phase_rk))) / gate_temperature)
         y         = residual_mix * x + (1 - residual_mix) * (gate * f(x) + (1 - gate) * x)
 
-    The gate is a function of the absolute position t, so the layer commutes with no time shift: its period is None.
+    The gate is a function of the absolute position t, so the layer has no period: its period is None.
 
     Args:
-        layer: f, which keeps rate and width. Where it declares a delay, x is delayed to it, by whole samples.
-        routes: How many groups the channels are split into, each with a gate; it divides d_model.
+        layer: The layer f, which keeps rate and width. If it declares a delay (a whole number), x is delayed by it.
+        routes: Number of groups of channels, each with a gate; it divides d_model.
         num_lfos: Oscillators per route, at least 1.
         max_freq: The highest frequency in cycles per sample, in (0, 0.5].
-        residual_mix: The share of the input, in [0, 1]. None: learned, 0.35 in [0.2, 0.5].
-        gate_temperature: At least 0.001: small ones switch, large ones fade. None: learned, 1 in [0.5, 2], on a log
-            scale.
+        residual_mix: The share of the input, in [0, 1]. None is learned, from 0.35 in [0.2, 0.5].
+        gate_temperature: At least 0.001. Small temperatures switch, large ones fade. None is learned, from 1 in
+            [0.5, 2], on a logarithmic scale.
         device: The device of the parameters.
 
     Attributes:
-        gate: The oscillators: as of `LFORouting`.
+        gate: The oscillators; see `LFORouting`.
 
     Shape:
         (batch, time, d_model) -> the same shape and dtype.
@@ -80,17 +80,17 @@ class LFOGate(Gated):
 
     @property
     def lookahead(self) -> int:
-        """Samples of lookahead: those of the layer."""
+        """Lookahead in samples: that of the layer."""
         return self.layer.lookahead
 
     @property
     def delay(self) -> int:
-        """Samples of delay: those of the layer."""
+        """Delay in samples: that of the layer."""
         return 0 if self.dry is None else self.dry.delay
 
     @property
     def receptive_field(self) -> int | None:
-        """The receptive field of the layer, and of the delayed input."""
+        """The receptive field of the layer and of the delayed input together."""
         field = self.layer.receptive_field
         return None if field is None else max(field, self.delay + 1 + self.lookahead)
 

@@ -1,4 +1,4 @@
-"""LFO routing."""
+"""LFO routing: convolutions within groups of channels, gated by oscillators."""
 
 import torch
 import torch.nn.functional as F
@@ -14,34 +14,34 @@ from dsptorch.layers.gated import Gated, RouteGates
 
 
 class LFORouting(Gated):
-    """Mix each route of channels over time, as far as low-frequency oscillators open its gate.
+    """Convolve each group of channels (route) over time, through a gate controlled by oscillators.
 
         gate_r(t) = sigmoid((bias_r + sum_k amplitude_rk sin(2 pi (freq_rk t + phase_rk))) / gate_temperature)
         routed    = gate * conv(x) + (1 - gate) * x
         y         = residual_mix * x + (1 - residual_mix) * routed
 
-    That is an `LFOGate` around a convolution within each route. The gate is a function of the absolute position t,
-    which the state keeps, so the layer commutes with no time shift: its period is None.
+    It is an `LFOGate` around a convolution within each route. The gate is a function of the absolute position t, which
+    the state keeps, so the layer has no period: its period is None.
 
     Args:
         d_model: The width.
-        routes: How many groups the channels are split into; it divides d_model.
+        routes: Number of groups of channels; it divides d_model.
         num_lfos: Oscillators per route, at least 1.
-        kernel_size: The taps of the convolution over time, at least 1.
+        kernel_size: Number of taps of the convolution over time, at least 1.
         max_freq: The highest frequency in cycles per sample, in (0, 0.5].
-        residual_mix: The share of the input, in [0, 1]. None: learned, 0.35 in [0.2, 0.5].
-        gate_temperature: At least 0.001. None: learned, 1 in [0.5, 2], on a log scale.
-        depthwise: True filters each channel by itself instead of mixing the channels of a route.
-        causal: False centres the convolution, which looks ahead by kernel_size // 2.
+        residual_mix: The share of the input, in [0, 1]. None is learned, from 0.35 in [0.2, 0.5].
+        gate_temperature: At least 0.001. None is learned, from 1 in [0.5, 2], on a logarithmic scale.
+        depthwise: True filters each channel separately instead of mixing the channels of a route.
+        causal: False centres the convolution, which then looks ahead by kernel_size // 2.
         device: The device of the parameters.
         dtype: The dtype of the convolution. The oscillators are float32 at least.
 
     Attributes:
         weight: (routes, kernel_size, width, width), or (kernel_size, d_model) if depthwise.
-        gate.freq: A BoundedHyperparam of shape (routes, num_lfos), at first spread geometrically over
+        gate.freq: A BoundedHyperparam of shape (routes, num_lfos), initially spread geometrically over
             max_freq / 64 to max_freq / 2.
-        gate.phase, gate.amplitude: (routes, num_lfos), at first random in [0, 1) cycles, and 1.
-        gate.bias: (routes,), at first 0.
+        gate.phase, gate.amplitude: (routes, num_lfos), initially random in [0, 1) cycles, and 1.
+        gate.bias: (routes,), initially 0.
 
     Shape:
         (batch, time, d_model) -> the same shape and dtype.
@@ -78,7 +78,7 @@ class LFORouting(Gated):
         self.num_lfos = check_int("num_lfos", num_lfos, least=1)
         self.kernel_size = check_int("kernel_size", kernel_size, least=1)
         self.depthwise, self.causal = check_bool("depthwise", depthwise), check_bool("causal", causal)
-        self.no_weight_decay = ("weight",) if depthwise else ()  # taps, but not matrices
+        self.no_weight_decay = ("weight",) if depthwise else ()  # taps get no weight decay, matrices do
 
         width = d_model // routes
         shape = (kernel_size, d_model) if depthwise else (routes, kernel_size, width, width)
@@ -87,7 +87,7 @@ class LFORouting(Gated):
         self.gate = RouteGates(routes, num_lfos, max_freq, device)
 
     def first_values(self) -> dict[str, Tensor]:
-        """The convolution is drawn as that of `nn.Conv1d`."""
+        """The initial convolution, drawn as in `nn.Conv1d`."""
         inputs = self.kernel_size * (1 if self.depthwise else self.d_model // self.routes)
         return {"weight": torch.empty_like(self.weight).uniform_(-(inputs**-0.5), inputs**-0.5)}
 
@@ -98,7 +98,7 @@ class LFORouting(Gated):
 
     @property
     def receptive_field(self) -> int:
-        """The taps of the convolution."""
+        """Receptive field: the number of taps of the convolution."""
         return self.kernel_size
 
     def process(self, x: Tensor, memory: Tensor | None, timeline: Timeline) -> tuple[Tensor, Tensor]:  # noqa: D102
@@ -108,7 +108,7 @@ class LFORouting(Gated):
         return y, latest(seen, kept, timeline.segments)
 
     def _convolved(self, seen: Tensor, segments: Segments | None) -> Tensor:
-        """The convolution at the samples after the first kernel_size - 1."""
+        """The convolution at all samples but the first kernel_size - 1."""
         kept = self.kernel_size - 1
         lags = range(-self.lookahead, self.kernel_size - self.lookahead)
         if self.depthwise:

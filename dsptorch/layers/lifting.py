@@ -1,4 +1,4 @@
-"""Lifting: a two-band split that any modules predict and update, with an exact inverse."""
+"""Lifting: a two-band split with any modules as predict and update steps, and an exact inverse."""
 
 from fractions import Fraction
 from math import lcm
@@ -15,7 +15,7 @@ from dsptorch.layers.combinators import Combined
 
 
 class _Steps(Combined):
-    """The steps, which are the same in both directions.
+    """The lifting steps, shared by both directions.
 
     Args:
         steps: The layers, first to last.
@@ -29,12 +29,12 @@ class _Steps(Combined):
 
     @property
     def frame_lookahead(self) -> int:
-        """Frames of lookahead: the sum over the steps."""
+        """Lookahead in frames: the sum over the steps."""
         return sum(step.lookahead for step in self.members)
 
     @property
     def frames_before(self) -> int | None:
-        """How many frames before the present one are used; None if unbounded."""
+        """Number of past frames that are used; None if unbounded."""
         past = 0
         for step in self.members:
             if step.receptive_field is None:
@@ -45,7 +45,7 @@ class _Steps(Combined):
     def lift(
         self, pair: list[Tensor], memories: tuple[Any, ...], clock: Timeline, *, inverse: bool
     ) -> tuple[list[Tensor], tuple[Any, ...]]:
-        """Take all steps on the pair (odd, even), forwards or backwards."""
+        """Apply all steps to the pair (odd, even), forwards or backwards."""
         after: list[Any] = list(memories)
         numbers = range(len(self.layers))
         for i in reversed(numbers) if inverse else numbers:
@@ -57,20 +57,20 @@ class _Steps(Combined):
 
 
 class Lifting(_Steps):
-    """Split a signal into a coarse and a detail band by prediction: any modules keep perfect reconstruction.
+    """Split a signal into a coarse and a detail band by prediction, with perfect reconstruction for any modules.
 
-    The samples of a frame are o[n] = x[2n - 1] and e[n] = x[2n]; each is predicted or updated from the other:
+    The samples of a frame are o[n] = x[2n - 1] and e[n] = x[2n]. Each is predicted or updated from the other:
 
         d = e - predict(o),    s = o + update(d),    y = concat(s, d)
 
-    `synthesis()` makes the layer that takes the steps back in the other order, o = s - update(d), e = d + predict(o):
-    exactly, whatever the modules are, non-linear ones too. On whole numbers, with modules that return whole numbers,
-    not a bit is lost.
+    `synthesis()` returns the layer that inverts the steps in reverse order, o = s - update(d), e = d + predict(o). The
+    inverse is exact for any modules, including nonlinear ones. It is bit-exact on whole numbers, with modules that
+    return whole numbers.
 
     Args:
-        *steps: predict, update, and perhaps more, in turn: layers of rate 1 that keep the width, or any modules
-            (batch, frames, d_model) -> the same shape that are causal in their frames.
-        d_model: The width; None: that of the first step that has an attribute `d_model`.
+        *steps: predict, update, and optionally more steps in alternation: layers of rate 1 that keep the width, or any
+            modules (batch, frames, d_model) -> the same shape that are causal in their frames.
+        d_model: The width. None takes the attribute `d_model` of the first step that has one.
 
     Shape:
         (batch, time, d_model) -> (batch, ceil(time / 2), 2 * d_model), in the same dtype: the coarse band first.
@@ -120,12 +120,12 @@ class Lifting(_Steps):
         self.grid = 2 * self._frame_grid
 
     def synthesis(self) -> "InverseLifting":
-        """Make the layer that puts the bands together again, with these steps."""
+        """Return the layer that reconstructs the signal from the bands, with these steps."""
         return InverseLifting(self)
 
     @property
     def lookahead(self) -> int:
-        """Input samples of lookahead: twice the frames of the steps."""
+        """Lookahead in input samples: twice that of the steps in frames."""
         return 2 * self.frame_lookahead
 
     @property
@@ -136,7 +136,7 @@ class Lifting(_Steps):
 
     @property
     def receptive_field(self) -> int | None:
-        """The samples of the frames that the steps use."""
+        """Receptive field: the number of samples in the frames that the steps use."""
         return None if self.frames_before is None else 2 * self.frames_before + 2 + self.lookahead
 
     def process(self, x: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:  # noqa: D102
@@ -148,11 +148,11 @@ class Lifting(_Steps):
 
 
 class InverseLifting(_Steps):
-    """Put together what a `Lifting` split, with its steps, which both share.
+    """Reconstruct a signal from the bands of a `Lifting`. The two layers share their steps.
 
         o = s - update(d),    e = d + predict(o),    y[2n] = o[n],    y[2n + 1] = e[n]
 
-    The output is late by one sample.
+    The output is one sample late.
 
     Args:
         lifting: The `Lifting`.
@@ -173,7 +173,7 @@ class InverseLifting(_Steps):
         [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
 
     References:
-        As of `Lifting`.
+        See `Lifting`.
     """
 
     rate = Fraction(2)
@@ -186,17 +186,17 @@ class InverseLifting(_Steps):
 
     @property
     def lookahead(self) -> int:
-        """Frames of lookahead: those of the steps."""
+        """Lookahead in frames: that of the steps."""
         return self.frame_lookahead
 
     @property
     def delay(self) -> Fraction:
-        """Half a frame: one sample."""
+        """Delay: half a frame, which is one sample."""
         return Fraction(1, 2)
 
     @property
     def receptive_field(self) -> int | None:
-        """The frames that the steps use."""
+        """Receptive field: the number of frames that the steps use."""
         return None if self.frames_before is None else self.frames_before + 1 + self.lookahead
 
     def process(self, x: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:  # noqa: D102

@@ -1,4 +1,4 @@
-"""Delays that oscillators move: vibrato and chorus."""
+"""Delays modulated by oscillators: vibrato and chorus."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,32 +26,35 @@ _SHORTEST = {"linear": 0.0, "allpass": 0.5}
 
 
 class ModulatedDelay(Layer):
-    """Delay each channel by a number of samples that a low-frequency oscillator moves, and mix it with the input.
+    """Delay each channel by a time that a low-frequency oscillator modulates, and mix the result with the input.
 
         y[t, c] = (1 - mix_c) x[t, c] + mix_c x(t - D_c(t), c)
         D_c(t)  = min_delay_c + depth_c (max_delay - min_delay_c) (1 + w_c(t)) / 2
 
-    x between two samples is interpolated: see `fractional_delay` and `allpass_delay`. The delay stays in [min_delay,
-    max_delay] whatever is learned, so no output uses a later sample. With mix = 1 that is a vibrato, with about 0.5 a
-    chorus. The wave is a function of the absolute position t, so the layer commutes with no time shift: its period is
+    x is interpolated between samples: see `fractional_delay` and `allpass_delay`. The delay stays in [min_delay,
+    max_delay] for any learned values, so no output uses a later sample. With mix = 1 the effect is a vibrato, with mix
+    about 0.5 a chorus. The wave is a function of the absolute position t, so the layer has no period: its period is
     None.
 
     Args:
         d_model: The width.
         max_delay: The longest delay in samples, at least 1.
-        lfo: The oscillators, whose number divides d_model: each drives an equal group of channels. None: `LFO(1)`.
-        min_delay: The shortest delay in samples, in [0, max_delay], or in [0.5, max_delay] with "allpass". None: the
-            least of these, fixed.
-        depth: The share of the room above `min_delay` that the oscillator uses, in [0, 1]. None: learned, 0.5.
-        mix: The share of the delayed signal, in [0, 1]. None: learned, 0.5.
-        interpolation: "linear"; or "allpass", which does not dim high frequencies, but never forgets.
-        delay: By how many samples the output is declared to be late, at least 0: `Parallel` and `Residual` align by it.
-            The true delay moves, and the input is a part of the output, so no number follows from the arguments.
+        lfo: The oscillators. Their number divides d_model, and each drives a group of channels of equal
+            size. None takes `LFO(1)`.
+        min_delay: The shortest delay in samples, in [0, max_delay], or in [0.5, max_delay] with "allpass". None takes
+            the least allowed value, fixed.
+        depth: The share of the range above `min_delay` that the oscillator uses, in [0, 1]. None is learned, from 0.5.
+        mix: The share of the delayed signal, in [0, 1]. None is learned, from 0.5.
+        interpolation: "linear", or "allpass", which does not attenuate high frequencies but has an unbounded receptive
+            field.
+        delay: The declared delay of the output in samples, at least 0, which `Parallel` and `Residual` use to align
+            branches. (It does not follow from the other arguments: the true delay varies, and the output contains the
+            undelayed input.)
         device: The device of the parameters.
-        dtype: As of every layer; the parameters are float32 at least all the same.
+        dtype: Accepted as in every layer. The parameters are float32 at least for any dtype.
 
-    `min_delay`, `depth` and `mix` are numbers, fixed, or a `BoundedHyperparam`, learned: one value for all channels, or
-    one for each oscillator.
+    `min_delay`, `depth` and `mix` are fixed if given as numbers, and learned if given as a `BoundedHyperparam`, with
+    one value for all channels or one for each oscillator.
 
     Shape:
         (batch, time, d_model) -> the same shape and dtype.
@@ -112,7 +115,7 @@ class ModulatedDelay(Layer):
 
     @property
     def receptive_field(self) -> int | None:
-        """max_delay + 1; None with the allpass, which never forgets."""
+        """max_delay + 1; None with "allpass", whose response is infinite."""
         return self.max_delay + 1 if self.interpolation == "linear" else None
 
     def delays(self, position: Tensor) -> Tensor:
@@ -120,7 +123,7 @@ class ModulatedDelay(Layer):
         shortest, depth = current(self.min_delay), current(self.depth)
         waves: Tensor = self.lfo(position)
         moved = shortest + depth * (self.max_delay - shortest) * (1 + waves) / 2
-        return moved.clamp(_SHORTEST[self.interpolation], float(self.max_delay))  # from rounding
+        return moved.clamp(_SHORTEST[self.interpolation], float(self.max_delay))  # for rounding
 
     def process(self, x: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:  # noqa: D102
         longest, segments = self.max_delay, timeline.segments
@@ -136,7 +139,7 @@ class ModulatedDelay(Layer):
         return self._mixed(x, late), memory
 
     def _mixed(self, x: Tensor, late: Tensor) -> Tensor:
-        """The input and the delayed signal."""
+        """Mix the input and the delayed signal."""
         mix = current(self.mix)
         if not isinstance(mix, Tensor):
             return torch.lerp(x, late, mix)

@@ -1,4 +1,4 @@
-"""The multirate block."""
+"""The multirate block: a coarse and a detail band with learned filters."""
 
 import copy
 import math
@@ -22,38 +22,39 @@ from dsptorch.hyperparams import (
 )
 from dsptorch.layers.base import FilterLayer
 
-_LONGEST = 4096  # samples after which a learned factor's mixtures must repeat; the structure grows with it
+_LONGEST = 4096  # the longest period of a learned factor's mixture in samples; the structure grows with it
 
 
 class Multirate(FilterLayer):
     """Split each channel into a coarse and a detail band with learned filters, and blend with the input.
 
-        coarse = recon(hold(low(x)))                         low-pass, keep every `downsample`-th, hold, smooth
+        coarse = recon(hold(low(x)))                  low-pass, keep every `downsample`-th sample, hold, smooth
         y      = m * x + (1 - m) * (coarse + alpha * detail(x - coarse))
 
-    It is one periodically time-varying filter, and runs as one where that is faster. Causal: sample n of the
-    low rate is taken at time downsample * n, and held, not interpolated, until the next.
+    The block is one periodically time-varying filter, and runs as one where this is faster. It is causal: sample n of
+    the low rate is taken at time downsample * n and held, not interpolated, until the next one.
 
-    A learned `downsample` v computes the coarse band of every integer of its range with the same filters, and
-    mixes them with the weights max(0, 1 - |v - i|): exact at integers, differentiable between. `compact` leaves
-    the nearest one. The period is then the least common multiple of the range, to the power of `levels`.
+    A learned `downsample` v computes the coarse band for every integer i of its range with the same filters, and
+    mixes the bands with the weights max(0, 1 - |v - i|), which are exact at integers and differentiable between them.
+    `compact` keeps only the nearest integer. The period is then the least common multiple of the range, to the power
+    of `levels`.
 
     Args:
         d_model: The width.
-        downsample: The decimation factor s of each level, at least 1; or a learned one, a
-            `BoundedHyperparam` with `integer=True`.
-        levels: How often the coarse band is split again, at least 1.
-        kernel_size: The taps of each filter, at least 1.
-        mix_ratio: The share m of the input, in [0, 1]. None: learned, 0.4 in [0.2, 0.6].
-        detail_strength: The gain alpha of the detail band. None: learned, 0.75 in [0.5, 1].
-        causal: False centres the filters (the hold stays), which looks ahead.
+        downsample: The decimation factor s of each level, at least 1; or a `BoundedHyperparam` with `integer=True`,
+            which is learned.
+        levels: Number of levels, at least 1. Each level splits the coarse band of the previous one.
+        kernel_size: Number of taps of each filter, at least 1.
+        mix_ratio: The share m of the input, in [0, 1]. None is learned, from 0.4 in [0.2, 0.6].
+        detail_strength: The gain alpha of the detail band. None is learned, from 0.75 in [0.5, 1].
+        causal: False centres the filters, which then look ahead (the hold does not change).
         device: The device of the parameters.
-        dtype: Their dtype. Hyperparameters are float32 at least.
+        dtype: The dtype of the parameters. Hyperparameters are float32 at least.
 
     Attributes:
-        low, recon, detail: The taps, (levels, kernel_size, d_model). At first `low` and `recon` are
-            low-passes of unit gain at DC with cutoff 1 / downsample (a learned one's first value, rounded), and
-            `detail` passes its input.
+        low, recon, detail: The taps, (levels, kernel_size, d_model). Initially `low` and `recon` are low-passes of
+            unit gain at DC with cutoff 1 / downsample (of a learned factor, the initial value, rounded), and `detail`
+            is the identity.
 
     Shape:
         (batch, time, d_model) -> the same shape and dtype.
@@ -134,10 +135,10 @@ class Multirate(FilterLayer):
 
     @torch.no_grad()
     def compact(self) -> "Multirate":
-        """Return a layer whose `downsample` is an int, the nearest, with copies of everything else.
+        """Return a copy of the layer whose `downsample` is the nearest int.
 
-        It does the same, to rounding, where the learned factor stands at an integer, as after `harden`. A layer
-        whose factor is an int already is copied.
+        It gives the same output within rounding if the learned factor is at an integer, for example after `harden`. A
+        layer whose factor is already an int is copied.
         """
         taps = self.low, self.recon, self.detail
         small = Multirate(
@@ -164,7 +165,7 @@ class Multirate(FilterLayer):
 
 
 def _present_factor(downsample: int | BoundedHyperparam) -> int:
-    """The factor, or the integer nearest to it; where it has no value yet, on a meta device, to its first."""
+    """The factor, rounded if it is learned; on the meta device, where it has no value, the initial one."""
     if not isinstance(downsample, BoundedHyperparam):
         return downsample
     with real_tensors():
@@ -175,7 +176,7 @@ def _present_factor(downsample: int | BoundedHyperparam) -> int:
 
 
 def _factors(downsample: int | BoundedHyperparam, levels: int) -> int | tuple[int, ...]:
-    """The factor, or all that a learned one mixes; a period that is too long is refused."""
+    """The factor, or all factors that a learned one mixes; a period that is too long is refused."""
     if isinstance(downsample, BoundedHyperparam):
         factors = tuple(range(int(downsample.low), int(downsample.high) + 1))
     else:

@@ -1,4 +1,4 @@
-"""What is open around a call: the contexts of its own thread or coroutine, and of no other."""
+"""The contexts that are open around a call, in its own thread or coroutine only."""
 
 import threading
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ __all__ = ["Opened"]
 
 
 class _Entry:
-    """A value, and whether its context has been left, wherever that happened."""
+    """A value, and whether its context has been left, in any thread."""
 
     def __init__(self, value: Any) -> None:
         self.value, self.left = value, False
@@ -26,10 +26,11 @@ class _Thread(threading.local):
 
 
 class Opened:
-    """The contexts of one kind that are open here.
+    """The open contexts of one kind.
 
-    Contexts may be left in any order, as generators do. A thread begins with none; a coroutine, and a thread to which
-    `asyncio.to_thread` copies the context, begin with those of their maker. Compiled code sees those of its thread.
+    Contexts may be left in any order, as with generators. A new thread has no open contexts. A coroutine, and a thread
+    to which `asyncio.to_thread` copies the context, start with the contexts of their creator. Compiled code sees the
+    contexts of its thread.
 
     Args:
         name: A name for debugging.
@@ -55,12 +56,12 @@ class Opened:
         return tuple([e.value for e in entries if not e.left]) if entries else ()
 
     def in_thread(self) -> tuple[Any, ...]:
-        """Those of all coroutines of this thread."""
+        """The values of all coroutines of this thread."""
         return tuple([e.value for e in self._thread.entries if not e.left])
 
     @contextmanager
     def during(self, value: Any) -> Iterator[None]:
-        """Open a context of this value for the duration of a block."""
+        """Open a context with a value for the duration of a block."""
         entry = _Entry(value)
         self._put((*self._here.get(), entry), (*self._thread.entries, entry))
         try:

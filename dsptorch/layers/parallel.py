@@ -1,4 +1,4 @@
-"""Layers side by side, with their delays aligned."""
+"""Layers in parallel, with aligned delays."""
 
 from collections.abc import Iterable
 from fractions import Fraction
@@ -16,19 +16,19 @@ from dsptorch.layers.fir import Delay
 
 
 class Parallel(Combined):
-    """Add the outputs of layers on the same input, the quicker ones delayed to the slowest.
+    """Add the outputs of layers on the same input. Faster branches are delayed to match the slowest.
 
     Args:
-        *layers: The branches, of one width, rate and width of the output.
+        *layers: The branches, with the same width, rate and output width.
 
     Shape:
         (batch, time, d_model) -> (batch, ceil(time * rate), d_out), in the same dtype.
 
     Raises:
-        ValueError: If widths or rates differ, or a branch would have to be delayed by a part of an output sample.
+        ValueError: If widths or rates differ, or a branch would need a delay by a fraction of an output sample.
 
     Example:
-        A symmetric low-pass is 2 samples late, and so is the input that is added to it:
+        A symmetric low-pass is 2 samples late, so the input is delayed by 2 samples before it is added:
 
         >>> import torch
         >>> from dsptorch import FIR, Delay, Parallel
@@ -57,17 +57,17 @@ class Parallel(Combined):
 
     @property
     def lookahead(self) -> int:
-        """Samples of lookahead: the greatest of any branch. A branch that is delayed counts as if it were not."""
+        """Lookahead in samples: the greatest of all branches, not counting the delays that align them."""
         return max(layer.lookahead for layer in self.members)
 
     @property
     def delay(self) -> int | Fraction:
-        """Samples of delay: the greatest of any branch."""
+        """Delay in samples: the greatest of all branches."""
         return self._delay
 
     @property
     def receptive_field(self) -> int | None:
-        """From the furthest past to the furthest future of any branch; None if one is None."""
+        """Receptive field: from the furthest past to the furthest future sample of any branch; None if one is None."""
         past = 0
         for layer in self.members:
             if layer.receptive_field is None:
@@ -85,26 +85,26 @@ class Parallel(Combined):
         return [x] * len(self.layers)
 
     def _joined(self, outputs: list[Tensor]) -> Tensor:
-        """The output, of those of the branches."""
+        """Combine the outputs of the branches."""
         return sum(outputs[1:], outputs[0])
 
 
 class Split(Parallel):
-    """Apply each layer to a group of channels of its own, the quicker ones delayed to the slowest.
+    """Apply each layer to its own group of channels. Faster layers are delayed to match the slowest.
 
         y = concat(f_1(x_1), ..., f_n(x_n)),   x = concat(x_1, ..., x_n)
 
     Args:
-        *layers: One for each group, in the order of the channels, of one rate.
+        *layers: One layer for each group, in the order of the channels, all with the same rate.
 
     Shape:
         (batch, time, sum of d_model) -> (batch, ceil(time * rate), sum of d_out), in the same dtype.
 
     Raises:
-        ValueError: If rates differ, or a group would have to be delayed by a part of an output sample.
+        ValueError: If rates differ, or a group would need a delay by a fraction of an output sample.
 
     Example:
-        Both groups are one sample late, as the first one is:
+        The first group is one sample late, so the second is delayed by one sample too:
 
         >>> import torch
         >>> from dsptorch import Delay, Split
@@ -135,10 +135,10 @@ class Split(Parallel):
 
 
 class Residual(Parallel):
-    """Add a layer's output to its input: y = x + f(x), x delayed by f.delay.
+    """Add a layer's output to its input: y = x + f(x), with x delayed by f.delay.
 
     Args:
-        layer: f, of rate 1, which keeps the width.
+        layer: The layer f, of rate 1, which keeps the width.
 
     Shape:
         (batch, time, d_model) -> the same shape and dtype.
@@ -156,7 +156,7 @@ class Residual(Parallel):
 
 
 def aligned(name: str, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
-    """The layers, each delayed at its output to the slowest, or raise."""
+    """Return the layers, each delayed at its output to match the slowest."""
     rates = [layer.rate for layer in layers]
     if len(set(rates)) > 1:
         raise ValueError(f"{name} needs layers of one rate, got {', '.join(map(str, rates))}")

@@ -1,4 +1,4 @@
-"""Modules that treat every time step by itself, as layers."""
+"""Pointwise modules as layers: each time step is processed separately."""
 
 from abc import abstractmethod
 from typing import Any
@@ -11,11 +11,11 @@ from dsptorch.layers.base import Layer
 
 
 class PointwiseLayer(Layer):
-    """A layer that treats every time step by itself: a subclass says how in `apply_pointwise`, all else follows."""
+    """Base class of layers that process each time step separately. A subclass implements only `apply_pointwise`."""
 
     @abstractmethod
     def apply_pointwise(self, x: Tensor) -> Tensor:
-        """Map (batch, time, d_model) -> the same shape and dtype, each time step by itself."""
+        """Map (batch, time, d_model) -> the same shape and dtype, each time step separately."""
 
     lookahead = 0
     period = 1
@@ -26,15 +26,15 @@ class PointwiseLayer(Layer):
 
 
 class Pointwise(PointwiseLayer):
-    """Declare that a module treats every time step by itself, so that it can stand in a Chain.
+    """Wrap a module that processes each time step separately as a layer, so that it can be used in a Chain.
 
         y[t] = module(x[t])
 
-    That is a promise: `dsptorch.testing.assert_causal` checks a part of it. Where the parameters of the module are all
-    of one dtype, it gets its input in that dtype.
+    The caller promises that the module is pointwise; `dsptorch.testing.assert_causal` checks a part of this. If all
+    parameters of the module have one dtype, its input is cast to this dtype.
 
     Args:
-        module: Such a module, (..., d_model) -> (..., d_model): an activation, a norm over channels, an MLP.
+        module: A pointwise module, (..., d_model) -> (..., d_model): an activation, a norm over channels, an MLP.
         d_model: The width.
 
     Shape:
@@ -61,7 +61,7 @@ class Pointwise(PointwiseLayer):
 
     def apply_pointwise(self, x: Tensor) -> Tensor:  # noqa: D102
         if any(getattr(part, "inplace", False) for part in self.module.modules()):
-            x = x.clone()  # nn.ReLU(inplace=True) would change the caller's
+            x = x.clone()  # nn.ReLU(inplace=True) would change the caller's tensor
         y: Tensor = self.module(in_dtype_of(self.module, x))
         if y.shape != x.shape:
             raise ValueError(
@@ -72,7 +72,7 @@ class Pointwise(PointwiseLayer):
 
 
 def in_dtype_of(module: nn.Module, x: Tensor) -> Tensor:
-    """A signal in the dtype of a module's parameters, if they have one in common; autocast casts by itself."""
+    """Cast a signal to the common dtype of a module's parameters, if there is one; autocast casts by itself."""
     some = next(module.parameters(), None)
     if some is None or some.dtype == x.dtype:
         return x

@@ -1,4 +1,4 @@
-"""Layers that change the rate by a factor, with learned taps."""
+"""Layers that change the rate by an integer factor, with learned taps."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -17,22 +17,22 @@ from dsptorch.layers.base import Layer
 
 
 class Resampler(Layer):
-    """A layer that changes the rate by up / down with one filter, and is causal.
+    """Base class of causal layers that change the rate by up / down with one filter.
 
         y[n, c] = sum_k  h[(n M mod L) + k L, c] * x[floor(n M / L) - k, c],    rate = up / down = L / M
 
     Args:
         d_model: The width.
-        up: Outputs per `down` inputs, L; without a common factor with it.
-        down: M.
+        up: Outputs per `down` inputs, L. `up` and `down` have no common factor.
+        down: Inputs per `up` outputs, M.
         numtaps: The length of h.
-        delay: By how many input samples the output is late.
+        delay: The delay of the output in input samples.
     """
 
     def __init__(self, d_model: int, up: int, down: int, numtaps: int, delay: int | Fraction) -> None:
         super().__init__(d_model)
         self.rate, self.grid = Fraction(up, down), down
-        self._reach = -(-numtaps // up)  # taps that meet one output
+        self._reach = -(-numtaps // up)  # input samples that one output uses
         self._delay = delay
 
     @abstractmethod
@@ -41,7 +41,7 @@ class Resampler(Layer):
 
     @property
     def lookahead(self) -> int:
-        """0: an output uses no later input than that at its own time."""
+        """0: an output uses no input after its own time."""
         return 0
 
     @property
@@ -51,12 +51,12 @@ class Resampler(Layer):
 
     @property
     def period(self) -> int:
-        """The input samples of one block."""
+        """Period: the number of input samples of one block."""
         return self.grid
 
     @property
     def receptive_field(self) -> int:
-        """The input samples that meet one output."""
+        """Receptive field: the number of input samples that one output uses."""
         return self._reach
 
     def process(self, x: Tensor, memory: Tensor | None, timeline: Timeline) -> tuple[Tensor, Tensor]:  # noqa: D102
@@ -75,7 +75,7 @@ class Resampler(Layer):
 
 
 class _LearnedResampler(Resampler):
-    """A resampler with learned taps, one filter a channel."""
+    """A resampler with learned taps, one filter for each channel."""
 
     no_weight_decay = ("weight",)
 
@@ -93,7 +93,7 @@ class _LearnedResampler(Resampler):
         with real_tensors():
             first = init.detach().clone() if isinstance(init, Tensor) else design()
             first = first.unsqueeze(-1) if first.dim() == 1 else first
-        least = rate.numerator  # a tap for each output at one input
+        least = rate.numerator  # at least one tap for each output of an input
         if first.dim() != 2 or len(first) < least:
             raise ValueError(
                 f"init must be at least {least} taps, got a tensor of shape {tuple(first.shape)}"
@@ -113,7 +113,7 @@ class _LearnedResampler(Resampler):
         return {"weight": self._first}
 
     def taps(self) -> Tensor:
-        """The present taps, (kernel_size, d_model)."""
+        """The current taps, (kernel_size, d_model)."""
         return self.weight
 
     def extra_repr(self) -> str:
@@ -123,24 +123,24 @@ class _LearnedResampler(Resampler):
 
 
 class Decimate(_LearnedResampler):
-    """Filter each channel, and keep every `factor`-th sample.
+    """Filter each channel and keep every `factor`-th sample.
 
         y[n, c] = sum_k  weight[k, c] * x[factor * n - k, c]
 
-    Output n stands at the time of input factor * n, so the layer is causal, and `Upsample` brings it back in place.
+    Output n stands at the time of input factor * n, so the layer is causal, and `Upsample` returns to the same times.
 
     Args:
         d_model: The width.
         factor: The decimation factor M, at least 1.
-        kernel_size: The number of taps, at least 1. None: 4 M for "lowpass" (1 if M is 1), M for "mean", 1
+        kernel_size: The number of taps, at least 1. None takes 4 M for "lowpass" (1 if M is 1), M for "mean", and 1
             for "first".
-        init: How the taps start, with unit gain at DC. "lowpass": a low-pass with cutoff 1 / M. "mean": the mean of the
-            last samples. "first": the sample at factor * n alone. Or a tensor of taps, (kernel_size,) or
+        init: The initial taps, with unit gain at DC. "lowpass": a low-pass with cutoff 1 / M. "mean": the mean of the
+            last samples. "first": only the sample at factor * n. Or a tensor of taps, (kernel_size,) or
             (kernel_size, d_model).
-        delay: By how many input samples the output stands for an earlier input, at least 0: a declaration, by which
-            `Parallel` and `Residual` align.
+        delay: The declared delay of the output in input samples, at least 0, which `Parallel` and `Residual` use to
+            align branches.
         device: The device of the taps.
-        dtype: Their dtype.
+        dtype: The dtype of the taps.
 
     Shape:
         (batch, time, d_model) -> (batch, ceil(time / factor), d_model), in the same dtype.
@@ -178,20 +178,20 @@ class Decimate(_LearnedResampler):
 
 
 class Upsample(_LearnedResampler):
-    """Put `factor` outputs in the place of each sample, by a filter for each of them.
+    """Raise the rate by `factor`, with one filter for each of the outputs of an input sample.
 
         y[M n + p, c] = sum_k  weight[p + M k, c] * x[n - k, c],    M = factor
 
     Args:
         d_model: The width.
         factor: The factor M, at least 1.
-        kernel_size: The number of taps, at least M. None: M for "hold", 2 M for "linear", 4 M for "lowpass".
-        init: How the taps start; in each, constant input gives constant output. "hold": repeat each sample. "linear":
-            go from the sample before to this one, which is one input sample late. "lowpass": a low-pass with cutoff
-            1 / M. Or a tensor of taps, (kernel_size,) or (kernel_size, d_model).
-        delay: By how many input samples the output is declared to be late, at least 0. None: 1 for "linear", else 0.
+        kernel_size: The number of taps, at least M. None takes M for "hold", 2 M for "linear" and 4 M for "lowpass".
+        init: The initial taps; with each choice, a constant input gives a constant output. "hold": repeat each sample.
+            "linear": interpolate from the previous sample to this one, which is one input sample late. "lowpass": a
+            low-pass with cutoff 1 / M. Or a tensor of taps, (kernel_size,) or (kernel_size, d_model).
+        delay: The declared delay of the output in input samples, at least 0. None takes 1 for "linear" and 0 otherwise.
         device: The device of the taps.
-        dtype: Their dtype.
+        dtype: The dtype of the taps.
 
     Shape:
         (batch, time, d_model) -> (batch, time * factor, d_model), in the same dtype.

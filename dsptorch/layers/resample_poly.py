@@ -1,4 +1,4 @@
-"""A change of the rate by a rational factor, with a fixed filter."""
+"""Change the rate by a rational factor, with a fixed filter."""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -18,17 +18,17 @@ class ResamplePoly(Resampler):
 
         y[n] = sum_k  h[(n M mod L) + k L] * x[floor(n M / L) - k],    L / M = up / down
 
-    The filter is symmetric, 20 max(L, M) + 1 taps long, and causal, so the output is late by 10 max(L, M) / L input
-    samples, which the layer declares.
+    The filter is symmetric and causal, with 20 max(L, M) + 1 taps. The layer declares its delay, 10 max(L, M) / L input
+    samples.
 
     Args:
         d_model: The width.
         up: Outputs per `down` inputs, at least 1.
-        down: At least 1. What up and down have in common is divided out.
-        window: The window of the design; see `scipy.signal.get_window`: "hann", "hamming", "blackman", "boxcar" or
-            ("kaiser", beta).
+        down: Inputs per `up` outputs, at least 1. A common factor of up and down is divided out.
+        window: The window of the design: "hann", "hamming", "blackman", "boxcar" or ("kaiser", beta), as in
+            `scipy.signal.get_window`.
         device: The device of the taps.
-        dtype: Their dtype; float32 at least.
+        dtype: The dtype of the taps, float32 at least.
 
     Attributes:
         filter: The taps h, (20 max(L, M) + 1,): a buffer.

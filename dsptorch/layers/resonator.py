@@ -1,4 +1,4 @@
-"""A damped oscillation a channel, excited by the signal."""
+"""A damped oscillator for each channel, excited by the signal."""
 
 import math
 from collections.abc import Callable
@@ -15,25 +15,26 @@ from dsptorch.layers.ema import LONGEST, SHORTEST
 
 
 class Resonator(Layer):
-    """Filter each channel by a complex one-pole, which rings at its frequency and fades with its half-life.
+    """Filter each channel by a complex one-pole filter, which rings at its frequency and fades with its half-life.
 
         z[t] = p z[t-1] + g x[t],   p = 2 ** (-1 / half_life) exp(2 pi i freq),   y = Re z
 
-    It runs in real arithmetic, as two coupled states a channel.
+    It runs in real arithmetic, as two coupled states per channel.
 
     Args:
         d_model: The width.
-        freq: The frequency in cycles per sample, in [0.00001, 0.5]. A number: fixed, the same for all channels. A
-            `BoundedHyperparam`: learned, one value for all channels or one for each. A pair: the frequencies begin
-            spread over it on a logarithmic scale, from the first channel to the last, and are learned within it.
-        half_life: After how many samples the oscillation has faded to half, in [0.1, 65536]; likewise.
-        gain: What g is: "peak": 1 - abs(p), so that the response of z has its peak, 1, at freq, and no output is
-            greater than the greatest input. "noise": sqrt(1 - abs(p) ** 2), so that z has the variance of white noise
-            that comes in.
-        output: "real": y as above. "both": the real parts of all channels, and then the imaginary parts, 2 * d_model
-            channels; their squares add up to an envelope.
+        freq: The frequency in cycles per sample, in [0.00001, 0.5]. A number is fixed and the same for all channels. A
+            `BoundedHyperparam` is learned, with one value for all channels or one for each. A pair gives learned
+            frequencies within the pair, which start spread over it on a logarithmic scale, from the first channel to
+            the last.
+        half_life: The half-life of the oscillation in samples, in [0.1, 65536], in the same forms.
+        gain: The gain g. "peak": 1 - abs(p), so that the response of z has its peak, 1, at freq, and no output
+            exceeds the greatest input. "noise": sqrt(1 - abs(p) ** 2), so that white noise keeps its variance.
+        output: "real": y as above. "both": the real parts of all channels, followed by the imaginary parts, 2 * d_model
+            channels; the sum of their squares is an envelope.
         device: The device of the hyperparameters.
-        dtype: As of every layer; the hyperparameters are float32 all the same, and so are the states at least.
+        dtype: Accepted as in every layer. The hyperparameters are float32 for any dtype, and the states are float32 at
+            least.
 
     Shape:
         (batch, time, d_model) -> (batch, time, d_model), or 2 * d_model channels, in the same dtype.

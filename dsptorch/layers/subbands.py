@@ -1,4 +1,4 @@
-"""A layer on the bands of a signal."""
+"""Apply a layer to the bands of a signal."""
 
 from dsptorch.layers.base import Layer
 from dsptorch.layers.chain import Chain
@@ -8,17 +8,17 @@ __all__ = ["Subbands"]
 
 
 class Subbands(Chain):
-    """Take a signal apart into bands, apply a layer to them, and put them together again.
+    """Split a signal into bands, apply a layer to the bands, and reconstruct the signal.
 
         y = synthesis(inner(bank(x)))
 
-    Without a layer between, y[t] = x[t - (N - 1)], N the taps of the bank, whatever its parameters are. `Split` of one
-    layer a band treats the bands apart; `Pointwise` can scale them.
+    Without an inner layer, y[t] = x[t - (N - 1)] for any parameters of the bank, where N is its number of taps. Use
+    `Split` with one layer per band to process the bands separately, and `Pointwise` to scale them.
 
     Args:
-        bank: The bank, a `FilterBank` or another layer whose `synthesis()` is the layer that undoes it. Its parameters
-            are in this one once.
-        inner: A layer of rate 1 that keeps the width, bank.d_out; None: the bands stay as they are.
+        bank: A `FilterBank`, or another layer whose `synthesis()` returns its inverse. Analysis and synthesis share the
+            parameters of the bank.
+        inner: A layer of rate 1 that keeps the width, bank.d_out. None leaves the bands unchanged.
 
     Shape:
         (batch, time, d_model) -> the same shape and dtype.
@@ -54,11 +54,11 @@ class Subbands(Chain):
                     f"width, got rate {layer.rate} and width {layer.d_model} to {layer.d_out}"
                 )
         super().__init__(bank, *between, synthesis())
-        # Not a module of this one: the parameters would be in it twice.
+        # Not registered as a submodule, which would duplicate the parameters.
         self._synthesis = (self.members[-1],)
         del self.layers[-1]
 
     @property
     def members(self) -> list[Layer]:
-        """The bank, the layer between if there is one, and the synthesis."""
+        """The bank, the inner layer if there is one, and the synthesis."""
         return [*(layer for layer in self.layers if isinstance(layer, Layer)), *self._synthesis]

@@ -1,4 +1,4 @@
-"""Amplitude modulation."""
+"""Amplitude modulation by oscillators."""
 
 from collections.abc import Callable
 
@@ -22,20 +22,22 @@ _INITS = {"identity": 0.0, "half": 0.5}
 
 
 class Tremolo(Layer):
-    """Modulate the amplitude of each channel by a low-frequency oscillator.
+    """Modulate the amplitude of each channel with a low-frequency oscillator.
 
         y[t, c] = (1 + depth_c w_c(t)) x[t, c]
 
-    The wave is a function of the absolute position t, so the layer commutes with no time shift: its period is None.
+    The wave is a function of the absolute position t, so the layer has no period: its period is None.
 
     Args:
         d_model: The width.
-        lfo: The oscillators, whose number divides d_model: each drives an equal group of channels. None: `LFO(1)`.
-        depth: In [-1, 1], so that no amplitude changes its sign. A number: fixed. A `BoundedHyperparam`: learned, one
-            value for all channels or one for each oscillator. None: learned, one for each oscillator.
-        init: How a `depth` that is None begins. "identity": at 0, so y = x. "half": at 0.5.
+        lfo: The oscillators. Their number divides d_model, and each drives a group of channels of equal
+            size. None takes `LFO(1)`.
+        depth: The modulation depth, in [-1, 1], so that no amplitude changes its sign. A number is fixed. A
+            `BoundedHyperparam` is learned, with one value for all channels or one for each oscillator. None is learned,
+            one for each oscillator.
+        init: The initial value of a `depth` that is None. "identity": 0, so y = x. "half": 0.5.
         device: The device of the parameters.
-        dtype: As of every layer; the parameters are float32 at least all the same.
+        dtype: Accepted as in every layer. The parameters are float32 at least for any dtype.
 
     Shape:
         (batch, time, d_model) -> the same shape and dtype.

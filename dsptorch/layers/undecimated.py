@@ -1,4 +1,4 @@
-"""The undecimated filterbank (a trous): bands at the full rate, without delay, that add up to the signal."""
+"""The undecimated filterbank (a trous): bands at the full rate, without delay, which add up to the signal."""
 
 from collections.abc import Sequence
 
@@ -16,38 +16,37 @@ from dsptorch.functional.undecimated import (
 from dsptorch.functional.validate import check_int
 from dsptorch.layers.base import FilterLayer, Layer
 
-_LONGEST = 2**16  # samples of the receptive field
+_LONGEST = 2**16  # the longest receptive field in samples
 
 
 class UndecimatedBank(FilterLayer):
-    """Weigh the bands of an undecimated filterbank, and add them: the identity at first.
+    """Apply a gain to each band of an undecimated filterbank and add the bands; initially the identity.
 
-    From c_0 = x, with taps that stand 2^(j-1) samples apart in level j:
+    From c_0 = x, with taps 2^(j-1) samples apart in level j:
 
         c_j[t] = sum_k  weight[j - 1, k] * c_j-1[t - 2^(j-1) k],    d_j = c_j-1 - c_j
         y = gain[0] * c_J + gain[1] * d_J + ... + gain[J] * d_1
 
-    Whatever the filters learn, x = c_J + d_J + ... + d_1, without a delay: gains of 1 are the identity. The layer is
-    one filter of period 1, and runs and folds as one. `UndecimatedBands` gives the bands themselves.
+    For any filters, x = c_J + d_J + ... + d_1 without delay, so gains of 1 give the identity. The layer is one filter
+    of period 1, and runs and folds as one. `UndecimatedBands` returns the bands themselves.
 
     Args:
         d_model: The width.
         levels: The number J of levels, at least 1; there are J + 1 bands.
-        kernel_size: The taps of each low-pass, at least 2.
+        kernel_size: Number of taps of each low-pass, at least 2.
         device: The device of the parameters.
-        dtype: Their dtype.
+        dtype: The dtype of the parameters.
 
     Attributes:
-        weight: The low-pass of each level, (levels, kernel_size, d_model): at first binomial, (1, 1) / 2 or
-            (1, 2, 1) / 4, of unit gain at DC.
-        gain: The gain of each band, lowest first, (levels + 1, d_model): at first 1.
+        weight: The low-pass of each level, (levels, kernel_size, d_model): initially binomial, such as (1, 1) / 2 or
+            (1, 2, 1) / 4, with unit gain at DC.
+        gain: The gain of each band, lowest band first, (levels + 1, d_model): initially 1.
 
     Shape:
         (batch, time, d_model) -> the same shape and dtype.
 
     Raises:
-        TypeError, ValueError: If an argument is not as described, or the bank would reach over more than 65,536
-            samples.
+        TypeError, ValueError: If an argument is not as described, or the receptive field would exceed 65,536 samples.
 
     Example:
         >>> layer = UndecimatedBank(8, levels=3)
@@ -93,29 +92,29 @@ class UndecimatedBank(FilterLayer):
 
 
 class UndecimatedBands(Layer):
-    """Split each channel into the bands of an undecimated filterbank, which add up to it.
+    """Split each channel into the bands of an undecimated filterbank, which add up to the channel.
 
         c_j[t] = sum_k  weight[j - 1, k] * c_j-1[t - 2^(j-1) k],    d_j = c_j-1 - c_j,    c_0 = x
         y = concat(c_J, d_J, ..., d_1),    x = c_J + d_J + ... + d_1
 
-    The sum is exact, to rounding, whatever the filters learn, and nothing is late.
+    For any filters, the sum is exact within rounding and has no delay.
 
     Args:
         d_model: The width of the input.
         levels: The number J of levels, at least 1; there are J + 1 bands.
-        kernel_size: The taps of each low-pass, at least 2.
+        kernel_size: Number of taps of each low-pass, at least 2.
         device: The device of the parameter.
-        dtype: Its dtype.
+        dtype: The dtype of the parameter.
 
     Attributes:
-        weight: As of `UndecimatedBank`.
+        weight: See `UndecimatedBank`.
 
     Shape:
         (batch, time, d_model) -> (batch, time, (levels + 1) * d_model), in the same dtype: band by band, the lowest
-        first.
+        band first.
 
     Raises:
-        TypeError, ValueError: As of `UndecimatedBank`.
+        TypeError, ValueError: See `UndecimatedBank`.
 
     Example:
         >>> layer, x = UndecimatedBands(8, levels=3), torch.randn(2, 10, 8)
@@ -148,7 +147,7 @@ class UndecimatedBands(Layer):
 
     @property
     def receptive_field(self) -> int:
-        """The reach of all low-passes, one after another."""
+        """Receptive field: that of all low-passes in series."""
         return _reach(self.levels, self.kernel_size)
 
     def process(  # noqa: D102
@@ -170,7 +169,7 @@ def _reach(levels: int, kernel_size: int) -> int:
 
 
 def _checked(d_model: int, levels: int, kernel_size: int) -> tuple[int, int, int]:
-    """The shape of the taps."""
+    """Check the arguments, and return the shape of the taps."""
     check_int("d_model", d_model, least=1)
     check_int("levels", levels, least=1)
     check_int("kernel_size", kernel_size, least=2)

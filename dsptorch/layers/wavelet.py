@@ -1,4 +1,4 @@
-"""Wavelet transforms and packets as layers: learned filters that stay a wavelet, and reconstruct."""
+"""Wavelet transforms and packets as layers, with learned filters that stay a wavelet and reconstruct."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ _DEEPEST = 12  # levels: a frame of 4,096 samples
 
 
 class WaveletTree(Layer):
-    """A tree of one two-band bank, whose filters are those of a lattice with a vanishing moment."""
+    """A tree of one two-band bank, whose filters come from a lattice with a vanishing moment."""
 
     lookahead = 0
 
@@ -47,31 +47,31 @@ class WaveletTree(Layer):
         self._kept = Memo()
 
     def matrix(self) -> Tensor:
-        """The present filters, dec_lo and dec_hi: (2, taps). Those of the synthesis are the same, reversed."""
+        """The current filters dec_lo and dec_hi: (2, taps). The synthesis filters are the same, reversed."""
         return self.filters.kept_matrix(self._kept)
 
     @property
     def total_delay(self) -> int:
-        """By how many input samples analysis and synthesis together are late: (2^J - 1) (N - 1)."""
+        """Delay of analysis and synthesis together in input samples: (2^J - 1) (N - 1)."""
         return (self.grid - 1) * (self.filters.numtaps - 1)
 
     @property
     def period(self) -> int:
-        """The samples of a frame."""
+        """Period: the number of samples of a frame."""
         return self.grid
 
     @property
     def receptive_field(self) -> int:
-        """The reach of the filters of all levels."""
+        """Receptive field: that of the filters of all levels."""
         return self.total_delay + 1
 
     def synthesis(self) -> "WaveletSynthesis":
-        """Make the layer that puts the bands together again, with these filters."""
+        """Return the layer that reconstructs the signal from the bands, with these filters."""
         return WaveletSynthesis(self)
 
     @abstractmethod
     def synthesize(self, y: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:
-        """Put the next chunk of frames together."""
+        """Reconstruct the signal from the next chunk of frames."""
 
     def extra_repr(self) -> str:  # noqa: D102
         return f"{self.d_model}, wavelet={self.wavelet!r}, level={self.level}"
@@ -80,26 +80,26 @@ class WaveletTree(Layer):
 class Wavelet(WaveletTree):
     """Split each channel into the bands of a discrete wavelet transform, in frames of 2^level samples.
 
-    From cA_0 = x, with the filters that `pywt` calls dec_lo and dec_hi:
+    From cA_0 = x, with the filters dec_lo and dec_hi in PyWavelets' terms:
 
         cA_j[n] = sum_k  dec_lo[k] * cA_j-1[2n - k],    cD_j[n] = sum_k  dec_hi[k] * cA_j-1[2n - k]
         y = concat(cA_J, cD_J, 2 samples of cD_J-1, ..., 2^(J-1) samples of cD_1)
 
-    The filters are a lattice of rotations, whose angles learn: orthonormal, with a vanishing moment, whatever the
-    optimizer does. `synthesis()` makes the layer that puts the signal together again, exactly. Frame n stands at input
-    2^J n and comes with it: nothing waits. (PyWavelets' coefficient n stands at input 2^J n + 2^J - 1: with a zero
-    before the signal, ours are the same after frame 0.)
+    The filters come from a lattice of rotations with learned angles. They are orthonormal and have a vanishing moment
+    for any angles. `synthesis()` returns the layer that reconstructs the signal exactly. Frame n stands at input 2^J n
+    and is available at that time, so the analysis has no delay. (PyWavelets' coefficient n stands at input
+    2^J n + 2^J - 1. With a zero before the signal, our frames after frame 0 equal PyWavelets'.)
 
     Args:
         d_model: The width.
-        wavelet: How the filters start, an orthonormal wavelet: "haar", "db1" to "db38", "sym2" to "sym20", "coif1" to
+        wavelet: The initial filters, an orthonormal wavelet: "haar", "db1" to "db38", "sym2" to "sym20", "coif1" to
             "coif17".
         level: The number J of levels, 1 to 12.
         device: The device of the angles.
         dtype: Their dtype, float32 at least.
 
     Attributes:
-        filters: The module with the angles of the lattice, half as many as a filter has taps, less the last, which
+        filters: The module with the angles of the lattice: one for every two taps, without the last angle, which
             follows from the vanishing moment.
 
     Shape:
@@ -135,7 +135,7 @@ class Wavelet(WaveletTree):
         return wavelet_analysis(x, self.matrix(), self.level, memory, timeline)
 
     def synthesize(self, y: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:
-        """Put the next chunk of frames together."""
+        """Reconstruct the signal from the next chunk of frames."""
         return wavelet_synthesis(y, self.matrix(), self.level, memory, timeline)
 
     def split(self, y: Tensor) -> list[Tensor]:
@@ -148,29 +148,29 @@ class Wavelet(WaveletTree):
         return [parts[0], *(from_blocks(part, 2**j) for j, part in enumerate(parts[1:]))]
 
     def join(self, coeffs: Sequence[Tensor]) -> Tensor:
-        """Put coefficients into frames again: the inverse of `split`."""
+        """Join coefficients into frames: the inverse of `split`."""
         frames = coeffs[0].shape[1]
         return torch.cat([c.reshape(c.shape[0], frames, -1) for c in coeffs], -1)
 
 
 class WaveletPacket(WaveletTree):
-    """Split each channel into the 2^level bands of its wavelet packets: every band is split again at every level.
+    """Split each channel into the 2^level bands of its wavelet packets: every level splits every band again.
 
         y = concat(bands),    each band: v[n] = sum_k  h[k] * u[2n - k] at each level, h one of dec_lo, dec_hi
 
-    Filters, frames, delays and `synthesis()` are as of `Wavelet`.
+    Filters, frames, delays and `synthesis()` are the same as in `Wavelet`.
 
     Args:
         d_model: The width.
-        wavelet: As of `Wavelet`.
+        wavelet: See `Wavelet`.
         level: The number of levels, 1 to 12.
-        order: The order of the bands, as PyWavelets has them: "natural" (aa, ad, da, dd), or "freq", rising in
+        order: The order of the bands in PyWavelets' terms: "natural" (aa, ad, da, dd), or "freq", in increasing
             frequency (aa, ad, dd, da).
         device: The device of the angles.
         dtype: Their dtype, float32 at least.
 
     Attributes:
-        filters: As of `Wavelet`.
+        filters: See `Wavelet`.
 
     Shape:
         (batch, time, d_model) -> (batch, ceil(time / 2^level), 2^level * d_model), in the same dtype: band by band.
@@ -203,7 +203,7 @@ class WaveletPacket(WaveletTree):
         if order not in ("natural", "freq"):
             raise ValueError(f"order must be 'natural' or 'freq', got {order!r}")
         self.order = order
-        # Where a band of a given frequency is in natural order: the high-pass turns the frequencies about.
+        # The index in natural order of the band of a given frequency: the high-pass reverses the frequencies.
         self._places = [k ^ (k >> 1) if order == "freq" else k for k in range(2**level)]
 
     def process(self, x: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:  # noqa: D102
@@ -212,7 +212,7 @@ class WaveletPacket(WaveletTree):
         return torch.cat([bands[place] for place in self._places], -1), memory
 
     def synthesize(self, y: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:
-        """Put the next chunk of frames together."""
+        """Reconstruct the signal from the next chunk of frames."""
         bands = self.split(y)
         natural = [bands[self._places.index(k)] for k in range(len(bands))]
         return packet_synthesis(torch.cat(natural, -1), self.matrix(), self.level, memory, timeline)
@@ -226,12 +226,12 @@ class WaveletPacket(WaveletTree):
 
 
 class WaveletSynthesis(Layer):
-    """Put together what a `Wavelet` or a `WaveletPacket` split, with its filters, which both share.
+    """Reconstruct a signal from the frames of a `Wavelet` or a `WaveletPacket`. The two layers share their filters.
 
         y[t] = x[t - (2^J - 1) (N - 1)],    for J levels and filters of N taps
 
     Args:
-        wavelet: The layer.
+        wavelet: The `Wavelet` or `WaveletPacket`.
 
     Shape:
         (batch, frames, 2^J * d) -> (batch, frames * 2^J, d), in the same dtype, with d the width of that layer.
@@ -250,7 +250,7 @@ class WaveletSynthesis(Layer):
         True
 
     References:
-        As of `Wavelet`.
+        See `Wavelet`.
     """
 
     lookahead = 0
@@ -267,12 +267,12 @@ class WaveletSynthesis(Layer):
 
     @property
     def delay(self) -> int | Fraction:
-        """The delay in frames: that of analysis and synthesis together, which the analysis does not have."""
+        """Delay in frames: that of analysis and synthesis together, because the analysis has none."""
         return whole(Fraction(self.wavelet.total_delay, self.wavelet.grid))
 
     @property
     def receptive_field(self) -> int:
-        """The frames that the filters reach over."""
+        """Receptive field: the number of frames that the filters extend over."""
         return self.wavelet.total_delay // self.wavelet.grid + 1
 
     def process(self, x: Tensor, memory: Any, timeline: Timeline) -> tuple[Tensor, Any]:  # noqa: D102

@@ -1,4 +1,4 @@
-"""Hyperparameters that learn beside the weights: a controller, objectives, and estimators of the hypergradient."""
+"""Learn hyperparameters beside the weights: a controller, objectives, and estimators of the hypergradient."""
 
 from dsptorch.meta.controller import STUDY_SETTINGS, MetaController
 from dsptorch.meta.estimators.base import Estimate, Estimator, MetaStep

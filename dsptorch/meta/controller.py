@@ -1,4 +1,4 @@
-"""The controller: hyperparameters that learn beside the weights, in an ordinary training loop."""
+"""The controller, which learns hyperparameters beside the weights in an ordinary training loop."""
 
 import copy
 import math
@@ -40,12 +40,12 @@ STUDY_SETTINGS: dict[str, Any] = {"lr": 1e-4, "every": 100, "objective": "smooth
 
 
 class MetaController:
-    """Learn hyperparameters by gradient descent on a meta-loss, once every so many training steps.
+    """Learn hyperparameters by gradient descent on a meta-loss, once every `every` training steps.
 
         z <- z - lr * Adam(average of dL_meta/dz),     z the raw values of BoundedHyperparams
 
     It works on any `nn.Module` that holds a BoundedHyperparam, and on hyperparameters outside a model
-    (`add_hyperparam`). Your own optimizer trains the weights: give it `inner_param_groups`, which leaves the
+    (`add_hyperparam`). Your own optimizer trains the weights: pass it `inner_param_groups`, which leave the
     hyperparameters out.
 
         controller = MetaController(model, every=20)
@@ -55,29 +55,30 @@ class MetaController:
             loss.backward(); optimizer.step(); optimizer.zero_grad()
             controller.step(loss, val_loss=lambda m: loss_fn(m, next(val_data)))
 
-    An update that fails (a loss that raises, a setter that refuses) leaves model, optimizer and controller alone. One
-    whose hypergradient is not finite is skipped, counted and warned of.
+    An update that fails (a loss or a setter raises) changes neither model nor optimizer nor controller. An update whose
+    hypergradient is not finite is skipped and counted, with a warning.
 
     Args:
         model: Any module, also under `torch.compile` or DistributedDataParallel.
-        lr: The learning rate of the raw values, at least 0; one update moves a raw value by about lr. From the
-            middle of an interval, 1 on the raw scale is about a quarter of it.
+        lr: The learning rate of the raw values, at least 0. One update moves a raw value by about lr. From the middle
+            of an interval, 1 on the raw scale is about a quarter of the interval.
         every: Training steps between two updates, at least 1.
-        objective: The quantity to lower: "smoothed_loss", "convergence_rate", "composite", or a function of `Losses`;
-            the study's own signs are under "literal_convergence_rate" and "literal_composite".
-        estimator: How the hypergradient is found: "direct", "es", or an object: Direct(), Unroll(rule),
+        objective: The quantity to minimise: "smoothed_loss", "convergence_rate", "composite", or a function of
+            `Losses`. The study's own signs are "literal_convergence_rate" and "literal_composite".
+        estimator: The estimator of the hypergradient: "direct", "es", or an object: Direct(), Unroll(rule),
             Implicit(rule), EvolutionStrategy().
         ema_decay: The decay, in [0, 1), of the moving averages of the losses and of the hypergradient (Adam's beta1).
-        hyperparams: The names of those to learn, as `named_hyperparams` gives them; None is all that are not frozen.
+        hyperparams: The names of the hyperparameters to learn, as in `named_hyperparams`; None for all that are not
+            frozen.
         warmup: Training steps before the first update, at least 0.
-        freeze_at: The training step after which nothing moves any more; None is never.
-        total_steps: The training steps that are planned, to be warned where they are too few to move anything.
-        scaler: The GradScaler of the training, where there is one; call `step` after `scaler.update()`.
-        process_group: The processes to agree with, where the model is not wrapped in DistributedDataParallel.
-        seed: The seed of everything random in an update.
+        freeze_at: The training step after which the hyperparameters stop moving; None for never.
+        total_steps: The planned number of training steps, for a warning if it is too small to move a hyperparameter.
+        scaler: The GradScaler of the training, if any; call `step` after `scaler.update()`.
+        process_group: The processes to average over, if the model is not wrapped in DistributedDataParallel.
+        seed: The seed of all random numbers in an update.
 
     Raises:
-        TypeError, ValueError: If an argument is not as described, or a higher-order estimator is asked of a compiled
+        TypeError, ValueError: If an argument is not as described, or a higher-order estimator is used with a compiled
             or distributed model.
 
     Example:
@@ -127,7 +128,7 @@ class MetaController:
 
     @property
     def hyperparams(self) -> dict[str, BoundedHyperparam]:
-        """The hyperparameters that it learns, by name."""
+        """The learned hyperparameters, by name."""
         return dict(self._outer.hyperparams)
 
     def inner_param_groups(self, *, weight_decay: float) -> list[dict[str, Any]]:
@@ -135,10 +136,10 @@ class MetaController:
         return self._inner.groups(weight_decay, self.hyperparams)
 
     def attach(self, optimizer: torch.optim.Optimizer) -> None:
-        """Show the controller the optimizer of the weights.
+        """Attach the optimizer of the weights.
 
-        The optimizer must leave the hyperparameters alone. Estimators that look ahead then start from its momenta and
-        averages instead of from rest.
+        The optimizer must not hold the hyperparameters. Estimators that simulate training then start from its momenta
+        and averages instead of from zero.
 
         Raises:
             TypeError, ValueError: If it is not an optimizer, or holds a hyperparameter.
@@ -151,12 +152,12 @@ class MetaController:
         Args:
             name: Its name in `hyperparams` and `history`.
             hyperparam: The hyperparameter to learn.
-            setter: Called with the value, now and after each update: a float, an int for an integer, a tensor for
-                several. None where a loss or a rule reads the hyperparameter itself.
+            setter: Called with the value immediately and after each update: a float, an int for an integer, or a
+                tensor for several values. None if a loss or a rule reads the hyperparameter directly.
 
         Raises:
-            TypeError, ValueError: If the name is taken, if training has begun, or if the estimator cannot have a path
-                to it. A setter that raises leaves it out.
+            TypeError, ValueError: If the name is taken, training has begun, or the estimator cannot have a path to the
+                hyperparameter. If the setter raises, the hyperparameter is not added.
 
         Example:
             >>> from dsptorch.meta import EvolutionStrategy
@@ -175,22 +176,22 @@ class MetaController:
     def step(
         self, loss: float | Tensor, *, train_loss: Loss | None = None, val_loss: Loss | None = None
     ) -> Mapping[str, Any] | None:
-        """Take in a training step, and update the hyperparameters if it is time; call it once per optimizer step.
+        """Register a training step, and update the hyperparameters if due. Call it once per optimizer step.
 
-        It takes the gradients that `loss.backward()` left at the hyperparameters, also of several micro-batches, and
-        clears them. A second call for one training step is warned of.
+        It uses the gradients that `loss.backward()` computed for the hyperparameters, also over several micro-batches,
+        and clears them. A second call for one training step gives a warning.
 
         Args:
             loss: The training loss of the step.
             train_loss: A function of the model that draws a training batch and returns its loss.
-            val_loss: The same for data that the weights do not see; the hyperparameters are then judged by it.
+            val_loss: The same for data that the weights are not trained on. The hyperparameters then minimise it.
 
         Returns:
-            The record of the update (see `history`), or None where there was none.
+            The record of the update (see `history`), or None if there was no update.
 
         Raises:
-            TypeError, ValueError: If something is missing for the estimator, or it has no path to a hyperparameter.
-            RuntimeError: If somebody else changed a hyperparameter.
+            TypeError, ValueError: If the estimator needs another argument, or has no path to a hyperparameter.
+            RuntimeError: If other code has changed a hyperparameter.
         """
         value = check_losses(loss, train_loss, val_loss, self._estimator)
         if not self._state.step:
@@ -223,11 +224,11 @@ class MetaController:
 
     @property
     def skipped(self) -> int:
-        """How many updates were left out because the hypergradient was not finite."""
+        """Number of updates that were skipped because the hypergradient was not finite."""
         return self._state.skipped
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that an exact resume needs beside the model's own state, for `torch.save`."""
+        """Return the state for an exact resume, in addition to the model's own state, for `torch.save`."""
         return {
             "format": 1,
             **self._outer.state_dict(),
@@ -236,7 +237,7 @@ class MetaController:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Resume from a `state_dict`, after the model has loaded its own; nothing changes if it does not fit.
+        """Resume from a `state_dict`, after the model has loaded its own. Nothing changes if the state does not fit.
 
         Raises:
             ValueError: If the state has another format, or other hyperparameters.
@@ -255,18 +256,18 @@ class MetaController:
         )
 
     def _after_training(self, loss: Tensor) -> ControllerState:
-        """Take in the loss of a training step, and the gradients that it left at the hyperparameters."""
+        """Register the loss of a training step and the gradients of the hyperparameters."""
         left = {name: h.raw.grad for name, h in self._outer.active().items()}
         unscaled = {name: None if g is None else g / self._scale for name, g in left.items()}
         state = self._state.after_training(loss, unscaled, self.ema_decay)
         expected = state.expected or self._outer.raws()
-        frozen = self._outer.hyperparams.keys() - left.keys()  # anybody may set these
+        frozen = self._outer.hyperparams.keys() - left.keys()  # other code may set these
         return replace(state, expected={**expected, **self._outer.raws(frozen)})
 
     def _update(
         self, state: ControllerState, train_loss: Loss | None, val_loss: Loss | None
     ) -> tuple[ControllerState, list[str]]:
-        """Make one update; return the state after it, and the warnings to give."""
+        """Run one update; return the state after it, and the warnings to issue."""
         active, scope = self._outer.active(), Scope(self._model.module, self._outer.outside)
         check_unchanged(scope, active, state)
         ema = self._state.train_ema if val_loss is None else state.val_ema
@@ -289,7 +290,7 @@ class MetaController:
         return update(meta_step, self._estimator, self._outer, state, self.ema_decay, self._model)
 
     def _commit(self, state: ControllerState) -> Mapping[str, Any] | None:
-        """Make this the state, and clear the gradients; return the record if there was an update."""
+        """Store the state and clear the gradients; return the record if there was an update."""
         scale = self._scale if self._scaler is None else self._scaler.get_scale()  # of the next backward pass
         updated = state.updates > self._state.updates
         self._twice.commit()

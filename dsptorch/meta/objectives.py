@@ -1,4 +1,4 @@
-"""Objectives that the hyperparameters lower: functions of the loss and of its past."""
+"""Objectives that the hyperparameters minimise: functions of the loss and its past."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,14 +9,14 @@ __all__ = ["OBJECTIVES", "Losses", "Objective", "composite", "convergence_rate",
 
 
 class Losses(NamedTuple):
-    """The present loss, which carries the gradient, and its past.
+    """The current loss, which carries the gradient, and its past.
 
     Attributes:
-        loss: The loss L(t) of this update, a scalar: of validation data where there are any, else of training data.
-        ema: Its exponential moving average before: of validation data up to the last update, of training data up to
-            the last step; L(t) itself where there is none yet.
-        past: L(t - K), the loss of the update before; at the first update L(t) itself.
-        window: K, the steps between the two.
+        loss: The loss L(t) of this update, a scalar: the validation loss if given, otherwise the training loss.
+        ema: The previous exponential moving average: of the validation loss up to the last update, or of the training
+            loss up to the last step; initially L(t).
+        past: L(t - K), the loss at the previous update; at the first update L(t).
+        window: K, the number of steps between the two.
         decay: The share of the past in the average, in [0, 1).
     """
 
@@ -36,7 +36,7 @@ def smoothed_loss(losses: Losses) -> Tensor:
 
         L_meta = ema(t) = decay * ema(t - K) + (1 - decay) * L(t)
 
-    The past has no gradient, so the gradient is that of the loss times (1 - decay), and Adam undoes the factor: only
+    The past has no gradient, so the gradient is that of the loss times (1 - decay), and Adam cancels the factor. Only
     the reported number is smoothed.
 
     Example:
@@ -55,7 +55,7 @@ def convergence_rate(losses: Losses) -> Tensor:
 
         L_meta = r = (L(t) - L(t - K)) / K
 
-    The study has -r, which ascends the loss: `literal_convergence_rate`, kept for audits.
+    The study has -r, which increases the loss; it is kept for audits as `literal_convergence_rate`.
 
     Example:
         >>> import torch
@@ -73,8 +73,8 @@ def composite(losses: Losses) -> Tensor:
 
         L_meta = 0.7 ema(t) + 0.3 r
 
-    The study has -0.3 r, whose part of the gradient works against the other, and wins where the window is short
-    (K < 0.3 / (0.7 (1 - decay))): `literal_composite`, kept for audits.
+    The study has -0.3 r, whose gradient opposes the other part and dominates for a short window
+    (K < 0.3 / (0.7 (1 - decay))); it is kept for audits as `literal_composite`.
 
     References:
         E. Yifee, Adaptive Frequency-Domain DSP for Language Model Training, 2025, Option 3.
@@ -83,12 +83,12 @@ def composite(losses: Losses) -> Tensor:
 
 
 def literal_convergence_rate(losses: Losses) -> Tensor:
-    """Return -r, as the study has it: it raises the loss."""
+    """Return -r, as in the study, which increases the loss."""
     return -convergence_rate(losses)
 
 
 def literal_composite(losses: Losses) -> Tensor:
-    """Return 0.7 ema(t) - 0.3 r, as the study has it."""
+    """Return 0.7 ema(t) - 0.3 r, as in the study."""
     return 0.7 * smoothed_loss(losses) - 0.3 * convergence_rate(losses)
 
 

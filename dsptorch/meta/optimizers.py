@@ -1,4 +1,4 @@
-"""Two optimizers: that of the weights, which belongs to the user, and Adam on the raw values of the hyperparameters."""
+"""Two optimizers: the user's optimizer of the weights, and Adam on the raw values of the hyperparameters."""
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -30,13 +30,13 @@ class Inner:
     def groups(
         self, weight_decay: float, hyperparams: Mapping[str, BoundedHyperparam]
     ) -> list[dict[str, Any]]:
-        """The parameter groups of the weights, without these hyperparameters."""
+        """The parameter groups of the weights, without the hyperparameters."""
         controlled = {id(h.raw) for h in hyperparams.values()}
         groups = param_groups(self._model, weight_decay=weight_decay)
         return [{**g, "params": [p for p in g["params"] if id(p) not in controlled]} for g in groups]
 
     def attach(self, optimizer: torch.optim.Optimizer, hyperparams: Mapping[str, BoundedHyperparam]) -> None:
-        """Read the memory of this optimizer from now on.
+        """Use the state of an optimizer from now on.
 
         Raises:
             TypeError, ValueError: If it is not an optimizer, or holds one of these hyperparameters.
@@ -50,7 +50,7 @@ class Inner:
         self._optimizer = optimizer
 
     def refuse_held(self, hyperparams: Mapping[str, BoundedHyperparam]) -> None:
-        """Refuse hyperparameters that the attached optimizer steps, too."""
+        """Raise if the attached optimizer holds one of the hyperparameters."""
         if self._optimizer is not None:
             refuse_held(self._optimizer, hyperparams)
 
@@ -87,7 +87,7 @@ Setter = Callable[[Any], None]
 
 
 class Outer:
-    """The hyperparameters, the Adam that moves them, and the setters that hand their values on.
+    """The hyperparameters, the Adam that moves them, and the setters that receive their values.
 
     Args:
         hyperparams: The hyperparameters, by name.
@@ -103,7 +103,7 @@ class Outer:
         self._memory: dict[str, dict[str, Tensor]] = {}  # Adam's, by name
 
     def add(self, name: str, hyperparam: BoundedHyperparam, setter: Setter | None) -> None:
-        """Add a hyperparameter outside the model, and hand its value on."""
+        """Add a hyperparameter outside the model, and pass its value to its setter."""
         if setter is not None:
             setter(_handed(hyperparam))
             self._setters[name] = setter
@@ -119,13 +119,13 @@ class Outer:
         return {name: self.hyperparams[name].raw.detach().clone() for name in chosen}
 
     def call_setters(self) -> None:
-        """Hand the present values on."""
+        """Pass the current values to the setters."""
         for name, setter in self._setters.items():
             setter(_handed(self.hyperparams[name]))
 
     def move(self, hypergradients: Mapping[str, Tensor]) -> None:
-        """Make a step of Adam on the raw values that have a hypergradient, and hand the values on."""
-        # By name: a checkpoint that is loaded with assign=True puts other tensors in the place of the raw values.
+        """Run a step of Adam on the raw values that have a hypergradient, and pass the values to the setters."""
+        # By name, because loading a checkpoint with assign=True replaces the raw values by other tensors.
         raws = {name: self.hyperparams[name].raw for name in hypergradients}
         self._adam.param_groups[0]["params"] = list(raws.values())
         for name, raw in raws.items():
@@ -136,7 +136,7 @@ class Outer:
 
     @contextmanager
     def atomic(self) -> Iterator[None]:
-        """Run a block; if it raises, restore values, Adam's memory and gradients, and hand the values on again."""
+        """Run a block. If it raises, restore values, Adam's memory and gradients, and call the setters again."""
         raws, memory = self.raws(), copy.deepcopy(self._memory)
         gradients = {name: h.raw.grad for name, h in self.hyperparams.items()}
         try:
@@ -147,7 +147,7 @@ class Outer:
             for name, hyperparam in self.hyperparams.items():
                 hyperparam.raw.grad = gradients[name]
             for name, setter in self._setters.items():
-                with suppress(Exception):  # the first error is on its way up already
+                with suppress(Exception):  # the first error is already being raised
                     setter(_handed(self.hyperparams[name]))
             raise
 
@@ -157,7 +157,7 @@ class Outer:
         return {"hyperparams": self.raws(), "intervals": intervals, "adam": copy.deepcopy(self._memory)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take Adam's averages, and the values outside the model, which no other checkpoint holds.
+        """Load Adam's averages and the values outside the model, which no other checkpoint holds.
 
         Raises:
             ValueError: If they are of other hyperparameters, or of other bounds; nothing has changed then.
@@ -205,7 +205,7 @@ def _interval(interval: Tensor) -> str:
 
 
 def _handed(hyperparam: BoundedHyperparam) -> Any:
-    """A value as a setter gets it: an int, a float, or a tensor of several."""
+    """A value in the form that a setter receives: an int, a float, or a tensor of several values."""
     value = hyperparam.value
     if value.numel() > 1:
         return value

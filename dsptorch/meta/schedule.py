@@ -10,12 +10,12 @@ from dsptorch.hyperparams import BoundedHyperparam
 
 __all__ = ["Schedule", "immobile_warning", "newly_saturated"]
 
-_LEAST = 0.05  # of the interval: what a run must be able to move a value by
+_LEAST = 0.05  # a run must be able to move a value by this part of its interval
 _SATURATED = 0.98  # a saturation: within 0.5 % of the interval from a bound
 
 
 def immobile_warning(hyperparams: Mapping[str, BoundedHyperparam], lr: float, updates: int) -> str | None:
-    """Return a warning if so many updates cannot move a hyperparameter by 5 % of its interval, else None.
+    """Return a warning if `updates` updates cannot move a hyperparameter by 5 % of its interval, else None.
 
     One update of Adam moves a raw value by about lr at the most.
     """
@@ -36,7 +36,7 @@ def immobile_warning(hyperparams: Mapping[str, BoundedHyperparam], lr: float, up
 
 
 def newly_saturated(hyperparams: Mapping[str, BoundedHyperparam], known: tuple[str, ...]) -> dict[str, str]:
-    """Return a warning for each hyperparameter that is within 0.5 % of a bound, those known already left out."""
+    """Return a warning for each hyperparameter newly within 0.5 % of a bound."""
     return {
         name: f"{name} has come to a bound of its interval ({hyperparam}), where it hardly learns any more; widen the "
         "interval, or fix the value"

@@ -1,4 +1,4 @@
-"""The state of a controller: all that changes from step to step, replaced as a whole."""
+"""The state of a controller, an immutable value that is replaced at every step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["ControllerState", "average", "check_state"]
 
 @dataclass(frozen=True)
 class ControllerState:
-    """All that a controller remembers between steps.
+    """The memory of a controller between steps.
 
     Args:
         step: Training steps so far.
@@ -48,7 +48,7 @@ class ControllerState:
     def after_training(
         self, loss: Tensor, gradients: Mapping[str, Tensor | None], decay: float
     ) -> ControllerState:
-        """Take in a training step, without a host sync; a step whose loss or gradient is not finite is not counted."""
+        """Register a training step without a host sync. A step whose loss or gradient is not finite does not count."""
         given = {name: g for name, g in gradients.items() if g is not None}
         usable = finite = torch.isfinite(loss)
         for gradient in given.values():

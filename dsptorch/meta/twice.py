@@ -1,4 +1,4 @@
-"""Noticing a controller that is called twice for one training step."""
+"""Detect a controller that is called twice for one training step."""
 
 import weakref
 from collections.abc import Mapping
@@ -11,11 +11,11 @@ from dsptorch.hyperparams import BoundedHyperparam
 
 __all__ = ["Twice"]
 
-_FEW = 8  # weights that are looked at: an optimizer that makes a step changes all that learn
+_FEW = 8  # number of weights that are checked: a step of the optimizer changes all trained weights
 
 
 class _Call(NamedTuple):
-    """What a call finds: its loss, the versions of weights, and whether gradients come to the hyperparameters."""
+    """The record of a call: its loss, the versions of weights, and whether the hyperparameters have gradients."""
 
     loss: "weakref.ref[Tensor] | None" = None
     versions: tuple[int, ...] = ()
@@ -23,10 +23,10 @@ class _Call(NamedTuple):
 
 
 class Twice:
-    """Sees that a call comes without a training step since the last one.
+    """Detects a call without a training step since the previous call.
 
-    No value is read. The versions of weights do not show the steps of fused optimizers, and a backward pass need not
-    meet the hyperparameters, so neither is enough alone.
+    No value is read. The versions of weights do not show the steps of fused optimizers, and a backward pass may not
+    reach the hyperparameters, so both are checked.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Twice:
     def notice(
         self, loss: float | Tensor, hyperparams: Mapping[str, BoundedHyperparam], model: nn.Module
     ) -> str | None:
-        """Take in a call; return a warning, the first time that one comes too early."""
+        """Register a call; return a warning the first time that a call comes too early."""
         raws = {id(h.raw) for h in hyperparams.values()}
         weights = (p for p in model.parameters() if p.requires_grad and id(p) not in raws)
         call = _Call(
@@ -58,5 +58,5 @@ class Twice:
         )
 
     def commit(self) -> None:
-        """The call did not fail."""
+        """Confirm that the call succeeded."""
         self._last = self._present

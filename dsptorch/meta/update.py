@@ -78,7 +78,7 @@ def update(
 def meta_loss(
     objective: Objective, ema: Tensor | None, past: Tensor | None, window: int, decay: float
 ) -> Callable[[Tensor], Tensor]:
-    """Return an objective as a checked function of the loss; where there is no past yet, the loss stands in for it."""
+    """Return an objective as a checked function of the loss; without a past, the loss takes its place."""
 
     def judge(loss: Tensor) -> Tensor:
         now = loss.detach()
@@ -103,9 +103,9 @@ def meta_loss(
 def check_unchanged(
     scope: Scope, hyperparams: Mapping[str, BoundedHyperparam], state: ControllerState
 ) -> None:
-    """Raise if somebody else moved a hyperparameter, or replaced it by another.
+    """Raise if other code has moved or replaced a hyperparameter.
 
-    Two optimizers would undo each other's work, and a hyperparameter that left the model moves nothing.
+    Two optimizers would undo each other's steps, and a hyperparameter outside the model has no effect.
 
     Raises:
         RuntimeError: It names the hyperparameter.

@@ -1,4 +1,4 @@
-"""Checks of the arguments of a controller, and of the losses that it is given at a step."""
+"""Checks of the arguments of a controller and of the losses of a step."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -33,7 +33,7 @@ _MEMBERS = ("estimate", "requires", "allows_wrappers", "hint")
 
 
 def to_number(name: str, value: Any, least: float, below: float) -> float:
-    """Return a finite number in [least, below), or refuse it."""
+    """Check that an argument is a finite number in [least, below), and return it."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} must be a number, got {value!r} of type {type(value).__name__}")
     if not least <= value < below or not math.isfinite(value):
@@ -42,7 +42,7 @@ def to_number(name: str, value: Any, least: float, below: float) -> float:
 
 
 def to_objective(objective: str | Objective) -> Objective:
-    """Return the objective of a name, or the function itself."""
+    """Return an objective by name, or the given function."""
     if isinstance(objective, str):
         if objective not in OBJECTIVES:
             raise ValueError(
@@ -55,7 +55,7 @@ def to_objective(objective: str | Objective) -> Objective:
 
 
 def to_estimator(estimator: str | Estimator) -> Estimator:
-    """Return the estimator of a name with its defaults, or the object itself."""
+    """Return an estimator by name with its defaults, or the given object."""
     if isinstance(estimator, str):
         if estimator in _ESTIMATORS:
             return _ESTIMATORS[estimator]()
@@ -74,7 +74,7 @@ def to_estimator(estimator: str | Estimator) -> Estimator:
 
 
 def chosen_hyperparams(model: nn.Module, names: Iterable[str] | None) -> dict[str, BoundedHyperparam]:
-    """Return the hyperparameters of a model that are to learn: those named, or all that are not frozen."""
+    """Return the hyperparameters of a model to be learned: the named ones, or all that are not frozen."""
     found = dict(named_hyperparams(model))
     if names is None:
         return {name: h for name, h in found.items() if h.raw.requires_grad}
@@ -144,7 +144,7 @@ def refuse_twice(model: Wrapped, estimator: Estimator) -> None:
 
 
 def check_complete(estimator: Estimator, known: Mapping[str, BoundedHyperparam]) -> None:
-    """Refuse to start without a hyperparameter, or with one in the inner rule that nobody learns."""
+    """Refuse to start without a hyperparameter, or with an unlearned hyperparameter in the inner rule."""
     rule = getattr(estimator, "rule", None)
     for name, hyperparam in learned_hyperparams(rule).items() if hasattr(rule, "__dict__") else ():
         if hyperparam.raw.requires_grad and all(h is not hyperparam for h in known.values()):
@@ -163,7 +163,7 @@ def check_complete(estimator: Estimator, known: Mapping[str, BoundedHyperparam])
 def check_losses(
     loss: float | Tensor, train_loss: Loss | None, val_loss: Loss | None, estimator: Estimator
 ) -> Tensor:
-    """Return the training loss, detached, if all arguments of a step are what the estimator needs."""
+    """Check that a step has all arguments that the estimator needs, and return the training loss, detached."""
     for name, function in (("train_loss", train_loss), ("val_loss", val_loss)):
         if function is None and name in estimator.requires:
             raise ValueError(
@@ -183,9 +183,9 @@ def check_losses(
 
 
 def checked_loss(name: str, function: Loss | None) -> Loss | None:
-    """Return a function of the model that checks what it returns: one number, in float32 at least, with a gradient.
+    """Wrap a loss so that its result is checked: one number, in float32 at least, with a gradient.
 
-    Where no gradient is asked for, as in an evolution strategy, a plain number will do.
+    Without gradients, as in an evolution strategy, a plain number is accepted.
     """
     if function is None:
         return None

@@ -12,11 +12,11 @@ __all__ = ["Wrapped", "seed_of"]
 
 
 class Wrapped:
-    """A model, without its wrappers and with them.
+    """A model with and without its wrappers.
 
     Args:
         model: Any module, also under `torch.compile` or DistributedDataParallel.
-        group: The processes to agree with, where the model is not under DistributedDataParallel.
+        group: The processes to average over, if the model is not under DistributedDataParallel.
 
     Attributes:
         module: The user's own module.
@@ -49,11 +49,11 @@ class Wrapped:
 
     @property
     def seed(self) -> int:
-        """The number to add to a seed, so that each process draws its own numbers."""
+        """A number to add to a seed, so that each process draws different numbers."""
         return 0 if self._alone else seed_of(torch.distributed.get_rank(self._group))
 
     def all_reduce_mean(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """Return the means of tensors over all processes, which are then the same on each, bit for bit."""
+        """Return the means of tensors over all processes, bit-identical on each process."""
         if self._alone:
             return list(tensors)
         dtype = reduce(torch.promote_types, (t.dtype for t in tensors))
@@ -66,12 +66,12 @@ class Wrapped:
 
 
 def seed_of(rank: int) -> int:
-    """The number to add to a seed on a process of this rank, so that no two draw the same numbers."""
+    """A number to add to a seed on a process of this rank, so that processes draw different numbers."""
     return 1_000_003 * rank
 
 
 def _unwrapped(model: nn.Module) -> tuple[nn.Module, DistributedDataParallel | None]:
-    """The user's own module, from under `torch.compile` and DistributedDataParallel, and the latter."""
+    """The user's module without `torch.compile` and DistributedDataParallel, and the DistributedDataParallel."""
     ddp = None
     while True:
         if isinstance(getattr(model, "_orig_mod", None), nn.Module):

@@ -1,4 +1,4 @@
-"""Put layers into models that we do not own: insert, stream, fold, bind."""
+"""Put layers into existing models: insert, stream, fold, bind."""
 
 from dsptorch.surgery.binding.bind import bind, unbind
 from dsptorch.surgery.find import find

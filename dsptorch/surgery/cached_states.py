@@ -1,4 +1,4 @@
-"""The states of layers as a part of a cache of transformers, which moves, repeats and forgets them with its rows."""
+"""The states of layers as part of a cache of transformers, which moves, repeats and drops them with its rows."""
 
 from typing import Any
 
@@ -14,13 +14,13 @@ UNKNOWN = None
 class CachedStates:
     """A last layer of a `transformers.Cache` that holds the states of the layers of a `Stream`.
 
-    A cache asks each of its layers to reorder, repeat, select or forget its rows. This class does not derive from
-    the layer class of transformers, so nothing here imports transformers.
+    A cache asks each of its layers to reorder, repeat, select or drop rows. This class does not derive from the layer
+    class of transformers, so this module does not import transformers.
 
     Attributes:
-        states: By the names of the layers. A step replaces them, and changes none.
-        missed: The layers that some call on this cache did not reach, so that their history has a gap.
-        mark: What the cache held when the states were put into it: tokens, or versions of its tensors.
+        states: The states by name of the layer. A step replaces them and does not change them in place.
+        missed: The layers that a call on this cache did not reach, so that their history has a gap.
+        mark: The content of the cache when the states were stored: number of tokens, or versions of its tensors.
     """
 
     keys = values = None
@@ -35,7 +35,7 @@ class CachedStates:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Drop all states."""
         self.states: dict[str, Any] = {}
         self.missed: frozenset[str] = frozenset()
         self.mark: Any = 0
@@ -47,12 +47,12 @@ class CachedStates:
     batch_select_indices = reorder_cache
 
     def batch_repeat_interleave(self, repeats: int) -> None:
-        """Each row becomes several."""
+        """Repeat each row."""
         self.states = tree_map_only(Tensor, lambda leaf: leaf.repeat_interleave(repeats, 0), self.states)
         self.mark = _without_versions(self.mark)
 
     def crop(self, tokens_to_remove: int) -> None:
-        """Refuse: the samples before are gone."""
+        """Refuse, because earlier samples are not stored."""
         refuse_crop(tokens_to_remove)
 
     def get_max_length(self) -> int:
@@ -60,11 +60,11 @@ class CachedStates:
         return -1
 
     def get_seq_length(self) -> int:
-        """The number of tokens seen, where the cache counts them."""
+        """The number of tokens seen, if the cache counts them."""
         return self.mark if isinstance(self.mark, int) else 0
 
     def offload(self) -> None:
-        """Do nothing: the states are small."""
+        """Do nothing, because the states are small."""
 
     def prefetch(self) -> None:
         """Fetch the first layer: an offloaded cache asks the layer after the one that it updates, in a circle."""
@@ -77,12 +77,12 @@ class CachedStates:
 
 
 def select_rows(states: Any, rows: Tensor) -> Any:
-    """The states of the rows with these indices; a row that is named twice is copied."""
+    """The states of the rows with the given indices; a repeated index copies its row."""
     return tree_map_only(Tensor, lambda leaf: leaf.index_select(0, rows.to(leaf.device)), states)
 
 
 def refuse_crop(tokens_to_remove: int) -> None:
-    """Refuse to take tokens back, which a layer cannot."""
+    """Refuse to remove tokens, because a layer cannot go back."""
     raise ValueError(
         "the cache holds the states of dsptorch layers, which cannot go back to an earlier token; begin anew, or keep "
         "a copy.deepcopy(cache) from there. Assisted generation goes back: leave out assistant_model and "

@@ -1,4 +1,4 @@
-"""Naming the places of a model, and finding its dsptorch layers."""
+"""Find the submodules and the dsptorch layers of a model."""
 
 import re
 from collections.abc import Callable
@@ -19,16 +19,16 @@ def find(model: nn.Module, where: Where) -> dict[str, nn.Module]:
 
     Args:
         model: Any module.
-        where: A glob on the dotted names: `*` is any part of a name without a dot, `**` any part, `?` one
-            character, `[ab]` one of them, `[!ab]` any other (no dot); or a type (subclasses count); or a
-            predicate, called with the name and the module.
+        where: A glob on the dotted names: `*` matches any part of a name without a dot, `**` any part, `?` one
+            character, `[ab]` one of these, `[!ab]` any other (except a dot); or a type (including subclasses); or a
+            predicate of the name and the module.
 
     Returns:
         The matches by name, in the model's order; never the model itself.
 
     Raises:
         TypeError: If `where` is not a glob, a type, or a predicate.
-        ValueError: If nothing matches; the error lists some names that there are.
+        ValueError: If nothing matches; the error lists some existing names.
 
     Example:
         >>> model = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, batch_first=True), 2)
@@ -79,7 +79,7 @@ def _one_of(choice: str) -> str:
 
 
 def outermost(model: nn.Module) -> dict[str, Layer]:
-    """The layers that are not part of another layer, by name; a layer that stands in two places has both names."""
+    """The layers that are not part of another layer, by name; a layer used in two places has both names."""
     found: dict[str, Layer] = {}
     for name, module in model.named_modules(remove_duplicate=False):
         inside = any(name.startswith(f"{outer}.") or outer == "" for outer in found)

@@ -15,21 +15,21 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 def fold(model: Model) -> Model:
-    """Return a copy of a model for inference, whose dsptorch layers give the same output with less work.
+    """Return a copy of a model for inference, whose dsptorch layers compute the same output with less work.
 
-    Hyperparameters become numbers. The filters of a layer become one, and so do layers that follow each other in a
-    Chain or stand side by side in a Parallel, where one pass with all their taps is cheaper than several. A bottleneck
-    of learned width keeps the units whose weight is not lost in rounding. The outputs are equal to rounding; the
-    parameters of the layers do not learn any more, and their names change, so keep the model for training.
+    Hyperparameters become numbers. The filters of a layer are merged into one, and so are layers in series in a Chain
+    or in parallel in a Parallel, if one pass with all their taps is cheaper than several. A bottleneck of learned width
+    keeps the units whose weight is not lost in rounding. The outputs are equal within rounding. The parameters of the
+    folded layers cannot be trained and have other names, so keep the original model for training.
 
     Args:
-        model: Any module with dsptorch layers, inserted or built in, or such a layer. It stays as it is.
+        model: Any module with dsptorch layers, inserted or built in, or a layer. It is not changed.
 
     Returns:
-        The copy. Inserted layers stand where they stood, and `remove` takes them out.
+        The copy. Inserted layers keep their places, and `remove` removes them.
 
     Raises:
-        ValueError: If there is no dsptorch layer in it, or a layer was inserted that does not act any more.
+        ValueError: If the model has no dsptorch layer, or an inserted layer no longer acts.
 
     Example:
         >>> import torch
@@ -47,6 +47,6 @@ def fold(model: Model) -> Model:
     layers = outermost(model)
     if not layers:
         raise ValueError(f"{type(model).__name__} has no dsptorch layer to fold")
-    # What is folded need not be copied first; a layer in two places stays one.
+    # Folded layers need not be copied first; a layer in two places stays one layer.
     memo = {id(layer): fold_layer(layer) for layer in layers.values()}
     return copy.deepcopy(model, memo)

@@ -1,6 +1,6 @@
-"""Caches by which models remember the tokens before: which there are, and which the states of layers can follow.
+"""Caches of earlier tokens: which kinds exist, and which kinds the states of layers can follow.
 
-A cache of transformers moves, repeats and forgets the states with its own rows. Other kinds are refused.
+A cache of transformers moves, repeats and drops the states with its own rows. Other kinds are refused.
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,13 +28,13 @@ _MOVES = ("reorder_cache", "batch_repeat_interleave", "batch_select_indices", "r
 
 
 def cache_names(arguments: Iterable[str]) -> tuple[str, ...]:
-    """Those among the names of a module's arguments by which it takes a cache."""
+    """The names of a module's arguments that are caches."""
     names = tuple(arguments)
     return tuple(name for name in _NAMES if name in names and _BESIDE.get(name, name) in names)
 
 
 def holds_tokens(cache: Any) -> bool:
-    """Whether a model continues from this cache. One of an unknown kind counts, unless nothing is in it."""
+    """Whether a model continues from this cache. A cache of an unknown kind counts unless it is empty."""
     inner = known(cache)
     if inner is not None:
         return any(_layer_holds(layer) for layer in inner.layers)
@@ -48,10 +48,10 @@ def known(cache: Any) -> Any | None:
 
 
 def followed(caches: Mapping[str, Any]) -> Any | None:
-    """The cache among the arguments of a call that states can follow, None if there is none.
+    """The cache among the arguments of a call that states can follow; None if there is none.
 
     Raises:
-        ValueError: If one of another kind holds something.
+        ValueError: If a cache of another kind is not empty.
     """
     found = None
     for name, cache in caches.items():
@@ -68,10 +68,10 @@ def followed(caches: Mapping[str, Any]) -> Any | None:
 
 
 def memory_before(cache: Any) -> CachedStates:
-    """The states with which a call on this cache begins.
+    """The initial states of a call on this cache.
 
     Raises:
-        ValueError: If the layers did not see what the cache holds, or it is of fixed size.
+        ValueError: If the layers did not see the content of the cache, or it has a fixed size.
     """
     kinds = {base.__name__ for base in type(cache).__mro__}
     if "StaticCache" in kinds or any(hasattr(layer, "max_cache_len") for layer in cache.layers):

@@ -1,4 +1,4 @@
-"""Taking the place of a module's `forward`, and giving it back."""
+"""Replace a module's `forward`, and restore it."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -12,22 +12,22 @@ Kind = TypeVar("Kind", bound="Interposer")
 
 
 class Interposer:
-    """An object that takes the place of one module's `forward`, and can call it and give it back.
+    """An object that replaces the `forward` of one module, and can call and restore it.
 
-    It is set on the instance, so the class, and every other model, stays as it is. Hooks would not do: `torch.compile`
-    does not guard on hooks, and would run the code of a plain model for a model with hooks that is compiled after it.
-    It holds the module and no bound method, so a deep copy or a pickle of the module has its own.
+    It is set on the instance, so the class and all other models do not change. Hooks are not sufficient:
+    `torch.compile` does not guard on hooks, and would reuse the code of a plain model for a model with hooks compiled
+    after it. The object holds the module and not a bound method, so a deepcopy or a pickle of the module has its own.
 
-    Several interposers around a module stand in the order of their `depth`, not of their arrival. Each can be
-    taken out by itself.
+    Several interposers around a module are ordered by their `depth`, not by their time of attachment. Each can be
+    detached separately.
 
     Args:
         module: The module. Nothing changes before `attach`.
 
     Attributes:
         depth: 0 is outermost.
-        original: The forward that the instance had: another interposer, or a function that somebody set. None is the
-            forward of its class.
+        original: The previous forward of the instance: another interposer, or a function set by other code. None for
+            the forward of its class.
     """
 
     depth: ClassVar[int] = 0
@@ -38,7 +38,7 @@ class Interposer:
 
     @classmethod
     def of(cls: type[Kind], module: nn.Module) -> Kind | None:
-        """Return the interposer of this kind around a module, or None if it is not there, or something hides it."""
+        """Return the interposer of this kind around a module; None if there is none, or another function hides it."""
         forward = vars(module).get("forward")
         while isinstance(forward, Interposer) and not isinstance(forward, cls):
             forward = forward.original
@@ -46,15 +46,15 @@ class Interposer:
 
     @classmethod
     def beneath(cls: type[Kind], module: nn.Module) -> Kind | None:
-        """Return the interposer of this kind that acts around a module, also where something hides it."""
+        """Return the interposer of this kind that acts around a module, even if another function hides it."""
         return next((forward for forward in Interposer.around(module) if isinstance(forward, cls)), None)
 
     @staticmethod
     def around(module: nn.Module) -> Iterator["Interposer"]:
-        """The interposers that act around a module, outermost first, also beneath functions that wrap them.
+        """Yield the interposers that act around a module, outermost first, including those wrapped by other functions.
 
-        A wrapper says by `__wrapped__` what it calls, as `functools.wraps` lets it, and accelerate's hooks do. What it
-        wraps acts, but cannot be taken out.
+        A wrapper names the function that it calls in `__wrapped__`, as `functools.wraps` and accelerate's hooks do. A
+        wrapped interposer acts, but cannot be detached.
         """
         forward = vars(module).get("forward")
         while forward is not None:
@@ -80,17 +80,17 @@ class Interposer:
         return original.__code__
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the module; a subclass says what happens around the original forward."""
+        """Run the module. A subclass defines what happens around the original forward."""
         return self.call_original(args, kwargs)
 
     def call_original(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call the forward whose place this object took."""
+        """Call the replaced forward."""
         if self.original is None:
             return type(self.module).forward(self.module, *args, **kwargs)
         return self.original(*args, **kwargs)
 
     def attach(self: Kind) -> Kind:
-        """Become the module's forward, within the interposers that are further out."""
+        """Replace the module's forward, inside the interposers that are further out."""
         outer, inner = None, vars(self.module).get("forward")
         while isinstance(inner, Interposer) and inner.depth < self.depth:
             outer, inner = inner, inner.original
@@ -99,7 +99,7 @@ class Interposer:
         return self
 
     def detach(self) -> None:
-        """Give the forward back; what stands further out stays."""
+        """Restore the forward; interposers further out stay."""
         outer, inner = None, vars(self.module).get("forward")
         while isinstance(inner, Interposer) and inner is not self:
             outer, inner = inner, inner.original
@@ -108,7 +108,7 @@ class Interposer:
 
 
 def is_own_forward(module: nn.Module) -> bool:
-    """Whether a module has the forward of its class, and nothing in the place of it."""
+    """Whether a module has the forward of its class."""
     forward = vars(module).get("forward")
     return forward is None or getattr(forward, "__func__", None) is type(module).forward
 

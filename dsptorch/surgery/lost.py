@@ -1,4 +1,4 @@
-"""Inserted layers that something has lost since: a forward that was replaced, a module that was."""
+"""Detect inserted layers that were lost because a forward or a module was replaced."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ __all__ = ["check_acts", "has_insertion", "is_lost", "lost", "refuse_lost"]
 
 
 def check_acts(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> None:
-    """Raise if a module is called whose inserted layers cannot act: the hook at each place of one.
+    """Raise if a module is called whose inserted layers cannot act. This hook is set at each insertion.
 
-    It has a second use: PyTorch's fast path for transformers reads weights past `forward`, unless it sees a hook.
+    The hook has a second purpose: PyTorch's fast path for transformers bypasses `forward` unless it finds a hook.
     """
     kind = type(module).__name__
     if is_own_forward(module):
@@ -28,17 +28,17 @@ def check_acts(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] 
 
 
 def has_insertion(module: nn.Module) -> bool:
-    """Whether a layer that is inserted at a module acts, as far as can be seen."""
+    """Whether a layer inserted at a module acts, as far as can be determined."""
     return any(forward.inserts_layers for forward in Interposer.around(module))
 
 
 def is_lost(module: nn.Module) -> bool:
-    """Whether a layer was inserted at a module that does not show it any more."""
+    """Whether a module has lost a layer that was inserted at it."""
     return check_acts in module._forward_pre_hooks.values() and not has_insertion(module)
 
 
 def lost(name: str) -> ValueError:
-    """The error for a module where a layer is lost."""
+    """The error for a module that has lost a layer."""
     return ValueError(
         f"a layer was inserted at {name or 'the model'}, but something put another forward there, or another module, "
         "since; remove(model) the layer before that, or insert it after (a function that calls the forward that was "
@@ -47,11 +47,11 @@ def lost(name: str) -> ValueError:
 
 
 def refuse_lost(model: nn.Module) -> None:
-    """Refuse a model in which an inserted layer does not act as it did, as far as can be seen.
+    """Refuse a model in which an inserted layer no longer acts, as far as can be determined.
 
     Raises:
-        ValueError: If a module does not run the layer that was inserted at it, or PEFT adapts that very module: the
-            adapter goes past the layer until it is merged, and through it then. The error names the module.
+        ValueError: If a module does not run the layer inserted at it, or PEFT adapts this module: the adapter
+            bypasses the layer until it is merged, and passes through it afterwards. The error names the module.
     """
     adapters: list[str] = []
     for name, module in model.named_modules():

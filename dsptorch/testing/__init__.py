@@ -1,4 +1,4 @@
-"""Public checks: prove a layer, ours or yours."""
+"""Public checks of layers and models, for this library's layers and for your own."""
 
 from dsptorch.testing.bounded import assert_bounded
 from dsptorch.testing.causality import assert_causal, max_lookahead

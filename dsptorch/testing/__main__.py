@@ -1,4 +1,4 @@
-"""`python -m dsptorch.testing module:factory`: does this model see the future?"""
+"""`python -m dsptorch.testing module:factory`: check whether a model sees the future."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""How loud can the output of a linear model become?"""
+"""Check that the output of a linear model is bounded."""
 
 import torch
 from torch import Tensor
@@ -15,28 +15,28 @@ _GROWS = 1 - 1e-3  # a gain that doubles, to this, as the length does, has no bo
 def assert_bounded(
     model: Model, example: Tensor, bound: float | None = None, *, receptive_field: int | None = None
 ) -> float:
-    """Assert that a linear model makes no signal louder than a bound: stability, in the sense of BIBO.
+    """Assert that the gain of a linear model does not exceed a bound (BIBO stability).
 
         |y[t, c]| <= G max |x|,   G = max_{t, c} sum_{s, i} |h[t, c; s, i]|
 
-    h is measured by impulses at every time step s and channel i. The gain G is attained: the input
-    x[s, i] = sign h[t, c; s, i], the impulse response turned round with its signs, gives y[t, c] = G, and must
-    do so here, or the model is not linear. Cost: time * channels rows of the example.
+    h is measured by impulses at every time step s and channel i. The gain G is attained by the input
+    x[s, i] = sign h[t, c; s, i], the signs of the reversed impulse response. The check runs this input too; if the
+    output is not G, the model is not linear. Cost: time * channels rows of the example.
 
     Args:
-        model: A linear module or function; each row by itself.
-        example: Its first row's shape, dtype and device count: (batch, time, channels), some times as long as the
-            model remembers.
-        bound: The greatest gain allowed, finite and above 0. None: any, but it must not grow with the length as that of
-            an accumulator or of an unstable filter does.
-        receptive_field: If the model remembers no longer than this, its gain cannot grow; it is then only
-            measured. By default the model's own attribute, if it has one.
+        model: A linear module or function that processes each row separately.
+        example: Gives the shape of a row, the dtype and the device: (batch, time, channels), several times longer than
+            the model's memory.
+        bound: The greatest gain allowed, finite and above 0. None allows any gain that does not grow with the length,
+            as that of an accumulator or an unstable filter does.
+        receptive_field: The memory of the model in samples. The gain of a model with finite memory cannot grow, so it
+            is only measured. The default is the model's attribute, if any.
 
     Returns:
-        G.
+        The gain G.
 
     Raises:
-        AssertionError: If the gain is above the bound or grows without one: it says which output attains it.
+        AssertionError: If the gain exceeds the bound, or grows with the length. The message names the output.
 
     Example:
         >>> from dsptorch import FIR

@@ -1,4 +1,4 @@
-"""Does a model see the future?"""
+"""Check whether a model sees the future."""
 
 from contextlib import closing
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from dsptorch.testing._engine.rates import Rate, brief_rate, input_of, outputs_b
 from dsptorch.testing._engine.run import Model
 from dsptorch.testing._engine.trials import Trial, trials
 
-_FEW = 20  # consecutive cuts where not every one is made: all phases of periods up to this
+_FEW = 20  # consecutive cuts if only a selection is made: covers all phases of periods up to this
 
 
 def assert_causal(
@@ -31,59 +31,60 @@ def assert_causal(
     thorough: bool = False,
     rate: Rate = None,
 ) -> None:
-    """Assert that no output of a model depends on a later input, nor on another row of the batch.
+    """Assert that no output of a model depends on a later input or on another row of the batch.
 
-    For every cut c of the sequence the input from c on is replaced (token ids by other ids; signals by noise
-    of their own scale, of 1,000 times it, and by silence), and the outputs before c must stay what they were:
+    For every cut c of the sequence, the input from c on is replaced (token ids by other ids; signals by noise of the
+    same scale, by noise 1,000 times as loud, and by silence). The outputs before c must not change:
 
         |y(x)[t] - y(x')[t]| <= rtol * size[t]   for all t < c and all x' with x'[:c] = x[:c]
 
-    Where the rate is not 1, output n stands at input floor(n / rate): those that stand before c must stay. The size of
-    an output is its own value or, if that is greater, the greatest value of its channel in the row; but values above
-    1,000 times the 10 % quantile of the channel, as masked logits, are outliers and do not count. Whole numbers and
-    truth values must not change at all.
+    At other rates than 1, output n stands at input floor(n / rate), and outputs that stand before c must not change.
+    The size of an output is its own value or, if greater, the greatest value of its channel in the row. Values above
+    1,000 times the 10 % quantile of the channel, such as masked logits, are outliers and do not count. Integers and
+    booleans must not change at all.
 
-    Clean and changed rows run in passes of the same shape and are compared row by row, so that rounding is the
-    same. It is done
+    Unchanged and changed rows run in passes of the same shape and are compared row by row, so that rounding is equal.
+    The check runs
 
-    1. in eval mode: first all rows but one are changed, and that one must not be; then every cut of every row;
-    2. with one row alone, and while gradients are recorded: left out where the outputs are the same;
-    3. in train mode with dropout at 0, where statistics of the batch leak; left out where the outputs are the same;
-    4. with jittered parameters, on a copy: a weight that starts at 0 hides the leak that training opens; in
-       the modes of 1 to 3.
+    1. in eval mode: first all rows but one are changed, and this row must not change; then every cut of every row;
+    2. with one row alone, and while gradients are recorded; skipped if the outputs are the same;
+    3. in train mode with dropout at 0, where statistics of the batch leak; skipped if the outputs are the same;
+    4. with jittered parameters, on a copy, in the modes of 1 to 3: a weight that starts at 0 hides a leak that
+       training opens.
 
-    All tensors of the output that start with (batch, time) are compared, if they do so for a shorter input, too. (A
-    pooled vector may have as many channels as the example has time steps.) Of a model that takes no other length it is
-    the first. `python -m dsptorch.testing` says which.
+    All tensors of the output that start with (batch, time) are compared, if they also do for a shorter input. (A pooled
+    vector may happen to have as many channels as the example has time steps.) For a model that accepts no other length,
+    only the first is compared. `python -m dsptorch.testing` prints which.
 
-    Cost: with T time steps, T - 1 rows of the example for each scale (one for ids, three for signals) in passes of
-    at most 64 rows, and one clean pass. Each mode of 2 to 4 costs up to 10 rows to see whether it is another, and if it
-    is, 24 of the cuts on the first row, 20 in a row among them, so that a leak at one phase of twenty is seen. A GPT-2
-    of two layers, n_embd 128, on 64 ids takes under a second of one core.
+    Cost: with T time steps, T - 1 rows of the example for each scale (one for ids, three for signals) in passes of at
+    most 64 rows, and one unchanged pass. Each mode of 2 to 4 costs up to 10 rows to find out whether it differs, and if
+    so, 24 cuts on the first row, 20 of them consecutive, so that a leak at one phase of twenty is found. A GPT-2 of two
+    layers, n_embd 128, on 64 ids takes less than a second on one core.
 
-    The model keeps its modes, buffers (running statistics), attributes and parameters, and lazy modules stay lazy;
-    no gradient is left, and the random states are put back. Each pass starts from the state that the model came with:
-    what a module keeps in a buffer, an attribute, or a list of tensors is put back. It runs where the model and the
-    example lie, CPU or GPU. What a function draws on is not seen: 3 and 4 need a module.
+    The model keeps its modes, buffers (running statistics), attributes and parameters, lazy modules stay lazy, no
+    gradients are left, and the random states are restored. Each pass starts from the initial state of the model: a
+    module's buffers, attributes and lists of tensors are restored. The check runs on the device of the model and the
+    example. The state behind a plain function is not visible, so 3 and 4 need a module.
 
     Args:
         model: A module, or any function.
-        example: Token ids, (batch, time), or a signal, (batch, time, channels); each row is tested.
-        vocab_size: For token ids, at least 2: replacements are drawn below it. None is the greatest id of the example
-            plus 1.
-        rtol: The change that counts as none, relative to the size of an output, in [0, 1).
+        example: Token ids, (batch, time), or a signal, (batch, time, channels). Every row is tested.
+        vocab_size: For token ids, at least 2: replacements are drawn below it. None takes the greatest id of the
+            example plus 1.
+        rtol: The change up to which outputs count as equal, relative to the size of an output, in [0, 1).
         seed: The seed of the replacements and the jitter, in [0, 2^63).
-        train_mode: Test train mode too.
-        jitter: Test a copy with jittered parameters too.
-        thorough: Every cut of every row in each of these modes, rather than some.
-        rate: Output samples per input sample, an int or a Fraction. None: `model.rate` if that is a Fraction, else 1.
+        train_mode: Whether to test train mode too.
+        jitter: Whether to test a copy with jittered parameters too.
+        thorough: Whether to test every cut of every row in each of these modes, instead of a selection.
+        rate: Output samples per input sample, an int or a Fraction. None takes `model.rate` if it is a Fraction,
+            otherwise 1.
 
     Raises:
-        AssertionError: If an output changes: it says which, at which phase if there is a period, in which
-            mode, by which inputs, by how much, and which module shows it first.
-        TypeError: If an argument is of another kind.
-        ValueError: If the example or the output has no time to test, an argument is out of its range, or the model
-            does not repeat itself: it draws at random, or keeps a state that cannot be put back.
+        AssertionError: If an output changes. The message gives the output, its phase if there is a period, the mode,
+            the inputs, the size of the change, and the first module that shows it.
+        TypeError: If an argument has another type.
+        ValueError: If the example or the output has no time to test, an argument is out of range, or the model is not
+            repeatable: it draws random numbers, or keeps a state that cannot be restored.
 
     Example:
         >>> from dsptorch import Multirate
@@ -117,25 +118,25 @@ def max_lookahead(
     jitter: bool = True,
     rate: Rate = None,
 ) -> int:
-    """Measure how far ahead of its time an output of a model is seen to look, in input samples; 0 is causal.
+    """Measure how far an output of a model looks ahead of its time, in input samples; 0 is causal.
 
         max { s - floor(t / rate) : replacing the input from s on changes the output at t }
 
-    It is `assert_causal`, thorough, with a number for a verdict; a lower bound of what the model can do, and at
-    most one less than the example is long.
+    This is a thorough `assert_causal` with a number as its result. The number is a lower bound of the model's
+    lookahead, and at most the length of the example minus 1.
 
     Args:
-        model: As in `assert_causal`.
-        example: As in `assert_causal`; longer than what the model may look ahead.
-        vocab_size: As in `assert_causal`.
-        rtol: As in `assert_causal`.
-        seed: As in `assert_causal`.
+        model: See `assert_causal`.
+        example: See `assert_causal`. It must be longer than the possible lookahead of the model.
+        vocab_size: See `assert_causal`.
+        rtol: See `assert_causal`.
+        seed: See `assert_causal`.
         train_mode: Measure in train mode too; statistics of a batch see all of the sequence.
         jitter: Measure a copy with jittered parameters too: what the model may learn to see.
-        rate: As in `assert_causal`.
+        rate: See `assert_causal`.
 
     Raises:
-        ValueError: As in `assert_causal`.
+        ValueError: See `assert_causal`.
 
     Example:
         >>> from dsptorch import Multirate

@@ -1,4 +1,4 @@
-"""Does a model compile into one graph, with the same output?"""
+"""Check that a model compiles into one graph with the same output."""
 
 import warnings
 
@@ -22,22 +22,22 @@ from dsptorch.testing._engine.run import Model, output_of
 def assert_compiles(
     model: Model, example: Tensor, *, backend: str = "inductor", gradients: bool = True, dynamic: bool = False
 ) -> None:
-    """Assert that a model compiles into one graph, without breaks, and gives the same numbers as before.
+    """Assert that a model compiles into one graph, without breaks, and gives the same numbers as in eager mode.
 
-    Both the outputs and the gradients in the input and in the parameters must be equal to rounding.
-    `torch._dynamo.reset()` is called first: what was compiled before will be compiled again when it is used.
+    The outputs and the gradients of the input and the parameters must be equal within rounding.
+    `torch._dynamo.reset()` is called first, so earlier compiled code is compiled again at its next use.
 
     Args:
         model: A module, or any function.
         example: A signal, (batch, time, channels).
-        backend: A backend of `torch.compile`. "inductor" takes seconds to minutes; "aot_eager" tests everything but
+        backend: A backend of `torch.compile`. "inductor" takes seconds to minutes; "aot_eager" tests everything except
             the generated code, in a tenth of the time.
         gradients: Whether gradients are compared.
-        dynamic: Whether signals of other lengths are tried too. They may cost one more compilation, for all of them.
-            Where `model.grid` is M > 1, they have M + 1 samples at least: one block may be a graph of its own.
+        dynamic: Whether to try signals of other lengths too, which together may cost one more compilation. If
+            `model.grid` is M > 1, they have at least M + 1 samples, because a single block may have its own graph.
 
     Raises:
-        AssertionError: If it does not: it says why, or what differs and by how much.
+        AssertionError: If it does not compile, with the reason, or if a value differs.
 
     Example:
         >>> from dsptorch import FIR

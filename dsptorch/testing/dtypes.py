@@ -1,4 +1,4 @@
-"""Does a model keep the dtype of its input, and compute in it as well as it can?"""
+"""Check that a model keeps the dtype of its input and computes accurately in it."""
 
 import copy
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from dsptorch.testing._engine.run import Model, output_of
 from dsptorch.testing.tolerances import difference
 
 ALL = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
-_LOUD = 1e3  # squares of it are more than float16 holds
+_LOUD = 1e3  # its square exceeds the range of float16
 
 
 def assert_dtypes(
@@ -26,27 +26,26 @@ def assert_dtypes(
     loud: bool = True,
     factor: float = 1.0,
 ) -> None:
-    """Assert that a model works in every floating-point dtype: same dtype out, and errors of rounding alone.
+    """Assert that a model works in every floating-point dtype: it keeps the dtype, and errs only by rounding.
 
         | f_dtype(x) - f_64(x) |  <=  the dtype's tolerance          (`dsptorch.testing.tolerances`)
 
-    f_64 is the same model with the same rounded weights on the same rounded input, computed in float64. The
-    gradients must be finite and of the dtype of what they belong to. In float16 a signal 1,000 times as loud as 1
-    is tried too, wherever float16 holds the result: what squares it on the way overflows. Under autocast to
-    bfloat16 a float32 example must give float32 or bfloat16 (a `dsptorch.Layer`: float32), to bfloat16's tolerance. A
-    `dsptorch.Layer` in float32 must take bfloat16 too, and in chunks whose dtype changes, and give back the dtype that
-    it was given.
+    f_64 is the same model with the same rounded weights on the same rounded input, computed in float64. The gradients
+    must be finite and have the dtype of their tensors. In float16 a signal 1,000 times as loud is tried too, if float16
+    can hold the result; a model that squares it internally overflows. Under autocast to bfloat16 a float32 example must
+    give float32 or bfloat16 (a `dsptorch.Layer`: float32), within bfloat16's tolerance. A `dsptorch.Layer` in float32
+    must also accept bfloat16, also in chunks whose dtype changes, and return the dtype of its input.
 
     Args:
         model: A module, or any function; modules are tested on copies.
-        example: A signal, (batch, time, channels), of size about 1.
-        dtypes: Which.
-        autocast: Whether autocast is tried.
-        loud: Whether the loud signal is.
-        factor: What the tolerances are multiplied by, finite and above 0: for models of many layers.
+        example: A signal, (batch, time, channels), with values of about 1.
+        dtypes: The dtypes to test.
+        autocast: Whether to test autocast.
+        loud: Whether to test the loud signal.
+        factor: A factor for the tolerances, finite and above 0, for models of many layers.
 
     Raises:
-        AssertionError: If a dtype does not work: it says which, and how.
+        AssertionError: If a dtype does not work. The message names it and the error.
         ValueError: If the factor is not a finite number above 0.
 
     Example:

@@ -1,4 +1,4 @@
-"""Does a model keep the energy of its input?"""
+"""Check that a model preserves the energy of its input."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,19 +15,19 @@ from dsptorch.testing.tolerances import difference
 def assert_energy_preserving(
     model: Callable[[Tensor], Any], example: Tensor, *, tail: int | None = None
 ) -> None:
-    """Assert that a model keeps the energy of every row: Parseval's theorem for paraunitary filterbanks.
+    """Assert that a model preserves the energy of every row: Parseval's theorem for paraunitary filterbanks.
 
         sum |y|^2 = sum |x|^2      over time and channels, and over the bands if there are some
 
     Args:
-        model: A module or any function from a signal to a signal, or to bands: tensors with the batch in front, in
-            any tuple, list or mapping.
-        example: A signal, (batch, time, channels); noise shows all frequencies.
-        tail: Samples of silence that are put before and after it, so that all energy comes out: at least what
-            the model remembers and looks ahead. None: the model's `receptive_field`, or the example's length.
+        model: A module or any function from a signal to a signal or to bands: tensors with the batch first, in any
+            tuple, list or mapping.
+        example: A signal, (batch, time, channels). Noise contains all frequencies.
+        tail: Samples of silence before and after the signal, so that all energy comes out: at least the memory and the
+            lookahead of the model. None takes the model's `receptive_field`, or the length of the example.
 
     Raises:
-        AssertionError: If it does not: it says of which row, and the gain of energy.
+        AssertionError: If a row's energy changes. The message names the row and the gain of energy.
 
     Example:
         >>> from dsptorch import Delay

@@ -1,4 +1,4 @@
-"""Does a model export, with the same output?"""
+"""Check that a model exports with the same output."""
 
 import warnings
 from collections.abc import Callable
@@ -21,20 +21,20 @@ from dsptorch.testing._engine.run import Model, output_of
 
 
 def assert_exports(model: Model, example: Tensor, *, dynamic: bool = False) -> None:
-    """Assert that a model exports by `torch.export`, and that the program gives the same numbers.
+    """Assert that a model exports with `torch.export`, and that the program gives the same numbers.
 
-    It is exported with the example, and compared on it and on noise.
+    The model is exported with the example, and compared on the example and on noise.
 
     Args:
         model: A module, or any function.
         example: A signal, (batch, time, channels); for `dynamic`, of at least 2 samples.
-        dynamic: Whether batch and time are exported as dynamic, with no bounds, and other sizes are compared. A `step`
-            is then exported too, from a state, unless the model looks ahead. Where `model.grid` is M > 1, signals have
-            M + 1 samples at least, since the exporter takes a size of 1, as that of one block, for one that is always
-            1; and steps are not tried, since each position modulo M has a program of its own.
+        dynamic: Whether to export batch and time as dynamic, without bounds, and compare other sizes. `step` is then
+            exported from a state too, unless the model looks ahead. If `model.grid` is M > 1, signals have at least
+            M + 1 samples, because the exporter specialises a size of 1 (one block), and steps are not tested, because
+            each position modulo M has its own program.
 
     Raises:
-        AssertionError: If it does not: it says why, or what differs and by how much.
+        AssertionError: If it does not export, with the reason, or if a value differs.
 
     Example:
         >>> from dsptorch import FIR
@@ -43,7 +43,7 @@ def assert_exports(model: Model, example: Tensor, *, dynamic: bool = False) -> N
     check_bools(dynamic=dynamic)
     x = check_example(example, least=2 if dynamic else 1)
     if dynamic and len(x) == 1:
-        x = torch.cat([x, noise(x, 2)])  # an exporter takes a size of 1 for one that is always 1
+        x = torch.cat([x, noise(x, 2)])  # an exporter specialises a size of 1
     module = model if isinstance(model, nn.Module) else _Function(model)
     time, channels = x.shape[1:]
     rate, grid = rate_of(model), grid_of(model)

@@ -1,4 +1,4 @@
-"""Are the gradients those of the function?"""
+"""Check that gradients are correct."""
 
 import copy
 import warnings
@@ -23,25 +23,25 @@ def assert_gradients(
     fast: bool = True,
     unused: bool = False,
 ) -> None:
-    """Assert that a model's gradients are those of the function that it computes, in float64.
+    """Assert that a model's gradients equal the derivatives of its function, in float64.
 
         d f / d v  =  (f(v + eps) - f(v - eps)) / (2 eps)
 
-    in the input and in every parameter that learns, and the same of the gradients themselves: what
-    `torch.autograd.gradcheck` and `gradgradcheck` do, on a copy in float64, with the name of what is wrong.
+    for the input and every learned parameter, and the same for the gradients themselves. The check runs
+    `torch.autograd.gradcheck` and `gradgradcheck` on a copy in float64, and names the wrong derivative.
 
     Args:
-        model: A module, or any function, that is differentiable near the example; a kink within 1e-6 of a value
-            looks like an error.
-        example: A signal, (batch, time, channels); 1 row of some 10 samples will do.
-        second: Whether second derivatives are checked.
-        forward_mode: Whether forward-mode derivatives (jvp) are.
-        fast: One random direction for each, rather than the whole Jacobian, whose cost is the square of the
-            number of values.
-        unused: Whether a parameter may have no gradient at all.
+        model: A module or function that is differentiable near the example. A kink within 1e-6 of a value looks like an
+            error.
+        example: A signal, (batch, time, channels); 1 row of about 10 samples is enough.
+        second: Whether to check second derivatives.
+        forward_mode: Whether to check forward-mode derivatives (jvp).
+        fast: Whether to check one random direction for each, instead of the whole Jacobian, whose cost is quadratic in
+            the number of values.
+        unused: Whether parameters without any gradient are allowed.
 
     Raises:
-        AssertionError: If a derivative is wrong or missing: it says of what, and of which order.
+        AssertionError: If a derivative is wrong or missing. The message names its variable and order.
 
     Example:
         >>> from dsptorch import FIR

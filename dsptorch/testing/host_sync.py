@@ -1,4 +1,4 @@
-"""Does a model make the program wait for its device?"""
+"""Check that a model does not wait for its device."""
 
 import traceback
 from collections.abc import Callable
@@ -17,19 +17,19 @@ _HERE = (str(Path(torch.__file__).parent), __file__)
 
 
 def assert_no_host_sync(function: Callable[..., Any], *args: Any) -> None:
-    """Assert that a function never needs a number out of a tensor, for which a program must wait for the device.
+    """Assert that a function never reads a number from a tensor, for which the program would wait for the device.
 
     It must not run an operation whose result is a Python number (`.item()`, `float(x)`, `if x.any():`), or whose
     shape depends on the values (`nonzero`, `masked_select`, `unique`, an index by a mask). On a CPU such an operation
-    costs little, so that nothing else would show it; on an accelerator each one empties the queue, and in a graph it
-    is a break.
+    is cheap, so no other test shows it. On an accelerator each one empties the queue, and in a compiled function it
+    breaks the graph.
 
     Args:
-        function: A module, or any function, as `layer.step`.
+        function: A module or any function, such as `layer.step`.
         *args: Its arguments.
 
     Raises:
-        AssertionError: If it does: it says which operation, and in which line.
+        AssertionError: If it does. The message names the operation and the line.
 
     Example:
         >>> from dsptorch import Multirate

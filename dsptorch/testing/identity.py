@@ -1,4 +1,4 @@
-"""Does a model return its input?"""
+"""Check that a model returns its input."""
 
 from torch import Tensor
 
@@ -9,18 +9,18 @@ from dsptorch.testing._engine.run import Model, output_of
 
 
 def assert_identity(model: Model, example: Tensor, *, delay: int = 0, exact: bool = False) -> None:
-    """Assert that a model returns its input, late by a delay.
+    """Assert that a model returns its input with a delay.
 
         y[t] = x[t - delay],   0 before
 
     Args:
         model: A module, or any function.
         example: A signal, (batch, time, channels).
-        delay: Samples, at least 0.
-        exact: Whether every bit must be equal, rather than equal to rounding.
+        delay: The delay in samples, at least 0.
+        exact: Whether the output must be bit-identical, instead of equal within rounding.
 
     Raises:
-        AssertionError: If it does not: it says where and by how much, and what delay and gain would fit better.
+        AssertionError: If it does not. The message gives the place, the error, and a better delay and gain if any.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""The whole picture: how much every output time depends on every input time."""
+"""Measure how much every output time depends on every input time."""
 
 from fractions import Fraction
 from typing import Literal
@@ -31,25 +31,24 @@ def influence_matrix(
         replace     M[t, s] = max |y(x')[t] - y(x)[t]|, where x' is x with another sample, or token, at time s
         gradient    M[t, s] = norm of d(v . y[t]) / d x[s], with v random signs over the channels
 
-    A causal model has zeros where s > t, above the diagonal. `replace` takes token ids too, sees through what
-    has no gradient, and its verdict is `assert_causal`'s; `gradient` is local, and exact where it is smooth.
-    All outputs count with `replace` that count for `assert_causal`, and the first of them with `gradient`. A module is
-    run in eval mode, and left as it was. Cost: T rows for each scale, and the clean ones; with
-    `gradient` the forward and the backward of T rows at once.
+    A causal model has zeros above the diagonal (s > t). `replace` also accepts token ids, works without gradients, and
+    agrees with `assert_causal`. `gradient` is local, and exact where the model is smooth.
+    `replace` uses the same outputs as `assert_causal`, `gradient` the first of them. A module runs in eval mode and is
+    not changed. Cost: T rows for each scale, and the unchanged rows; with `gradient`, forward and backward of T rows.
 
     Args:
-        model: A module, or any function; as in `assert_causal`.
+        model: A module, or any function; see `assert_causal`.
         example: Token ids, (batch, time), or a signal, (batch, time, channels).
-        method: "replace" or "gradient" (signals alone).
+        method: "replace" or "gradient" (for signals only).
         vocab_size: For token ids: replacements are drawn below it. None is the greatest id of the example plus 1.
         seed: The seed of the replacements and the signs.
-        rate: Output samples per input sample; as in `assert_causal`.
+        rate: Output samples per input sample; see `assert_causal`.
 
     Returns:
         (output time, input time), float64, on the CPU; `dsptorch.analysis.plot_influence` draws it.
 
     Raises:
-        ValueError: If the method is another one, or a gradient is asked for where there is none.
+        ValueError: If the method is unknown, or "gradient" is used without a gradient.
 
     Example:
         >>> influence_matrix(lambda x: x + x.roll(1, 1), torch.ones(1, 4, 1), method="gradient").int()

@@ -1,4 +1,4 @@
-"""The whole contract of a layer: in one call, or as a class of tests."""
+"""Check the whole contract of a layer, in one call or as a class of tests."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -17,23 +17,23 @@ def check_layer(
     skip: Iterable[str] = (),
     backend: str = "aot_eager",
 ) -> dict[str, str]:
-    """Check all that a layer promises, and say all that it does not keep.
+    """Check everything that a layer promises, and report every promise that it breaks.
 
-    metadata, shapes, lookahead, receptive_field, period, length, streaming, segments, state, mutation, gradients,
-    dtypes, serializes, resets, compiles, exports: what each means is in `dsptorch.testing.contract`. They read what the
-    layer says of itself (`d_model`, `lookahead`, `period`, `receptive_field`), and run on a copy in float64 with
-    jittered parameters, so that a gain that starts at 0 hides nothing. The layer itself is not changed.
+    The checks are metadata, shapes, lookahead, receptive_field, period, length, streaming, segments, state, mutation,
+    gradients, dtypes, serializes, resets, compiles and exports; `dsptorch.testing.contract` describes each. They use
+    the layer's own declarations (`d_model`, `lookahead`, `period`, `receptive_field`), and run on a copy in float64
+    with jittered parameters, so that a gain that starts at 0 hides nothing. The layer is not changed.
 
     Args:
         layer: A `dsptorch.Layer`.
         example: A signal, (batch, time, d_model). None: noise, two rows, long enough for the period and the
             receptive field, 160 samples at most.
-        factory: Builds such a layer; then the state dict must fit what it builds.
-        skip: Names of checks that are left out.
+        factory: Builds such a layer. If given, the state dict must fit the layer that it builds.
+        skip: Names of checks to skip.
         backend: The backend of `torch.compile`; "inductor" takes much longer.
 
     Returns:
-        Each check's name: "ok", or why it does not apply.
+        A dictionary from the name of each check to "ok" or the reason why it does not apply.
 
     Raises:
         AssertionError: If the layer breaks its contract: one line for each check that fails.
@@ -83,22 +83,22 @@ def contract_tests(
     skip: Iterable[str] = (),
     backend: str = "aot_eager",
 ) -> type:
-    """Make a class of tests of a layer's contract, for pytest: one method for each check of `check_layer`.
+    """Make a pytest class of tests of a layer's contract, with one method for each check of `check_layer`.
 
-    What does not apply is skipped, with the reason.
+    Checks that do not apply are skipped, with the reason.
 
     Args:
         factory: Builds the layer; it is called for every test.
-        example: As in `check_layer`.
-        skip: As in `check_layer`; they get no method.
-        backend: As in `check_layer`.
+        example: See `check_layer`.
+        skip: See `check_layer`. Skipped checks get no method.
+        backend: See `check_layer`.
 
     Raises:
-        ImportError: If there is no pytest.
+        ImportError: If pytest is not installed.
         ValueError: If there is no such check to skip.
 
     Example:
-        In a test file, one line (or a base class, `class TestMine(contract_tests(...)):`, to add tests of your own):
+        In a test file, one line (or a base class, `class TestMine(contract_tests(...)):`, to add your own tests):
 
         >>> from dsptorch import FIR
         >>> TestMyFilter = contract_tests(lambda: FIR(8, 5, init="lowpass"))

@@ -1,4 +1,4 @@
-"""Is the output independent of the length of the signal?"""
+"""Check that the output does not depend on the length of the signal."""
 
 from torch import Tensor
 
@@ -9,22 +9,22 @@ from dsptorch.testing._engine.run import Model, output_of
 
 
 def assert_length_invariant(model: Model, example: Tensor, *, lookahead: int = 0, rate: Rate = None) -> None:
-    """Assert that what a model gives for the start of a signal does not depend on the signal's length.
+    """Assert that the output for the start of a signal does not depend on the signal's length.
 
         f(x[:n])[t] = f(x)[t]   for all t < ceil((n - lookahead) * rate), and n = 1, ..., time
 
-    And that the law of lengths holds: of n samples it makes ceil(n * rate). All lengths are tried, or 64 that are
-    spread over them. A sum in another order may round otherwise, so it is equal to rounding, not in every bit;
-    `assert_causal` sees what the future changes in the last bit.
+    The law of lengths is checked too: n samples give ceil(n * rate) outputs. All lengths are tried, or 64 spread over
+    them. Outputs must be equal within rounding, because sums in another order round differently; `assert_causal`
+    detects changes of the last bit.
 
     Args:
         model: A module, or any function.
         example: A signal, (batch, time, channels).
-        lookahead: Samples that it may look ahead, whose outputs do not count.
+        lookahead: Lookahead of the model in samples; the last outputs do not count.
         rate: Output samples per input sample, an int or a Fraction. None: `model.rate` if that is a Fraction, else 1.
 
     Raises:
-        AssertionError: If an output differs: it says which, at which length, and by how much.
+        AssertionError: If an output differs. The message gives the output, the length and the difference.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""Is a model linear?"""
+"""Check that a model is linear."""
 
 import torch
 from torch import Tensor
@@ -14,8 +14,7 @@ def assert_linear(model: Model, example: Tensor, *, seed: int = 0) -> None:
 
         f(a x + b u) = a f(x) + b f(u)
 
-    for noise u and pairs (a, b) that are quiet, even and loud, and f(0) = 0: a threshold, a dead zone and a bias
-    are all seen.
+    for noise u and quiet, equal and loud pairs (a, b), and f(0) = 0. So thresholds, dead zones and biases are detected.
 
     Args:
         model: A module, or any function.
@@ -23,7 +22,7 @@ def assert_linear(model: Model, example: Tensor, *, seed: int = 0) -> None:
         seed: The seed of the noise.
 
     Raises:
-        AssertionError: If it is not: it says for which gains, where, and by how much.
+        AssertionError: If it is not linear. The message gives the gains, the place and the difference.
 
     Example:
         >>> from dsptorch import Multirate

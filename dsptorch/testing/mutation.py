@@ -1,4 +1,4 @@
-"""Does a function leave its arguments alone?"""
+"""Check that a function does not change its arguments."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,11 +18,10 @@ def assert_no_mutation(function: Callable[..., Any], *args: Any, views: bool = T
     Args:
         function: A module, or any function.
         *args: Its arguments; tensors are found in tuples, lists and dictionaries too.
-        views: Whether an output may share memory with an argument. What writes into such an output changes the
-            argument.
+        views: Whether an output may share memory with an argument. Writing into such an output changes the argument.
 
     Raises:
-        AssertionError: If it does: it says which argument, where, and what it was.
+        AssertionError: If it does. The message gives the argument, the place and the old value.
 
     Example:
         >>> import torch
@@ -52,7 +51,7 @@ def assert_no_mutation(function: Callable[..., Any], *args: Any, views: bool = T
 
 
 def check_changeable(function: Callable[[Tensor], Tensor], example: Tensor) -> None:
-    """Raise unless the output may be changed in place in training, as that of nn.Linear may."""
+    """Raise unless the output may be changed in place in training, like that of nn.Linear."""
     with examined(function, example, gradients=True):
         y = function(example.clone().requires_grad_())
         try:

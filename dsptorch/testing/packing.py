@@ -1,4 +1,4 @@
-"""Does a layer keep apart the signals that share a row?"""
+"""Check that a layer keeps signals packed into one row apart."""
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -15,12 +15,12 @@ from dsptorch.testing._engine.run import output_of
 from dsptorch.testing.streaming import random_chunks
 from dsptorch.testing.tolerances import difference, site
 
-_BLOCKS = 5  # of the grid, at least: three of padding, a signal, and one of a single sample
+_BLOCKS = 5  # least number of grid blocks: three of padding, a signal, and a signal of a single sample
 _SINGLE = 7  # the id of the signal of a single sample
 
 
 class Packs(Protocol):
-    """A layer that takes the segment ids of its input, `layer(x, segment_ids)`."""
+    """A layer that accepts the segment ids of its input, `layer(x, segment_ids)`."""
 
     def __call__(self, x: Tensor, segment_ids: Tensor | None = None, /) -> Any: ...  # noqa: D102
 
@@ -28,26 +28,26 @@ class Packs(Protocol):
 def assert_packs(
     layer: Packs, example: Tensor, *, gradients: bool = True, seed: int = 0, rate: Rate = None
 ) -> None:
-    """Assert that signals packed into one row give the numbers that each gives alone.
+    """Assert that signals packed into one row give the same output as each signal alone.
 
         layer(cat(x_1, ..., x_n), ids)  =  cat(layer(x_1), ..., layer(x_n))
 
-    Each row of the example is cut into signals of random lengths, one of a single sample and padding among them: at
-    the start, between signals, and at the end. Padding holds NaN, which must reach no signal and no gradient, and
-    comes out as it went in; where the layer changes rate or width, it comes out as 0. Where the layer changes the rate
-    inside, signals begin at multiples of `layer.grid`, and one that begins elsewhere must be refused by ValueError (on
-    the CPU; elsewhere that would wait for the device). If the layer has a `step` and does not look ahead, the packed
-    row also runs in chunks that are cut anywhere.
+    Each row of the example is cut into signals of random lengths, including one of a single sample, with padding at the
+    start, between signals, and at the end. Padding holds NaN, which must not reach any signal or gradient. It must come
+    out unchanged, or as 0 if the layer changes rate or width. If the layer changes the rate inside, signals begin at
+    multiples of `layer.grid`, and a signal that begins elsewhere must raise ValueError (on the CPU; on other devices
+    this would wait for the device). If the layer has a `step` and does not look ahead, the packed row also runs in
+    chunks cut at any place.
 
     Args:
-        layer: What takes segment ids; -1 is padding.
-        example: A signal, (batch, time >= max(8, 5 * grid), channels); in float64 the tolerance is the tightest.
-        gradients: Whether gradients are compared.
+        layer: A layer that accepts segment ids; -1 is padding.
+        example: A signal, (batch, time >= max(8, 5 * grid), channels). The tolerance is tightest in float64.
+        gradients: Whether to compare gradients.
         seed: The seed of the cuts.
         rate: Output samples per input sample, an int or a Fraction. None: `layer.rate` if that is a Fraction, else 1.
 
     Raises:
-        AssertionError: If anything differs: it says which signal, where, and by how much.
+        AssertionError: If anything differs. The message gives the signal, the place and the difference.
 
     Example:
         >>> from dsptorch import Multirate

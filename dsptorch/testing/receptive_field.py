@@ -1,4 +1,4 @@
-"""Does a model see no more of the signal than its receptive field?"""
+"""Check that a model sees no more of the signal than its receptive field."""
 
 import torch
 from torch import Tensor
@@ -16,20 +16,20 @@ def assert_receptive_field(
 
         y[n] is a function of x[t + lookahead - receptive_field + 1], ..., x[t + lookahead],   t = floor(n / rate)
 
-    The inputs before a time c are replaced (by noise as loud, and 1,000 times as loud), and the outputs that
-    stand at c + receptive_field - 1 - lookahead and later must stay; the same with what comes after. All times are
-    tried, or 64 that are spread over them.
+    The inputs before a time c are replaced (by noise of the same loudness, and 1,000 times as loud), and the outputs at
+    c + receptive_field - 1 - lookahead and later must not change. The same is done for later inputs. All times are
+    tried, or 64 spread over them.
 
     Args:
         model: A module, or any function.
         example: A signal, (batch, time, channels), longer than the receptive field.
-        receptive_field: Samples, at least 1.
-        lookahead: How many of them lie ahead.
+        receptive_field: The receptive field in samples, at least 1.
+        lookahead: Number of these samples that lie ahead.
         rate: Output samples per input sample, an int or a Fraction. None: `model.rate` if that is a Fraction, else 1.
 
     Raises:
-        AssertionError: If an output changes: it says which, by which inputs, and by how much.
-        ValueError: If the example is too short for anything to be tested.
+        AssertionError: If an output changes. The message gives the output, the inputs and the change.
+        ValueError: If the example is too short for the check.
 
     Example:
         >>> from dsptorch import FIR

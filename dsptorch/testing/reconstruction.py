@@ -1,4 +1,4 @@
-"""Does the synthesis of a filterbank restore the signal that its analysis took apart?"""
+"""Check that the synthesis of a filterbank restores the signal from its analysis."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,20 +15,20 @@ Bank = Any
 def assert_perfect_reconstruction(
     bank: Bank, example: Tensor, *, delay: int | None = None, margin: int = 0
 ) -> None:
-    """Assert that a filterbank's synthesis gives back what its analysis took apart, late by a delay.
+    """Assert that a filterbank's synthesis restores the signal from its analysis, with a delay.
 
         synthesis(analysis(x))[t] = x[t - delay]
 
     Args:
-        bank: An object with `analysis` and `synthesis`; or a pair (analysis, synthesis) of functions; or one function
-            from signal to signal that does both. What goes between the two is their own affair.
+        bank: An object with `analysis` and `synthesis`; a pair (analysis, synthesis) of functions; or one function from
+            signal to signal that does both. The form of the bands between the two does not matter.
         example: A signal, (batch, time, channels).
-        delay: Samples, at least 0. None: the bank's own attribute `delay`, or 0.
-        margin: Samples at both ends that do not count. The result may be longer than the input.
+        delay: The delay in samples, at least 0. None takes the bank's attribute `delay`, or 0.
+        margin: Number of samples at both ends that do not count. The result may be longer than the input.
 
     Raises:
-        AssertionError: If it does not: it says where and by how much, the ratio of signal to error, and what
-            delay and gain would fit better.
+        AssertionError: If it does not. The message gives the place, the error, the ratio of signal to error, and a
+            better delay and gain if any.
 
     Example:
         The Haar bank:

@@ -1,4 +1,4 @@
-"""Does a module come to its first values, whatever was in its memory?"""
+"""Check that a module can be reset to its initial values from any content of its memory."""
 
 import copy
 
@@ -9,17 +9,17 @@ from dsptorch.isolation import random_state_kept
 
 
 def assert_resets(module: nn.Module) -> None:
-    """Assert that `reset_parameters` sets every parameter and buffer of a module, and of all modules inside.
+    """Assert that `reset_parameters` sets every parameter and buffer of a module and its submodules.
 
-    That is what makes a module of one that was built on the meta device: `to_empty`, then `reset_parameters` of the
-    whole, or of each module by itself, as FSDP does it. On copies whose memory holds NaN every tensor must become
-    finite, and the same with the same random numbers.
+    This is how a module built on the meta device gets its values: `to_empty`, then `reset_parameters` of the whole
+    module, or of each submodule as in FSDP. On copies filled with NaN, every tensor must become finite, and equal for
+    equal random numbers.
 
     Args:
         module: The module; it is not changed.
 
     Raises:
-        AssertionError: If a tensor is left as it was, or two resets differ: it says which.
+        AssertionError: If a tensor is not reset, or two resets differ. The message names the tensor.
         TypeError: If the module has no `reset_parameters`.
 
     Example:
@@ -55,7 +55,7 @@ def _reset(module: nn.Module) -> dict[str, Tensor]:
 
 
 def _check_part(name: str, part: nn.Module) -> None:
-    """Reset a module inside, and look at its own tensors."""
+    """Reset a submodule, and check its own tensors."""
     _spoil(part)
     _call(part, name)
     prefix = f"{name}." if name else ""

@@ -1,4 +1,4 @@
-"""Does a module survive deepcopy, pickle and its state dict?"""
+"""Check that a module survives deepcopy, pickle and its state dict."""
 
 import copy
 import io
@@ -16,20 +16,19 @@ from dsptorch.testing.tolerances import first_unequal, site
 def assert_serializes(
     module: nn.Module, example: Tensor, *, factory: Callable[[], nn.Module] | None = None
 ) -> None:
-    """Assert that copies of a module are the module: by deepcopy, by pickle, and by its state dict.
+    """Assert that copies of a module by deepcopy, by pickle and by its state dict are equal to it.
 
-    Each copy must be of the same class, print the same, give the same output in every bit, and share no parameter
-    with the first. The state dict, saved and loaded with `weights_only=True`, must fit strictly into a fresh module
-    and make it the same.
+    Each copy must have the same class and repr, give a bit-identical output, and share no parameter with the original.
+    The state dict, saved and loaded with `weights_only=True`, must load strictly into a new module and make it equal.
 
     Args:
         module: The module; it is not changed.
         example: A signal, (batch, time, channels).
-        factory: Builds the fresh module. None: a deep copy whose parameters and persistent buffers are scrambled,
-            which does not see what lies in plain attributes.
+        factory: Builds the new module. None uses a deepcopy with scrambled parameters and persistent buffers, which
+            does not detect state in plain attributes.
 
     Raises:
-        AssertionError: If a copy cannot be made or is another: it says which and how.
+        AssertionError: If a copy cannot be made or differs. The message names the copy and the difference.
         TypeError: If the model is not a module.
 
     Example:

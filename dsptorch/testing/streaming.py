@@ -1,4 +1,4 @@
-"""Does a layer give the same numbers in chunks as at once?"""
+"""Check that a layer gives the same numbers in chunks as on the whole sequence."""
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -25,7 +25,7 @@ from dsptorch.testing.tolerances import difference, site
 
 
 class Streams(Protocol):
-    """A layer that runs at once, `layer(x)`, and in chunks, `y, state = layer.step(x, state)`."""
+    """A layer that runs on whole sequences, `layer(x)`, and in chunks, `y, state = layer.step(x, state)`."""
 
     def __call__(self, x: Tensor, /) -> Any: ...  # noqa: D102
     def step(self, x: Tensor, state: Any = None, /) -> tuple[Tensor, Any]: ...  # noqa: D102
@@ -46,26 +46,25 @@ def assert_streaming_equals_batch(
 
         cat(y_1, ..., y_n) = layer(x),   y_i, s_i = layer.step(x_i, s_{i-1}),   s_0 = None
 
-    It is done sample by sample, in pairs, in one chunk between empty ones, and in random chunks. The outputs
-    must be equal to rounding, the last state that of one step over the whole, and the gradients in the input
-    and in every parameter those of the whole. After t samples in, ceil(t * rate) are out. No step may change its
-    chunk or its state in place. Then rows that have seen different lengths continue together in one batch, each as
-    if it were alone; where the rate changes, lengths that differ by multiples of `layer.grid`.
+    The layer runs sample by sample, in pairs, in one chunk between empty ones, and in random chunks. The outputs must
+    be equal within rounding. The last state must equal that of one step over the whole, and so must the gradients of
+    the input and every parameter. After t samples in, ceil(t * rate) must be out. No step may change its chunk or its
+    state in place. Finally, rows that have seen different lengths continue together in one batch, with the same results
+    as alone; if the rate changes, the lengths differ by multiples of `layer.grid`.
 
     Args:
-        layer: What has `step`; None as its state means "at rest".
-        example: A signal, (batch, time >= 2, channels); in float64 the tolerance is the tightest.
-        chunkings: How many random ones.
-        empty: Whether there are empty chunks.
-        gradients: Whether gradients are compared.
-        ragged: Whether rows at different positions are tested; every tensor of the state then has the batch in
-            front.
+        layer: A layer with `step`, whose state None means "at rest".
+        example: A signal, (batch, time >= 2, channels). The tolerance is tightest in float64.
+        chunkings: Number of random chunkings.
+        empty: Whether to include empty chunks.
+        gradients: Whether to compare gradients.
+        ragged: Whether to test rows at different positions. Every tensor of the state must then have the batch first.
         seed: The seed of the chunkings.
         rate: Output samples per input sample, an int or a Fraction. None: `layer.rate` if that is a Fraction, else 1.
 
     Raises:
-        AssertionError: If anything differs: it says which output, in which chunk, or which part of the state,
-            or which gradient, and by how much.
+        AssertionError: If anything differs. The message gives the output and the chunk, the part of the state, or the
+            gradient, and the difference.
         TypeError: If the layer has no `step`.
 
     Example:
@@ -105,7 +104,7 @@ def assert_streaming_equals_batch(
 
 
 def random_chunks(total: int, generator: torch.Generator, empty: bool = True) -> list[int]:
-    """Random lengths, 4 to 8 of them, that add up to a total; empty ones among them or not."""
+    """4 to 8 random lengths that add up to a total, with or without empty ones."""
     pieces = int(torch.randint(4, 9, (), generator=generator))
     cuts = torch.randint(0, total + 1, (pieces - 1,), generator=generator).sort().values.tolist()
     if empty:

@@ -1,4 +1,4 @@
-"""Does a model commute with shifts of time?"""
+"""Check that a model commutes with shifts of time."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -16,20 +16,19 @@ def assert_shift_covariant(
 
         f(S x) = S f(x),   (S x)[t] = x[t - n * period],   n = 1, 2
 
-    Where the rate is not 1, the output is shifted by n * period * rate. Periods that divide it may do as well: this
-    one need not be the smallest.
+    At other rates than 1, the output is shifted by n * period * rate. The period need not be the smallest one.
 
     Args:
         model: A module, or any function.
-        example: A signal, (batch, time, channels), some periods long.
-        period: Samples, at least 1; 1 is time invariance.
-        settle: Samples at the start that do not count: what the silence before it leaves behind. With a bias
-            or an activation that is not 0 at 0 it is the receptive field less one.
+        example: A signal, (batch, time, channels), several periods long.
+        period: The period in samples, at least 1; 1 means time invariance.
+        settle: Number of samples at the start that do not count, because they depend on the silence before the signal.
+            With a bias, or an activation that is not 0 at 0, it is the receptive field minus 1.
         rate: Output samples per input sample, an int or a Fraction. None: `model.rate` if that is a Fraction, else 1.
 
     Raises:
-        AssertionError: If an output differs: it says when, at which phase, and by how much.
-        ValueError: If nothing is left to compare, or period * rate is not an integer.
+        AssertionError: If an output differs. The message gives the time, the phase and the difference.
+        ValueError: If there is nothing to compare, or period * rate is not an integer.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""How far two computations of one thing may differ: per dtype, in one place, the same on every machine."""
+"""Tolerances for comparing two computations, by dtype, the same on every machine."""
 
 from typing import NamedTuple
 
@@ -15,13 +15,13 @@ ATOL = {torch.float64: 1e-11, torch.float32: 2e-5, torch.bfloat16: 2e-2, torch.f
 
 
 class Difference(NamedTuple):
-    """The place where two tensors differ the most, in units of the tolerance there.
+    """The place of the greatest difference of two tensors, relative to the tolerance.
 
     Attributes:
-        at: Where.
-        actual: The value there.
-        expected: The value that it should be.
-        allowed: How far it may be from that.
+        at: The index.
+        actual: The actual value.
+        expected: The expected value.
+        allowed: The allowed difference.
     """
 
     at: tuple[int, ...]
@@ -31,7 +31,7 @@ class Difference(NamedTuple):
 
     @property
     def size(self) -> float:
-        """How far it is."""
+        """The absolute difference."""
         return abs(self.actual - self.expected)
 
     def __str__(self) -> str:
@@ -44,18 +44,18 @@ class Difference(NamedTuple):
 def difference(
     actual: Tensor, expected: Tensor, *, dtype: torch.dtype | None = None, scale: float = 1.0
 ) -> Difference | None:
-    """Find where two tensors of one shape differ the most, if they do by more than rounding.
+    """Find the greatest difference of two tensors of the same shape, if it exceeds rounding.
 
         |actual - expected| <= ATOL * scale + RTOL * |expected|
 
     Args:
-        actual: What was computed.
-        expected: What it should be.
-        dtype: Whose tolerance counts; None: that of the coarser of the two.
-        scale: The size of what was summed up on the way, if it is not about 1; finite and above 0.
+        actual: The computed tensor.
+        expected: The expected tensor.
+        dtype: The dtype whose tolerance applies; None for the coarser of the two.
+        scale: The size of the summed terms, if it is not about 1; finite and above 0.
 
     Returns:
-        The place, or None where all is equal to rounding. NaN equals NaN, infinity equals infinity.
+        The difference, or None if the tensors are equal within rounding. NaN equals NaN, infinity equals infinity.
 
     Example:
         >>> print(difference(torch.tensor([1.0, 2.5]), torch.tensor([1.0, 2.0])))
@@ -85,14 +85,14 @@ def assert_close(
     scale: float = 1.0,
     what: str = "the result",
 ) -> None:
-    """Assert that two tensors have one shape, and equal values to rounding; of whole numbers, every bit.
+    """Assert that two tensors have the same shape and values within rounding; integers must be equal.
 
     Args:
-        actual: What was computed.
-        expected: What it should be.
-        dtype: As in `difference`.
-        scale: As in `difference`.
-        what: What it is, for the message.
+        actual: The computed tensor.
+        expected: The expected tensor.
+        dtype: See `difference`.
+        scale: See `difference`.
+        what: The name of the result, for the message.
 
     Raises:
         AssertionError: If they differ: it says where the most and by how much.
@@ -113,12 +113,12 @@ def assert_close(
 
 
 def assert_same(actual: Tensor, expected: Tensor, *, what: str = "the result") -> None:
-    """Assert that two tensors are equal in dtype, shape, and every bit of every value.
+    """Assert that two tensors are bit-identical, with the same dtype and shape.
 
     Args:
-        actual: What was computed.
-        expected: What it should be.
-        what: What it is, for the message.
+        actual: The computed tensor.
+        expected: The expected tensor.
+        what: The name of the result, for the message.
 
     Raises:
         AssertionError: If they are not.
@@ -138,7 +138,7 @@ def assert_same(actual: Tensor, expected: Tensor, *, what: str = "the result") -
 
 
 def site(index: tuple[int, ...]) -> str:
-    """Words for an index into (batch, time, channels), or into another tensor."""
+    """Describe an index into (batch, time, channels) or another tensor in words."""
     if len(index) == 3:
         return f"row {index[0]}, time {index[1]}, channel {index[2]}"
     return f"index {', '.join(map(str, index))}" if index else "its only value"

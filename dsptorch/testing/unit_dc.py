@@ -1,4 +1,4 @@
-"""Does a model pass a constant with unit gain?"""
+"""Check that a model passes a constant with unit gain."""
 
 import torch
 from torch import Tensor
@@ -10,20 +10,20 @@ from dsptorch.testing.tolerances import difference
 
 
 def assert_unit_dc(model: Model, example: Tensor, *, gain: float = 1.0, settle: int | None = None) -> None:
-    """Assert that a model passes a constant, once it has settled, with unit gain.
+    """Assert that a model passes a constant with unit gain after it has settled.
 
         x[t, c] = a_c for all t   =>   y[t, c] = gain * a_c
 
     Args:
         model: A module, or any function.
-        example: Its shape, dtype and device count: (batch, time, channels).
-        gain: What it is, if not 1; 0 for a high-pass.
-        settle: Samples at the start that do not count. None: the model's `receptive_field` less one, or half of
-            the example. At the end its `lookahead`, if it has one, is left out.
+        example: Gives shape, dtype and device: (batch, time, channels).
+        gain: The expected gain; 0 for a high-pass.
+        settle: Number of samples at the start that do not count. None takes the model's `receptive_field` minus 1, or
+            half the example. At the end, the model's `lookahead` is left out too.
 
     Raises:
-        AssertionError: If it does not: it says which channel, when, and the gain.
-        ValueError: If nothing is left to compare.
+        AssertionError: If it does not. The message gives the channel, the time and the gain.
+        ValueError: If there is nothing to compare.
 
     Example:
         >>> from dsptorch import FIR

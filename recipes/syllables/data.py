@@ -66,7 +66,7 @@ def load(source: Path | None, cache: Path) -> Clips:
     """
     kept = _cached(cache)
     if kept is None:
-        kept = _decode(clips(source))
+        kept = decode(clips(source))
         cache.parent.mkdir(parents=True, exist_ok=True)
         part = cache.with_name(f"{cache.name}.part{os.getpid()}")
         torch.save(kept, part)
@@ -91,7 +91,8 @@ def split(found: Clips, seed: int, share: float = 0.25) -> tuple[Clips, Clips]:
     return found.at(~test), found.at(test)
 
 
-def _decode(sounds: dict[str, bytes]) -> dict[str, object]:
+def decode(sounds: dict[str, bytes]) -> dict[str, object]:
+    """Decode sound files, at 16 kHz, in order: "waves", int16, one after another, with "lengths" and "names"."""
     try:
         import soundfile  # noqa: PLC0415, an extra
     except (ImportError, OSError) as error:

@@ -118,9 +118,10 @@ def test_segment_ids_go_along(layout, shape):
             "got a PackedSequence; give the model a padded batch.*dsptorch.segmented",
         ),
         (draw(2, WIDTH, 7), None, ValueError, r"takes 4 channels.*got shape \(2, 4, 7\).*layout='bct'"),
+        (draw(2, 7, 5), None, ValueError, r"dsp_before takes 4 channels.*\(2, 7, 5\).*a layer of width 5"),
         (draw(WIDTH, 7), "bct", ValueError, r"needs \(batch, channels, ..., time\), got shape \(4, 7\)"),
     ],
-    ids=["ids", "tuple", "packed", "channels", "dimensions"],
+    ids=["ids", "tuple", "packed", "channels", "width", "dimensions"],
 )
 def test_what_is_no_signal_is_refused(x, layout, kind, message):
     with pytest.raises(kind, match=message):

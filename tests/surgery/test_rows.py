@@ -67,7 +67,7 @@ def test_a_batch_that_is_elsewhere_is_named():
         (PROBE[:1], ValueError, r"at least 2 rows in dimension 0 \(batch_dim\), got 1"),
         (PROBE[:1].expand(2, 6, WIDTH), ValueError, "a second row that differs from the first"),
         ((), ValueError, "at least 2 rows.*got 0"),
-        (draw(2, 6, WIDTH + 1), ValueError, "FIR expects 4 channels"),  # from within the model
+        (draw(2, 6, WIDTH + 1), ValueError, "dsp_before takes 4 channels"),  # from within the model
     ],
 )
 def test_a_probe_that_proves_nothing_is_refused(probe, kind, message):

@@ -1,4 +1,4 @@
-"""The interface of estimators of the hypergradient: one meta-step in, one estimate out."""
+"""The interface of estimators of the hypergradient: from a `MetaStep` to an `Estimate`."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ class Estimate(NamedTuple):
     """The result of an estimator.
 
     Attributes:
-        loss: The loss that is to be lowered, detached, ().
-        hypergradients: The derivative of the meta-loss by each raw value, by name; None where there is no path.
+        loss: The loss to minimise, detached, ().
+        hypergradients: The derivative of the meta-loss by each raw value, by name; None if there is no path.
     """
 
     loss: Tensor
@@ -32,14 +32,14 @@ class Estimate(NamedTuple):
 
 
 class Estimator(Protocol):
-    """A way to the derivative of the meta-loss by the hyperparameters.
+    """Estimates the derivative of the meta-loss by the hyperparameters.
 
-    Any object with these four members is one; it must leave the model and the hyperparameters as they are.
+    Any object with these four members is an estimator. It must not change the model or the hyperparameters.
     """
 
     @property
     def requires(self) -> tuple[str, ...]:
-        """Which of "train_loss" and "val_loss" it needs."""
+        """The required losses, of "train_loss" and "val_loss"."""
 
     @property
     def allows_wrappers(self) -> bool:
@@ -47,17 +47,17 @@ class Estimator(Protocol):
 
     @property
     def hint(self) -> str:
-        """Advice for a hyperparameter to which it has no path."""
+        """Advice for the error if it has no path to a hyperparameter."""
 
     def estimate(self, meta_step: "MetaStep") -> Estimate:
         """Compute the hypergradients."""
 
 
 class Scope(nn.Module):
-    """A model with the hyperparameters beside it: all that a loss may depend on.
+    """A module that holds a model and the hyperparameters outside it: everything that a loss may depend on.
 
-    It is itself a module, so that `torch.func.functional_call` can exchange any tensor for the length of a call,
-    and a loss is still given the model, with all its methods.
+    As a module, it lets `torch.func.functional_call` replace any tensor during a call, and a loss still receives the
+    model with all its methods.
     """
 
     def __init__(self, model: nn.Module, outside: Mapping[str, BoundedHyperparam]) -> None:
@@ -72,24 +72,24 @@ class Scope(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class MetaStep:
-    """One meta-update: everything that an estimator may compute with.
+    """The inputs of one meta-update, from which an estimator computes.
 
     Args:
-        scope: The model, with the hyperparameters beside it.
+        scope: The model and the hyperparameters outside it.
         callable: The model as the user runs it, compiled or not.
-        hyperparams: The hyperparameters that learn, by name.
-        train_loss: The loss that the weights descend, where it was given.
-        val_loss: The loss that the hyperparameters are to lower, where it was given.
-        objective: From that loss to the meta-loss.
-        accumulated: The gradients that training left at the raw values since the last update: the mean over steps, by
-            name; None where there was none.
-        mean_loss: The mean training loss in that time, ().
-        optimizer_state: The memory of the optimizer of the weights, by their names; may be empty.
-        decayed: The names of the weights that decay.
-        scale: The gradient scaler's factor; 1 without one.
-        seed: The seed of everything random in this update.
-        first: Whether this is the first update, before which nothing was checked.
-        call_setters: Hands the present values of hyperparameters outside the model to their setters.
+        hyperparams: The learned hyperparameters, by name.
+        train_loss: The loss that the weights minimise, if given.
+        val_loss: The loss that the hyperparameters minimise, if given.
+        objective: The function from the loss to the meta-loss.
+        accumulated: The gradients of the raw values in training since the last update: the mean over steps, by name;
+            None for no gradient.
+        mean_loss: The mean training loss since the last update, ().
+        optimizer_state: The state of the optimizer of the weights, by name of the weight; may be empty.
+        decayed: The names of the weights with weight decay.
+        scale: The gradient scaler's factor; 1 without a scaler.
+        seed: The seed of all random numbers in this update.
+        first: Whether this is the first update, in which the paths to the hyperparameters are checked.
+        call_setters: Passes the current values of hyperparameters outside the model to their setters.
     """
 
     scope: Scope
@@ -109,18 +109,18 @@ class MetaStep:
 
     @property
     def target(self) -> Loss:
-        """The loss to lower: of validation data where there are any, else of training data."""
+        """The loss to minimise: the validation loss if given, otherwise the training loss."""
         target = self.val_loss or self.train_loss
         if target is None:
             raise ValueError("expected val_loss or train_loss, got neither; give controller.step one of them")
         return target
 
     def raws(self) -> Tensors:
-        """The raw values: detached copies that ask for a gradient."""
+        """The raw values, as detached copies that require a gradient."""
         return {name: h.raw.detach().clone().requires_grad_() for name, h in self.hyperparams.items()}
 
     def weights(self) -> Tensors:
-        """The parameters that the inner optimizer trains: detached copies that ask for a gradient."""
+        """The parameters that the inner optimizer trains, as detached copies that require a gradient."""
         controlled = {id(h.raw) for h in self.hyperparams.values()}
         return {
             name: parameter.detach().clone().requires_grad_()
@@ -129,7 +129,7 @@ class MetaStep:
         }
 
     def buffers(self) -> Tensors:
-        """Copies of the model's buffers, for a computation that may write to them."""
+        """Copies of the model's buffers, for computations that may write to them."""
         return {name: buffer.clone() for name, buffer in self.scope.model.named_buffers()}
 
     def run(
@@ -140,9 +140,9 @@ class MetaStep:
         weights: Tensors | None = None,
         buffers: Tensors | None = None,
     ) -> T:
-        """Call a function with the model while other tensors stand in the places of its own.
+        """Call a function with the model while other tensors replace its own.
 
-        The modes are restored after each call: one loss may call `model.eval()`, and the next may not.
+        Training and evaluation modes are restored after each call, because a loss may call `model.eval()`.
         """
         model = self.scope.model
         others = {id(h.raw): raws[name] for name, h in self.hyperparams.items()}
@@ -151,13 +151,13 @@ class MetaStep:
         places = _places(self.scope)
         exchanged = {place: others[id(tensor)] for place, tensor in places if id(tensor) in others}
         with preserved(model, buffers=False):
-            # Without tie_weights, which leaves the exchanged tensors in a module that has two names.
+            # Without tie_weights, which would leave the replaced tensors in a module that has two names.
             result: T = functional_call(self.scope, exchanged, (function,), tie_weights=False)
         return result
 
 
 def _places(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Every place where a parameter or a buffer stands, once: a tensor may have several, and a module several names."""
+    """Every location of a parameter or buffer, once; a tensor may have several locations, a module several names."""
     for name, module in model.named_modules():
         for key, tensor in (*module._parameters.items(), *module._buffers.items()):
             if tensor is not None:

@@ -12,15 +12,15 @@ __all__ = ["Direct"]
 
 @dataclass(frozen=True)
 class Direct:
-    """Differentiate the loss by the hyperparameters, with the weights as they are.
+    """Differentiate the loss by the hyperparameters, with fixed weights.
 
         dL_meta/dz ~ dL_meta(w, z)/dz
 
-    It sees the effect of a hyperparameter on the present forward pass, not its effect on training. It costs one
-    forward and backward pass an update. Without `val_loss` and `train_loss` it costs none: it takes the gradients that
-    training has left at the raw values since the last update.
+    It measures the effect of a hyperparameter on the current forward pass, not on training. An update costs one forward
+    and backward pass. Without `val_loss` and `train_loss` it costs nothing: it uses the gradients of the raw values
+    from training since the last update.
 
-    Under Adam, which undoes positive factors, the three corrected objectives are one algorithm with it.
+    With this estimator the three corrected objectives give the same algorithm, because Adam cancels positive factors.
 
     Example:
         >>> from dsptorch import MetaController, Multirate
@@ -43,7 +43,7 @@ class Direct:
     )
 
     def estimate(self, meta_step: MetaStep) -> Estimate:
-        """Take the derivative at one batch, or the mean of those of training."""
+        """Compute the derivative on one batch, or use the mean of the gradients of training."""
         if meta_step.val_loss is None and meta_step.train_loss is None:
             return _from_training(meta_step)
         loss = meta_step.target(meta_step.callable)
@@ -54,7 +54,7 @@ class Direct:
 
 
 def _from_training(meta_step: MetaStep) -> Estimate:
-    """Chain the objective to the gradients of the training loss that are there already."""
+    """Chain the objective with the existing gradients of the training loss."""
     loss = meta_step.mean_loss.detach().requires_grad_()
     (factor,) = torch.autograd.grad(meta_step.objective(loss), loss)
     chained = {name: None if g is None else factor.to(g) * g for name, g in meta_step.accumulated.items()}

@@ -1,4 +1,4 @@
-"""The estimator that needs no derivative."""
+"""A derivative-free estimator of the hypergradient."""
 
 from dataclasses import dataclass, replace
 
@@ -18,24 +18,24 @@ _FAR = 2.0  # on the raw scale: from the middle of an interval to 88 % of it
 
 @dataclass(frozen=True)
 class EvolutionStrategy:
-    """Estimate the hypergradient from losses alone, at pairs of hyperparameters on either side of the present ones.
+    """Estimate the hypergradient from losses only, at pairs of hyperparameters on both sides of the current ones.
 
         g = mean over pairs of (L_meta(z + sigma e) - L_meta(z - sigma e)) / (2 sigma) * e,    e ~ N(0, I)
 
-    It is the derivative of the loss smoothed over a distance sigma, so it works for integers, dropout rates, and
-    anything else. Both sides of a pair see the same batches and the same random numbers: torch's global generator
-    is seeded the same for each, and a `Replay` repeats its batches.
+    It estimates the derivative of the loss smoothed over a distance sigma, so it works for any hyperparameter,
+    including integers and dropout rates. Both sides of a pair use the same batches and the same random numbers:
+    torch's global generator gets the same seed, and a `Replay` repeats its batches.
 
-    With a horizon, each loss is that after so many steps of training, made on copies from where the weights are
-    now: so it sees hyperparameters that act on training alone. The noise of the estimate grows with the number of
-    hyperparameters; it works for some tens.
+    With a horizon, each loss is measured after that number of training steps on copies of the current weights. So it
+    also measures hyperparameters that act only on training. The noise of the estimate grows with the number of
+    hyperparameters; some tens are feasible.
 
     Args:
         rule: The inner optimizer's rule, for a horizon above 0.
-        horizon: Steps of training before the loss is taken, at least 0.
-        sigma: How far the raw values are moved, above 0; 1 crosses a quarter of a linear interval.
-        pairs: How many pairs, at least 1; an update costs (2 * pairs + 1) * (1 + 3 * horizon) forward passes, the
-            first two or three times more for each hyperparameter, to see that the loss depends on it.
+        horizon: Steps of training before the loss is measured, at least 0.
+        sigma: The distance by which raw values are moved, above 0; 1 is about a quarter of a linear interval.
+        pairs: Number of pairs, at least 1. An update costs (2 * pairs + 1) * (1 + 3 * horizon) forward passes. The
+            first update costs two or three more for each hyperparameter, to check that the loss depends on it.
 
     Raises:
         TypeError, ValueError: If an argument is not as described.
@@ -56,7 +56,7 @@ class EvolutionStrategy:
     pairs: int = 4
 
     def __post_init__(self) -> None:
-        """Refuse a horizon without a rule, and the other way round."""
+        """Refuse a horizon without a rule, and a rule without a horizon."""
         check_int("horizon", self.horizon, least=0)
         check_int("pairs", self.pairs, least=1)
         if check_finite("sigma", self.sigma) <= 0:
@@ -95,7 +95,7 @@ class EvolutionStrategy:
             {name: torch.randn(raw.shape, generator=generator).to(raw) for name, raw in raws.items()}
             for _ in range(self.pairs)
         ]
-        # Another seed for the losses: with the same one, the noise in them would be that of the directions.
+        # Another seed for the losses: with the same seed, their noise would equal the noise of the directions.
         meta_step = replace(meta_step, seed=int(torch.randint(2**31, (), generator=generator)))
         totals = {name: torch.zeros_like(raw) for name, raw in raws.items()}
         try:
@@ -115,7 +115,7 @@ class EvolutionStrategy:
         return Estimate(loss, {name: total if name in reached else None for name, total in totals.items()})
 
     def _loss(self, meta_step: MetaStep, raws: Tensors, tape: Tape) -> Tensor:
-        """The loss with these raw values, on the batches of the tape, after the steps of the horizon."""
+        """The loss for given raw values, on the batches of the tape, after the steps of the horizon."""
         tape.rewind()
         torch.manual_seed(meta_step.seed)
         meta_step.run(lambda _: meta_step.call_setters(), raws=raws)
@@ -132,7 +132,7 @@ class EvolutionStrategy:
         return loss.detach()
 
     def _reached(self, meta_step: MetaStep, raws: Tensors, tape: Tape, loss: Tensor) -> set[str]:
-        """The hyperparameters on which the loss depends; refuse a loss that is another at each call."""
+        """The hyperparameters on which the loss depends; refuse a loss that differs from call to call."""
         again = self._loss(meta_step, raws, tape)
         if not torch.isclose(loss, again, rtol=1e-4, atol=0.0, equal_nan=True):
             raise ValueError(

@@ -1,4 +1,4 @@
-"""The estimator that takes the weights to be at an optimum."""
+"""An estimator that assumes that the weights are at an optimum."""
 
 import warnings
 from collections.abc import Callable
@@ -25,17 +25,17 @@ class Implicit:
 
         w* = F(w*, z),  F one step of the rule;     dL_meta/dz = dL_meta/dz + dL_meta/dw (I - dF/dw)^-1 dF/dz
 
-    For gradient descent dF/dw = I - lr H, H the Hessian of the training loss. The inverse is a Neumann series cut
-    after `terms` (one term is T1-T2), which equals differentiating through so many steps from the optimum, or is
-    solved for by conjugate gradients. It is as good as the weights are near an optimum, and blind to how they came
-    there: to learning rates and schedules.
+    For gradient descent dF/dw = I - lr H, where H is the Hessian of the training loss. The inverse is a Neumann series
+    with `terms` terms (one term is T1-T2), which equals differentiating through that number of steps from the optimum,
+    or is solved by conjugate gradients. The estimate is accurate near an optimum. It does not depend on how the weights
+    got there, so it cannot learn learning rates and schedules.
 
     Args:
-        rule: SGDRule without momentum, as a stand-in for any optimizer: the optimum is the same.
-            lr must be under 2 / (greatest eigenvalue of H), or the series diverges; conjugate gradients do not need it.
-        terms: Terms of the series, or most iterations of conjugate gradients, at least 1.
+        rule: SGDRule without momentum, in place of any optimizer, because the optimum is the same. For the Neumann
+            series, lr must be below 2 / (greatest eigenvalue of H), or the series diverges.
+        terms: Number of terms of the series, or maximum number of iterations of conjugate gradients, at least 1.
         solver: "neumann" or "cg".
-        tolerance: Where conjugate gradients stop: the norm of the residual over that at first.
+        tolerance: Conjugate gradients stop at this ratio of the residual's norm to its initial norm.
 
     Raises:
         TypeError, ValueError: If an argument is not as described.
@@ -66,7 +66,7 @@ class Implicit:
     tolerance: float = 1e-10
 
     def __post_init__(self) -> None:
-        """Raise if a step of the rule says nothing about an optimum."""
+        """Raise if a step of the rule does not determine an optimum."""
         if not isinstance(self.rule, SGDRule) or self.rule.momentum:
             raise TypeError(
                 f"rule must be SGDRule(lr=...) without momentum, got {self.rule!r}; the optimum is the same, "
@@ -84,8 +84,8 @@ class Implicit:
             raise ValueError(f"tolerance must be a number in [0, 1), got {self.tolerance}")
 
     def estimate(self, meta_step: MetaStep) -> Estimate:
-        """Solve for the adjoint, and chain it to the derivative of one step."""
-        # The solution has no lr in it, but a small one would be lost beside the I of dF/dw = I - lr H.
+        """Solve for the adjoint, and chain it with the derivative of one step."""
+        # The solution does not depend on lr, but a small lr H would be lost beside the I of dF/dw = I - lr H.
         rule = replace(self.rule, lr=1.0) if self.solver == "cg" else self.rule
         raws, weights = meta_step.raws(), meta_step.weights()
         by, at = list(raws.values()), list(weights.values())
@@ -111,7 +111,7 @@ class Implicit:
 
 
 def _neumann(through: Callable[[Vectors], Vectors], vector: Vectors, terms: int) -> Vectors:
-    """The first terms of v (I + J + J^2 + ...), where `through` is v -> v J."""
+    """The first terms of v (I + J + J^2 + ...), with `through` for v -> v J."""
     total, term = vector, vector
     for _ in range(terms - 1):
         term = through(term)
@@ -122,7 +122,7 @@ def _neumann(through: Callable[[Vectors], Vectors], vector: Vectors, terms: int)
 def _conjugate_gradients(
     through: Callable[[Vectors], Vectors], vector: Vectors, most: int, tolerance: float
 ) -> Vectors:
-    """The x of (I - J) x = v, for a symmetric J; it stops, and says so, where the curvature is not positive."""
+    """Solve (I - J) x = v for a symmetric J; stops with a warning if the curvature is not positive."""
     x = [torch.zeros_like(v) for v in vector]
     residual = direction = vector
     square = first = _dot(residual, residual)

@@ -1,4 +1,4 @@
-"""Batches that can be drawn again, so that two hyperparameters are compared on the same ones."""
+"""Batches that can be drawn again, so that hyperparameters are compared on the same batches."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Tape:
-    """The batches drawn from every Replay in a block, and how far they have been drawn again."""
+    """The batches drawn from every Replay in a block, and the position up to which they were drawn again."""
 
     def __init__(self) -> None:
         self._drawn: dict[Replay[Any], list[Any]] = {}
@@ -22,7 +22,7 @@ class Tape:
         self._next.clear()
 
     def draw(self, source: "Replay[T]") -> T:
-        """Return the next batch of a source: from the tape as far as it goes, then from the source itself."""
+        """Return the next batch of a source: from the tape until it ends, then from the source."""
         drawn = self._drawn.setdefault(source, [])
         position = self._next.get(source, 0)
         if position == len(drawn):
@@ -37,7 +37,7 @@ _TAPE: ContextVar[Tape | None] = ContextVar("dsptorch_tape", default=None)
 
 @contextmanager
 def taping() -> Iterator[Tape]:
-    """Record, and on demand repeat, all that is drawn from Replays in this block."""
+    """Record all batches drawn from Replays in this block, for repetition."""
     tape = Tape()
     token = _TAPE.set(tape)
     try:
@@ -49,11 +49,11 @@ def taping() -> Iterator[Tape]:
 class Replay(Generic[T]):
     """Wrap an iterator of batches, so that an evolution strategy can draw the same batches again.
 
-    Outside a meta-update it is the iterator. A loss that draws with torch's global generator needs no Replay: that
-    generator is seeded for each candidate.
+    Outside a meta-update it acts as the iterator. A loss that draws with torch's global generator needs no Replay,
+    because that generator is seeded for each candidate.
 
     Args:
-        batches: An iterable of batches; endless, or `StopIteration` reaches the one who draws.
+        batches: An iterable of batches, usually endless; at its end, `StopIteration` reaches the caller.
 
     Example:
         >>> val_data = Replay(iter([1, 2, 3]))

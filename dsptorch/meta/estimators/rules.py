@@ -20,17 +20,17 @@ State = dict[str, Tensors]
 class Rule(Protocol):
     """One step of an optimizer, as a function of tensors.
 
-    Any object with these two members is one. Hyperparameters that it reads as tensors (its learning rate, say) can
-    then be learned through it.
+    Any object with these two members is a rule. Hyperparameters that it reads as tensors, such as its learning rate,
+    can be learned through it.
     """
 
     def start(self, weights: Tensors, state: State) -> State:
-        """Return the first memory of the rule, from that of the real optimizer (which may be empty)."""
+        """Return the initial memory of the rule, from the state of the real optimizer (which may be empty)."""
 
     def step(
         self, weights: Tensors, gradients: Tensors, state: State, decayed: frozenset[str]
     ) -> tuple[Tensors, State]:
-        """Return the weights and the memory after a step; nothing is changed in place.
+        """Return the weights and the memory after a step, without changing anything in place.
 
         Args:
             weights: The weights, by name.
@@ -104,13 +104,13 @@ class AdamRule:
         m = b1 m + (1 - b1) g;   v = b2 v + (1 - b2) g^2
         w = w - lr * weight_decay * w - lr * m' / sqrt(v' + eps^2),   m', v' without the bias of the start
 
-    With eps outside the root, as in `torch.optim.AdamW`, the derivative is infinite where a gradient was never
-    other than 0; inside, the step is the same up to eps.
+    `torch.optim.AdamW` has eps outside the root, where the derivative is infinite if a gradient has always been 0. With
+    eps inside the root, the step is the same up to eps.
 
     Args:
         lr: The learning rate, at least 0.
         betas: The decays of both averages, in [0, 1).
-        eps: Keeps the denominator from 0, above 0.
+        eps: Keeps the denominator away from 0; above 0.
         weight_decay: The pull of a weight to 0, at least 0, on the weights that decay.
 
     Raises:
@@ -169,24 +169,24 @@ class AdamRule:
 
 
 def learned_hyperparams(rule: object) -> dict[str, BoundedHyperparam]:
-    """The hyperparameters of a rule that learn, by the name of the argument."""
+    """The learned hyperparameters of a rule, by name of the argument."""
     return {name: value for name, value in vars(rule).items() if isinstance(value, BoundedHyperparam)}
 
 
 def _scalar(value: Hyperparam) -> float | Tensor:
-    """The value to compute with; a tensor of no dimension does not promote the weights' dtype."""
+    """The value for computation, without a dimension so that it does not promote the weights' dtype."""
     now = current(value)
     return now.reshape(()) if isinstance(now, Tensor) else now
 
 
 def _memory(state: Mapping[str, Tensors], name: str, weight: Tensor, *kinds: str) -> Tensors:
-    """Copies of an optimizer's memory of a weight; zeros where it has none."""
+    """Copies of an optimizer's memory of a weight, or zeros."""
     memory = state.get(name, {})
     return {kind: _copied(memory.get(kind), weight, count=kind == "step") for kind in kinds}
 
 
 def _copied(value: Tensor | None, weight: Tensor, *, count: bool) -> Tensor:
-    """One memory. A count of steps is in float64: in bfloat16 0.999**1 is 1, and the step that divides by it is 0."""
+    """One memory. A count of steps is in float64, because in bfloat16 0.999**1 is 1 and the bias correction fails."""
     if value is None:
         value = torch.zeros(()) if count else torch.zeros_like(weight)
     value = torch.as_tensor(value).detach().clone()

@@ -1,4 +1,4 @@
-"""The estimator that differentiates through steps of training."""
+"""An estimator that differentiates through steps of training."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -15,17 +15,17 @@ __all__ = ["Unroll", "check_rule", "inner_gradients", "inner_step"]
 
 @dataclass(frozen=True)
 class Unroll:
-    """Differentiate the loss after a few steps of training, through those steps.
+    """Differentiate the loss after a few steps of training through these steps.
 
         w_0 = w;   w_(k+1) = rule(w_k, dL_train(w_k, z)/dw);   dL_meta(w_T, z)/dz
 
-    The steps are made on copies: the model stays where it is. Memory and time are those of `steps` training steps,
-    about three times over. A short horizon is biased towards what pays soon: small learning rates, little noise
-    (Wu et al., 2018).
+    The steps run on copies, so the model does not change. Memory and time are about three times those of `steps`
+    training steps. A short horizon is biased towards short-term gains: small learning rates, little noise (Wu et al.,
+    2018).
 
     Args:
-        rule: The inner optimizer's rule; a hyperparameter in it (its learning rate) is learned through it.
-        steps: T, at least 1.
+        rule: The inner optimizer's rule. Its hyperparameters, such as its learning rate, can be learned.
+        steps: Number of steps T, at least 1.
 
     Raises:
         TypeError, ValueError: If an argument is not as described.
@@ -50,12 +50,12 @@ class Unroll:
     steps: int = 1
 
     def __post_init__(self) -> None:
-        """Raise unless there are a rule and a horizon."""
+        """Check the rule and the number of steps."""
         check_rule(self.rule)
         check_int("steps", self.steps, least=1)
 
     def estimate(self, meta_step: MetaStep) -> Estimate:
-        """Make the steps on copies, and go back through them."""
+        """Run the steps on copies, and differentiate through them."""
         raws, weights, buffers = meta_step.raws(), meta_step.weights(), meta_step.buffers()
         state = self.rule.start(weights, meta_step.optimizer_state)
         with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no second derivative
@@ -70,7 +70,7 @@ class Unroll:
 def inner_gradients(
     meta_step: MetaStep, weights: Tensors, raws: Tensors, buffers: Tensors, *, differentiable: bool = True
 ) -> Tensors:
-    """The gradients of the training loss by the weights, on a batch that it draws; 0 where a weight is not used."""
+    """The gradients of the training loss by the weights, on a batch that the loss draws; 0 for unused weights."""
     if not weights:
         raise ValueError(
             "expected weights that train, got none: all parameters are frozen or hyperparameters; use Direct, or an "
@@ -88,7 +88,7 @@ def inner_gradients(
 def inner_step(
     meta_step: MetaStep, rule: Rule, weights: Tensors, gradients: Tensors, state: State, raws: Tensors
 ) -> tuple[Tensors, State]:
-    """Weights and memory after a step of the rule, whose hyperparameters have these raw values."""
+    """Weights and memory after a step of the rule with the given raw hyperparameters."""
     return meta_step.run(lambda _: rule.step(weights, gradients, state, meta_step.decayed), raws=raws)
 
 

@@ -1,1 +1,1 @@
-"""Hyperparameters in the place of plain numbers."""
+"""Hyperparameters in place of plain numbers."""

@@ -1,4 +1,4 @@
-"""Hyperparameters in the place of plain numbers inside modules that we do not own."""
+"""Hyperparameters in place of plain numbers inside existing modules."""
 
 from typing import Any
 
@@ -16,41 +16,41 @@ def bind(
     *,
     example: Tensor | tuple[Any, ...] | None = None,
 ) -> str:
-    """Bind a hyperparameter to a number that a module keeps as an attribute, in place.
+    """Bind a hyperparameter to a numeric attribute of a module, in place.
 
-    From then on the module's `forward` reads `self.<name>` as `hyperparam()`: a tensor with 0 dimensions, with its
-    gradient, which does not promote half-precision activations (one with 0 dimensions, as a mean over all, becomes
-    float32). The hyperparameter becomes a child of the module (`named_hyperparams`, `state_dict` and `.to()` see it)
-    and keeps its own value: the number that the attribute held need not equal it, nor lie in its bounds. `unbind`
-    undoes it. deepcopy, pickle, `torch.compile`, `torch.func.functional_call` and a checkpoint around the module still
-    work, and so do `insert` and `remove`, in any order.
+    Afterwards the module's `forward` reads `self.<name>` as `hyperparam()`: a 0-dimensional tensor with its gradient,
+    which does not promote half-precision activations (except 0-dimensional ones, such as a mean over everything, which
+    become float32). The hyperparameter becomes a child of the module (`named_hyperparams`, `state_dict` and `.to()`
+    see it) and keeps its own value: the number in the attribute need not equal it or lie in its bounds. `unbind`
+    restores the number. deepcopy, pickle, `torch.compile`, `torch.func.functional_call` and activation checkpointing
+    around the module still work, and so do `insert` and `remove`, in any order.
 
-    Only `forward`, and what it calls, sees the tensor. Before and after it the attribute is the number that it was,
-    for other methods, hooks, `repr` and whoever reads it from outside: the value that learns is `hyperparam.value`. A
-    checkpoint *within* `forward` recomputes after it, and would see that number: put the checkpoint around the module.
-    As with `insert`, `nn.DataParallel` and calls of one module from several threads at once do not work.
+    Only `forward` and the functions that it calls see the tensor. Outside `forward`, for other methods, hooks and
+    `repr`, the attribute is the old number; the learned value is `hyperparam.value`. An activation checkpoint *within*
+    `forward` recomputes after `forward` has ended and would see the old number: put the checkpoint around the module.
+    As with `insert`, `nn.DataParallel` and concurrent calls of one module from several threads do not work.
 
-    `forward` can compute with the tensor, but can neither give it to a function that takes floats alone (`eps` of
-    nn.LayerNorm, `p` of nn.Dropout, `negative_slope` of nn.LeakyReLU), nor read it into Python (`float(self.p)`,
-    `math.exp(self.p)`, `if self.p > 0:`), where its gradient would end. It is refused at the first such call, or now,
-    if there is an example; what to do then, see Raises. Compiled code meets the compiler's own error there, or passes
-    `float(self.p)` by without a gradient: give an example, or call the module once before it is compiled.
+    `forward` can compute with the tensor. It cannot pass it to a function that accepts only floats (`eps` of
+    nn.LayerNorm, `p` of nn.Dropout, `negative_slope` of nn.LeakyReLU) or read it into Python (`float(self.p)`,
+    `math.exp(self.p)`, `if self.p > 0:`), where its gradient would end. This raises at the first such call, or already
+    in `bind` if an example is given; see Raises. In compiled code the compiler raises its own error, or `float(self.p)`
+    silently loses the gradient: give an example, or call the module once before it is compiled.
 
     Args:
-        module: Any module that is neither a container nor a dsptorch layer.
-        name: An attribute of it, or of its class, that is an int or a float.
-        hyperparam: It holds one value.
-        example: What `forward` takes, a tensor or a tuple of arguments. If given, the module runs once on a copy of it,
-            in its present mode, to see that a gradient comes from the output to the hyperparameter (unless that is
-            frozen). Buffers, attributes, gradients and torch's random state are as before then; hooks do run.
+        module: Any module except containers and dsptorch layers.
+        name: The name of an attribute of the module or its class that is an int or a float.
+        hyperparam: A hyperparameter with one value.
+        example: The input of `forward`, a tensor or a tuple of arguments. If given, the module runs once on a copy of
+            it, in its current mode, to check that a gradient flows from the output to the hyperparameter (unless that
+            is frozen). Buffers, attributes, gradients and torch's random state are restored; hooks do run.
 
     Returns:
         The name of the child, `<name>_hyperparam`.
 
     Raises:
-        TypeError, ValueError: If there is no such number, or it is bound; if the module runs its children itself
-            (Sequential) or is a dsptorch layer, which takes hyperparameters by itself; or if the example fails. The
-            module is unchanged. From `forward`, if it cannot compute with a tensor: leave it an ordinary float then,
+        TypeError, ValueError: If the attribute is not a number or is already bound, the module runs its children
+            itself (Sequential) or is a dsptorch layer (which takes hyperparameters as arguments), or the example fails.
+            The module is then unchanged. Also from `forward`, if it cannot compute with a tensor: keep the float then,
             and let a MetaController with the estimator "es" move it through a setter (`controller.add_hyperparam`).
 
     Example:
@@ -91,19 +91,19 @@ def bind(
 
 
 def unbind(module: nn.Module, name: str) -> float:
-    """Take a bound hyperparameter out again: the attribute is an ordinary float then, the value at present.
+    """Remove a bound hyperparameter. The attribute becomes a float with the current value.
 
-    All else is as it was before `bind`.
+    Everything else is restored to the state before `bind`.
 
     Args:
         module: The module.
         name: The attribute.
 
     Returns:
-        The float.
+        The current value as a float.
 
     Raises:
-        ValueError: If it is not bound.
+        ValueError: If the attribute is not bound.
 
     Example:
         >>> class Gain(nn.Module):

@@ -1,4 +1,4 @@
-"""The forward of a module while hyperparameters stand in the places of its numbers."""
+"""The forward of a module with hyperparameters bound to its numbers."""
 
 from typing import Any
 
@@ -12,25 +12,25 @@ __all__ = ["BoundForward", "bind_number", "unbind_number"]
 
 
 class BoundForward(Interposer):
-    """A forward with the values of hyperparameters in the places of numbers.
+    """A forward in which the values of hyperparameters replace numbers.
 
-    The attributes hold tensors only while it runs: a tensor with a history could be neither copied nor pickled. It
-    stands within the insertions, so that `remove` finds those, and leaves this one.
+    The attributes hold tensors only while it runs, because a tensor with a history cannot be copied or pickled. It is
+    inside the insertions, so that `remove` finds them and leaves this one.
     """
 
     depth = 1
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__(module)
-        # The attribute, the child, and the number that stood there.
+        # The attribute, the child, and the original number.
         self.bound: tuple[tuple[str, str, float], ...] = ()
 
     def child(self, name: str) -> str:
-        """The name of the hyperparameter that stands in the place of an attribute."""
+        """The name of the hyperparameter bound to an attribute."""
         return next(child for bound, child, _ in self.bound if bound == name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the module with the present values in the places of the numbers."""
+        """Run the module with the current values in place of the numbers."""
         module, use = self.module, Use()
         before, values = {}, {}
         for name, child, number in self.bound:
@@ -56,7 +56,7 @@ class BoundForward(Interposer):
                         f"forward of {type(module).__name__} assigns {name}, so it cannot be bound: unbind it"
                     )
         except TypeError as error:
-            # Where only floats are taken, PyTorch and Python name the type that came; nobody else knows this name.
+            # Functions that accept only floats name the type that they got; no other code uses this type's name.
             if TensorNumber.__name__ in str(error) and not isinstance(error, RefusedError):
                 raise refusal(" or ".join(values), module, str(error)) from error
             raise
@@ -68,16 +68,16 @@ class BoundForward(Interposer):
 
 
 def bind_number(module: nn.Module, name: str, child: str) -> BoundForward:
-    """Let the forward of a module read a child in the place of an attribute."""
+    """Let the forward of a module read a child in place of an attribute."""
     forward = BoundForward.of(module) or BoundForward(module).attach()
     number = getattr(module, name)
-    setattr(module, name, number)  # on the instance, if it was the class's
+    setattr(module, name, number)  # on the instance, if it was on the class
     forward.bound += ((name, child, number),)
     return forward
 
 
 def unbind_number(forward: BoundForward, name: str) -> None:
-    """Take such a child out; without any, the forward is the module's own again."""
+    """Remove a bound child; after the last one, restore the module's own forward."""
     delattr(forward.module, forward.child(name))
     forward.bound = tuple(entry for entry in forward.bound if entry[0] != name)
     if not forward.bound:

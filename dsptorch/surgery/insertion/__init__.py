@@ -1,1 +1,1 @@
-"""Layers between the modules of a model, and out again."""
+"""Insert layers between the modules of a model, and remove them."""

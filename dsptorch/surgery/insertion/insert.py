@@ -1,4 +1,4 @@
-"""Putting layers into models that we do not own, and taking them out again."""
+"""Insert layers into existing models, and remove them."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -30,48 +30,47 @@ def insert(
 ) -> list[str]:
     """Insert a layer before or after submodules of any model, in place.
 
-    The layer becomes a child of the submodule, named `dsp_before` or `dsp_after`, and acts on its first argument (where
-    that is ids, a mask, lengths or a cache by its name, on `hidden_states`, `x`, `input`, ...), or on its output (the
-    first tensor, if it is a tuple, list, mapping or dataclass), inside the submodule's own hooks. Rows that differ in
-    length (a nested tensor) are each as if alone. Nothing else changes: classes, signatures and the names of parameters
-    stay, so old checkpoints load with `strict=False`, and `remove` restores the model exactly. deepcopy, pickle,
-    `torch.compile` and DistributedDataParallel still work (`nn.DataParallel`, whose replicas share the instance's
-    `forward`, does not). Everything is checked before anything is changed.
+    The layer becomes a child of the submodule, named `dsp_before` or `dsp_after`. It acts on the submodule's first
+    argument (if the name of the first argument says that it is ids, a mask, lengths or a cache, on `hidden_states`,
+    `x`, `input`, ...), or on its output (the first tensor of a tuple, list, mapping or dataclass), inside the
+    submodule's own hooks. Rows of different length (a nested tensor) are processed separately. Nothing else changes:
+    classes, signatures and the names of parameters stay the same, so old checkpoints load with `strict=False`, and
+    `remove` restores the model exactly. deepcopy, pickle, `torch.compile` and DistributedDataParallel still work
+    (`nn.DataParallel`, whose replicas share the instance's `forward`, does not). All checks run before any change.
 
-    Where a module around the layer is called with a signal and the padding mask of it (`attention_mask`,
-    `src_key_padding_mask`, `lengths`, ...), the layer does not see padding, and each row begins at its first real
-    sample. A mask whose numbers count documents, 1, 2, ..., keeps them apart. Where something is padded and nothing
-    says whether that is the layer's signal, the layer raises, and `mask` tells. Ids given by `segmented` come first. A
-    call that continues from a cache of any kind is refused outside `streaming`, because the layers would lose
-    their history.
+    If a module around the layer is called with a signal and its padding mask (`attention_mask`,
+    `src_key_padding_mask`, `lengths`, ...), the layer ignores padding, and each row begins at its first real sample. A
+    mask that numbers documents 1, 2, ... keeps them apart. If there is padding and it is unclear whether it belongs to
+    the layer's signal, the layer raises, and `mask` decides. Ids given by `segmented` take precedence. A call that
+    continues from a cache of any kind is refused outside `streaming`, because the layers would lose their history.
 
     Args:
         model: Any module.
-        where: The submodules: a glob on names (`*` does not cross a dot), a type, or a predicate of name and
-            module; see `find`. Layers inserted before, and their parts, do not match.
+        where: The submodules: a glob on names (`*` does not match a dot), a type, or a predicate of name and module;
+            see `find`. Layers inserted earlier, and their parts, do not match.
         build: Called with each submodule found; returns a new layer for it, on its device and in its dtype.
         position: "before" (on the input) or "after" (on the output).
-        identity: True starts every layer as the exact identity, to be opened by training; see `Blend`.
-        layout: What the submodules work on: "btd" (batch, time, channels), "tbd" (time, batch, channels), or "bct"
-            (batch, channels, ..., time), whose dimensions between, an image's height, are rows of their own. None is
-            "btd", unless the submodule is of a kind that may be otherwise, which is then refused.
+        identity: True starts every layer as the exact identity, from which training can move it; see `Blend`.
+        layout: The layout of the submodules' signals: "btd" (batch, time, channels), "tbd" (time, batch, channels), or
+            "bct" (batch, channels, ..., time), in which middle dimensions such as an image's height are separate rows.
+            None is "btd"; submodules of a kind that may have another layout are then refused.
         example: An input of the model: a tensor, a tuple of arguments or a dict of keywords, with at least two
-            different rows. The model runs on it, without a trace, to prove that the layers are called and do not mix
-            rows.
+            different rows. The model runs on it, without side effects, to check that the layers are called and do not
+            mix rows.
         batch_dim: The batch dimension of the tensors of the example.
-        mask: The padding mask of the layers' signal, where the arguments of the modules around do not tell: the name
-            of an argument of `model`; a function of all its arguments, a dict, that returns 1 at real samples and 0 at
-            padding, (batch, time); or False: none.
+        mask: The padding mask of the layers' signal, if the arguments of the surrounding modules do not determine it:
+            the name of an argument of `model`; a function of a dict of all its arguments that returns 1 at real samples
+            and 0 at padding, (batch, time); or False for no mask.
 
     Returns:
         The names of the inserted layers.
 
     Raises:
-        TypeError, ValueError: If nothing matches; if a submodule is shared between names, has a layer there already,
-            runs its children itself (Sequential), is never called (within MultiheadAttention), is part of a dsptorch
-            layer, is wrapped (DistributedDataParallel, FSDP, torch.compile) or has another layout; if `build` returns
-            no module, one that is in use or holds one, or a layer of another rate or width; or if rows mix. The model
-            is unchanged.
+        TypeError, ValueError: If nothing matches; if a submodule is shared between names, already has a layer at this
+            position, runs its children itself (Sequential), is never called (inside MultiheadAttention), is part of a
+            dsptorch layer, is wrapped (DistributedDataParallel, FSDP, torch.compile) or has another layout; if `build`
+            does not return a new module, or returns a layer that changes rate or width; or if rows mix. The model is
+            then unchanged.
 
     Example:
         >>> import torch
@@ -116,18 +115,18 @@ def insert(
 
 
 def remove(model: nn.Module, where: Where | None = None) -> list[str]:
-    """Take inserted layers out again; the model is then as it was before they came.
+    """Remove inserted layers, which restores the model exactly.
 
     Args:
         model: The model.
-        where: Which of the inserted layers: a glob on their names, a type, or a predicate; None is all.
+        where: The inserted layers to remove: a glob on their names, a type, or a predicate; None for all.
 
     Returns:
         The names of the removed layers.
 
     Raises:
-        ValueError: If there are none, `where` matches something that was not inserted, or something has wrapped or
-            replaced the forward of a module since. Nothing has changed then.
+        ValueError: If there are no inserted layers, `where` matches other modules, or other code has wrapped or
+            replaced the forward of a module since. Nothing is changed then.
 
     Example:
         >>> from dsptorch import FIR

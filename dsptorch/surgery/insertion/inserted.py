@@ -1,4 +1,4 @@
-"""The forward of a module while layers are inserted around it."""
+"""The forward of a module with inserted layers."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -28,7 +28,7 @@ NAMES = {"before": "dsp_before", "after": "dsp_after"}
 
 
 class InsertedForward(Interposer):
-    """A forward with a layer before or after it. It gives inserted layers inside the module its mask and cache."""
+    """A forward with a layer before or after it. Inserted layers inside the module get its mask and cache."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__(module)
@@ -107,7 +107,7 @@ def attach(
     signal: Argument,
     rule: MaskRule | None = None,
 ) -> None:
-    """Make a layer the child `dsp_before` or `dsp_after` of a module, and let it act."""
+    """Make a layer the child `dsp_before` or `dsp_after` of a module, and activate it."""
     target.add_module(NAMES[position], layer)
     forward = InsertedForward.beneath(target) or InsertedForward(target).attach()
     if not forward.layouts:
@@ -119,7 +119,7 @@ def attach(
 
 
 def detach(target: nn.Module, position: str) -> None:
-    """Take such a child out; `sync_interposers` then decides whether the module's forward is given back."""
+    """Remove an inserted child; `sync_interposers` then decides whether to restore the module's forward."""
     forward = InsertedForward.beneath(target)
     if forward is not None:
         del forward.layouts[position]
@@ -134,7 +134,7 @@ def detach(target: nn.Module, position: str) -> None:
 
 
 def sync_interposers(model: nn.Module, targets: Iterable[str], rule: MaskRule | None = None) -> None:
-    """Interpose at the modules around these places that take a mask, a cache or a signal, and nowhere else.
+    """Interpose at exactly those modules around the layers that take a mask, a cache or a signal.
 
     Args:
         model: The model.

@@ -1,4 +1,4 @@
-"""Signals in the memory layouts of other people's models, as (batch, time, channels) and back."""
+"""Convert signals between other layouts and (batch, time, channels)."""
 
 from collections.abc import Iterator
 from math import prod
@@ -28,7 +28,7 @@ LAYOUTS = ("btd", "tbd", "bct")
 
 
 def sizes_in_layout(x: Any, layout: str) -> tuple[int, int] | None:
-    """The batch and the time of a signal; None if it has none, as a nested tensor, whose rows differ in length."""
+    """The batch and time of a signal; None for a nested tensor, whose rows differ in length."""
     if not isinstance(x, Tensor) or x.is_nested or x.dim() < 3:
         return None
     if layout == "tbd":
@@ -37,13 +37,13 @@ def sizes_in_layout(x: Any, layout: str) -> tuple[int, int] | None:
 
 
 def apply_in_layout(layer: nn.Module, x: Any, layout: str, name: str) -> Tensor:
-    """Apply a layer, which takes (batch, time, channels), to a signal of another layout.
+    """Apply a layer on (batch, time, channels) to a signal of another layout.
 
     Args:
         layer: A dsptorch layer, or any module on (batch, time, channels).
         x: The signal; its rows may differ in length (a nested tensor).
         layout: One of `LAYOUTS`.
-        name: The layer's name, for an error.
+        name: The layer's name, for errors.
 
     Raises:
         TypeError, ValueError: If x is not a signal of this layout.
@@ -94,15 +94,20 @@ def _check(layer: nn.Module, x: Any, layout: str, name: str) -> None:
     if layout == "bct" and x.dim() < 3:
         raise ValueError(f"{name} needs (batch, channels, ..., time), got shape {tuple(x.shape)}")
     channels_last = x.dim() < 3 or not isinstance(layer, Layer) or x.shape[-1] == layer.d_model
-    if layout != "bct" and not channels_last and x.shape[1] == layer.d_model:
+    if layout != "bct" and not channels_last:
+        transposed = x.shape[1] == layer.d_model
         raise ValueError(
-            f"{name} takes {layer.d_model} channels in the last dimension, got shape {tuple(x.shape)}; if they are in "
-            "dimension 1, insert it with layout='bct'"
+            f"{name} takes {layer.d_model} channels in the last dimension, got shape {tuple(x.shape)}; "
+            + (
+                "if they are in dimension 1, insert it with layout='bct'"
+                if transposed
+                else f"remove it, and insert a layer of width {x.shape[-1]}"
+            )
         )
 
 
 def apply_to_nested(layer: nn.Module, x: Tensor, layout: str) -> Tensor:
-    """Apply a layer to each row of a nested tensor, as if the row were alone.
+    """Apply a layer separately to each row of a nested tensor.
 
     Args:
         layer: A dsptorch layer, which runs once on a padded batch, or any module, which runs on row after row.
@@ -113,7 +118,7 @@ def apply_to_nested(layer: nn.Module, x: Tensor, layout: str) -> Tensor:
         A nested tensor of the same kind and lengths.
 
     Raises:
-        ValueError: If there are holes between its rows.
+        ValueError: If there are gaps between its rows.
     """
     if layout == "bct":
         return apply_to_nested(layer, x.transpose(1, 2), "btd").transpose(1, 2)
@@ -157,13 +162,13 @@ _DECIDES_BY_PARTS = (
 
 
 def check_layout_is_clear(model: nn.Module, name: str, module: nn.Module) -> None:
-    """Refuse a place that may have its time or its channels in another dimension, with what to do.
+    """Refuse a place whose time or channels may be in another dimension, with advice.
 
-    Time may come first in an RNN or in attention with batch_first=False, in what holds one, and in what stands
-    beside one in the same module, as the norm of a transformer layer does.
+    Time may come first in an RNN or attention with batch_first=False, in modules that contain one, and in modules
+    beside one, such as the norm of a transformer layer.
 
     Raises:
-        ValueError: If it is such a place.
+        ValueError: If the layout is unclear.
     """
     if isinstance(module, _CHANNELS_SECOND):
         raise ValueError(
@@ -180,7 +185,7 @@ def check_layout_is_clear(model: nn.Module, name: str, module: nn.Module) -> Non
 
 
 def _time_first(model: nn.Module, name: str, module: nn.Module) -> str | None:
-    """Why time may come first at a place; None if nothing says so."""
+    """The reason why time may come first at a place; None if there is none."""
     if isinstance(module, _DECIDES) and not module.batch_first:
         return f"is a {type(module).__name__}"
     part = _part_with_time_first(module)

@@ -1,4 +1,4 @@
-"""Places at which a layer cannot be inserted, and what to do instead."""
+"""Refuse places where a layer cannot be inserted, with advice."""
 
 from collections import Counter
 
@@ -13,7 +13,7 @@ from dsptorch.surgery.streams.streamed import StreamedLayer
 
 __all__ = ["check_places", "check_removable", "is_inserted"]
 
-# By name: importing them takes seconds.
+# By name, because importing them takes seconds.
 _WRAPPERS = {
     "DistributedDataParallel": "synchronizes the parameters that it found; insert into the plain model, and wrap that",
     "DataParallel": "runs copies, which would call the inserted layer of the first; insert into the plain model, and "
@@ -30,10 +30,10 @@ _WRAPPERS = {
 
 
 def check_places(model: nn.Module, targets: dict[str, nn.Module], position: str, layout: str | None) -> None:
-    """Refuse places where an inserted layer would not act, act more than once, or filter along the wrong dimension.
+    """Refuse places where an inserted layer would not act, act twice, or filter along the wrong dimension.
 
     Raises:
-        ValueError: The first of them, with what to do instead.
+        ValueError: For the first such place, with advice.
     """
     for name, module in model.named_modules():
         if StreamedLayer.of(module) is not None:
@@ -53,10 +53,10 @@ def check_places(model: nn.Module, targets: dict[str, nn.Module], position: str,
 
 
 def check_removable(model: nn.Module) -> None:
-    """Refuse a model from which something that was inserted cannot be taken out.
+    """Refuse a model from which an inserted layer cannot be removed.
 
     Raises:
-        ValueError: If something wrapped or replaced the forward of a module since. The error names the module.
+        ValueError: If other code wrapped or replaced the forward of a module since. The error names the module.
     """
     for name, module in model.named_modules():
         if is_lost(module) and not positions_taken(module):
@@ -78,7 +78,7 @@ def _check_kind(name: str, module: nn.Module, position: str) -> None:
     if isinstance(module, CONTAINERS):
         raise ValueError(
             f"{name} is a {type(module).__name__}, which runs its children itself, and would "
-            f"run an inserted one as one of them; insert at a member of it, '{name}.0' say"
+            f"run an inserted one as one of them; insert at one of its members, such as '{name}.0'"
         )
     if position == "before" and isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
         raise ValueError(f"{name} takes ids, which are no signal; insert after it, position='after'")

@@ -1,4 +1,4 @@
-"""Proof, on an example, that inserted layers do not mix the rows of a batch."""
+"""Check on an example that inserted layers do not mix the rows of a batch."""
 
 import copy
 from collections.abc import Mapping
@@ -39,13 +39,14 @@ class _Arguments(NamedTuple):
 def check_rows(model: nn.Module, layers: list[str], example: Example, batch_dim: int) -> None:
     """Raise if an inserted layer, or the model with the layers in it, mixes the rows of a batch.
 
-    The model runs in eval mode, without a trace: on the example, and with its first row replaced by its second.
+    The model runs in eval mode, without side effects, on the example and on the example with its first row replaced by
+    its second.
 
     Args:
         model: The model, with the layers in it.
         layers: The names of the layers.
-        example: What the model is called with: two different rows at least. The first tensor says how many; tensors
-            of another size in `batch_dim` belong to all rows.
+        example: The input of the model, with at least two different rows. The first tensor gives the number of rows;
+            tensors of another size in `batch_dim` belong to all rows.
         batch_dim: The batch dimension of the tensors of the example.
 
     Raises:

@@ -1,1 +1,1 @@
-"""Models that run in chunks: the states of their layers, kept, saved and restored."""
+"""Run models in chunks: keep, save and restore the states of their layers."""

@@ -1,4 +1,4 @@
-"""States as flat dictionaries of tensors, which can be saved, and back."""
+"""Convert states to flat dictionaries of tensors, which can be saved, and back."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ VERSION = 2
 
 
 def save_states(states: Mapping[str, Any]) -> dict[str, Any]:
-    """Flatten states: each tensor under the name of its layer and its path, and a version number."""
+    """Flatten states into a dictionary of tensors by layer and path, with a version number."""
     parts = {
         name + pytree.keystr(path): leaf.detach().clone()
         for name, state in states.items()
@@ -27,7 +27,7 @@ def load_states(saved: Mapping[str, Any], layers: Mapping[str, Layer]) -> dict[s
     """Rebuild states from their flat form.
 
     Raises:
-        ValueError: If they are of another version, or not of these layers.
+        ValueError: If they have another version, or belong to other layers.
     """
     if saved.get("version") != VERSION:
         raise ValueError(

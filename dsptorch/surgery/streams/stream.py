@@ -20,11 +20,11 @@ _opened = Opened("dsptorch.streaming")
 
 
 class Stream:
-    """The states of a model's layers between the chunks of one signal; `streaming` makes it.
+    """The states of a model's layers between the chunks of one signal, created by `streaming`.
 
-    No step changes a state in place. So keeping `stream.states` and setting it again later returns to that point, and
-    continuing twice from it is a fork. Beside a HuggingFace cache the states live in the cache, and
-    follow it when it is reordered, repeated, copied or reset.
+    No step changes a state in place. So you can keep `stream.states` and set it again later to return to that point, or
+    continue from it twice to fork. With a HuggingFace cache the states are stored in the cache, and follow it when it
+    is reordered, repeated, copied or reset.
     """
 
     def __init__(self, layers: dict[str, Layer]) -> None:
@@ -35,7 +35,7 @@ class Stream:
 
     @property
     def states(self) -> dict[str, Any]:
-        """The state of each layer by name; none for layers at rest."""
+        """The state of each layer by name, without layers at rest."""
         return dict(self._memory.states)
 
     @states.setter
@@ -48,13 +48,13 @@ class Stream:
         self._memory.states = dict(states)
 
     def reset(self, rows: Tensor | None = None) -> None:
-        """Start a new signal, at rest, at position 0.
+        """Start a new signal, at rest at position 0.
 
         Args:
-            rows: Which rows of the batch, by number or as a mask; None is all. Beside a cache, reset that too.
+            rows: The rows of the batch to reset, as indices or as a mask; None for all. With a cache, reset that too.
 
         Raises:
-            ValueError: If a layer changes the rate and stands within one of its blocks: then all rows or none.
+            ValueError: If a layer changes the rate and is inside one of its blocks; only all rows can be reset then.
         """
         if rows is None:
             self._memory.states = {}
@@ -64,32 +64,32 @@ class Stream:
         }
 
     def select(self, rows: Tensor) -> None:
-        """Continue with these rows, in this order; a row that is named twice is forked.
+        """Continue with the given rows in the given order; a repeated index forks its row.
 
         Args:
-            rows: Their indices, int64, (new batch,).
+            rows: The indices of the rows, int64, (new batch,).
         """
         self._memory.states = select_rows(self._memory.states, rows)
 
     def state_dict(self) -> dict[str, Any]:
-        """The states as a flat dictionary of tensors, for `torch.save`, and a version number."""
+        """Return the states as a flat dictionary of tensors with a version number, for `torch.save`."""
         return save_states(self._memory.states)
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Continue from saved states of layers of the same names and shapes.
+        """Continue from saved states of layers with the same names and shapes.
 
         Raises:
-            ValueError: If they do not fit; nothing has changed then.
+            ValueError: If the states do not fit. Nothing is changed then.
         """
         self._memory.states = load_states(saved, self._layers)
 
     def forget(self) -> None:
-        """Hold no states: the last call was a whole signal."""
+        """Drop the states, because the last call was a whole signal."""
         self._memory = CachedStates()
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """Be open in this thread or coroutine for the duration of a block."""
+        """Open the stream in this thread or coroutine for the duration of a block."""
         with _opened.during(self):
             try:
                 yield
@@ -97,18 +97,18 @@ class Stream:
                 self._ended = True
 
     def is_here(self) -> bool:
-        """Whether this thread or coroutine has opened the stream."""
+        """Whether the stream is open in this thread or coroutine."""
         return any(stream is self for stream in _opened())
 
     def forward_pass(self) -> ForwardPass | None:
-        """The pass of this stream that is in progress in this thread."""
+        """The forward pass of this stream in progress in this thread."""
         for found in in_progress.passes:
             if found.owner is self:
                 return found
         return None
 
     def run_pass(self, call: Callable[[], Any], cached: CachedStates | None = None) -> Any:
-        """Run a forward pass, from the states of the last one or of a cache, and keep its states if it succeeds."""
+        """Run a forward pass from the states of the last pass or of a cache, and keep its states if it succeeds."""
         memory = self._memory if cached is None else cached
         begun = ForwardPass(self, memory)
         if self._running.setdefault(memory, begun) is not begun:
@@ -136,7 +136,7 @@ class Stream:
 
 
 def _at_rest(name: str, state: State, rows: Tensor) -> State:
-    """A copy of a state in which some rows are at rest: 0 in every part."""
+    """A copy of a state in which some rows are at rest (0 in every part)."""
     if isinstance(state.phase, Tensor) and state.phase.shape[1]:
         raise ValueError(
             f"{name or 'the model'} changes the rate inside, so its rows go on in step, and single rows can only be "

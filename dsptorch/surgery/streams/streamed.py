@@ -1,4 +1,4 @@
-"""The forward of the modules of a model while it streams."""
+"""The forward of the modules of a streaming model."""
 
 from functools import partial
 from typing import Any
@@ -18,7 +18,7 @@ __all__ = ["Copied", "EncoderLayer", "StreamedLayer", "StreamedModule"]
 
 
 class Copied(Interposer):
-    """What a copy of a model that streams has in the place of the stream: nothing, from the first call on."""
+    """Replaces the stream in a copy of a streaming model; it removes itself at the first call."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the module."""
@@ -36,13 +36,13 @@ class _Streamed(Interposer):
 
 
 class StreamedLayer(_Streamed):
-    """The forward of a layer: the next chunk of the stream, or a whole signal where nothing streams.
+    """The forward of a layer: the next chunk of the stream, or a whole signal if the stream is not open here.
 
     Args:
         layer: The layer.
         stream: The stream.
-        name: The layer's name in it.
-        by_cache: Whether the model takes a cache, which then says where a signal begins.
+        name: The layer's name in the stream.
+        by_cache: Whether the model takes a cache, which then determines where a signal begins.
     """
 
     module: Layer
@@ -77,7 +77,7 @@ class StreamedLayer(_Streamed):
 
 
 class EncoderLayer(_Streamed):
-    """The forward of a layer in an encoder, which sees whole signals, whatever cache the decoder beside it has."""
+    """The forward of a layer in an encoder, which sees whole signals for any cache of the decoder."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the layer."""

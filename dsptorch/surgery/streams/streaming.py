@@ -23,30 +23,31 @@ _interposing = threading.Lock()
 
 @contextmanager
 def streaming(model: nn.Module) -> Iterator[Stream]:
-    """Within this context each call of the model continues the signal of the call before.
+    """Within this context each call of the model continues the signal of the previous call.
 
     Every dsptorch layer in the model, inserted or built in, continues from its state instead of from rest.
 
-    The rest of the model must continue by itself: attention by its cache, say. A HuggingFace model does, and its
-    `generate` works within this context: greedy, sampling, beam search, with padding on the left. The states are then
-    kept in its cache: an empty cache is a new signal, and a call without one (use_cache=False) is a whole signal.
+    The rest of the model must continue by itself, for example attention with its key-value cache; without it, chunks
+    give other outputs than the whole. HuggingFace models do, and their `generate` works within this context: greedy,
+    sampling, beam search, with padding on the left. The states are then kept in the model's cache: an empty cache is
+    a new signal, and a call without a cache (use_cache=False) is a whole signal.
 
-    The context is that of a thread or a coroutine: others call the model as if it were not open, and may open one for
-    themselves. Only a cache carries its states into every thread. A call that raises changes no state. A copy of the
-    model does not stream.
+    The context belongs to a thread or a coroutine. Other threads call the model as if the context were not open, and
+    may open their own; only a cache carries its states into every thread. A call that raises changes no state. A copy
+    of the model does not stream.
 
     Args:
-        model: A model with dsptorch layers. A layer that is called more than once in a forward pass cannot
-            stream: it would have one state for two signals.
+        model: A model with dsptorch layers. A layer that is called more than once in a forward pass cannot stream,
+            because it would have one state for two signals.
 
     Yields:
-        The `Stream`: its `states` by the layers' names, `reset`, `select`, `state_dict` and `load_state_dict`.
+        The `Stream`, with `states` by name of the layer, `reset`, `select`, `state_dict` and `load_state_dict`.
 
     Raises:
-        ValueError: If a layer looks ahead, stands in two places or outside of the module that takes the model's cache,
-            or is called twice in one forward pass; if there is none; or if the model streams here already. From a call:
-            if its cache holds tokens that the layers did not see, or is of a kind that cannot be followed; if an
-            activation checkpoint would run a layer again; or if another thread runs the same signal.
+        ValueError: If a layer looks ahead, is used in two places, is outside the module that takes the model's cache,
+            or is called twice in one forward pass; if there is no layer; or if the model already streams here. From a
+            call: if its cache holds tokens that the layers did not see, or is of an unsupported kind; if an activation
+            checkpoint would run a layer again; or if another thread runs the same signal.
 
     Example:
         >>> import torch

@@ -1,1 +1,1 @@
-"""The machinery of the checks: run a model, perturb its input, find the module to blame."""
+"""The machinery of the checks: run a model, perturb its input, and locate the module that leaks."""

@@ -1,4 +1,4 @@
-"""The numbers that a check is given: refused before anything runs, where no verdict could be trusted."""
+"""Validation of the arguments of checks, before anything runs."""
 
 import math
 from numbers import Integral, Real
@@ -11,7 +11,7 @@ _SEEDS = 2**63
 
 
 def check_rtol(rtol: Any) -> None:
-    """Raise unless a relative change is a number in [0, 1): NaN, say, would let every leak pass.
+    """Raise unless a relative change is a number in [0, 1); NaN, for example, would let every leak pass.
 
     Example:
         >>> check_rtol(float("nan"))
@@ -25,7 +25,7 @@ def check_rtol(rtol: Any) -> None:
 
 
 def check_seed(seed: Any) -> None:
-    """Raise unless a seed is one that torch, numpy and Python all take."""
+    """Raise unless torch, numpy and Python all accept a seed."""
     if isinstance(seed, bool) or not isinstance(seed, Integral):
         raise TypeError(f"seed must be an int from 0 to 2**63 - 1, got {seed!r}")
     if not 0 <= int(seed) < _SEEDS:
@@ -33,7 +33,7 @@ def check_seed(seed: Any) -> None:
 
 
 def check_positive(name: str, value: Any) -> None:
-    """Raise unless a number is finite and above 0: a tolerance times infinity, or below 0, lets everything pass."""
+    """Raise unless a number is finite and above 0, because other tolerance factors let everything pass."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a finite number above 0, got {value!r}")
     if not 0 < float(value) < math.inf:
@@ -41,7 +41,7 @@ def check_positive(name: str, value: Any) -> None:
 
 
 def check_vocab_size(vocab_size: Any, example: Tensor) -> None:
-    """Raise unless there is another id for each id of an example."""
+    """Raise unless the vocabulary has another id for each id of an example."""
     if example.is_floating_point() or example.is_complex() or example.dtype == torch.bool:
         return
     if vocab_size is None:
@@ -59,7 +59,7 @@ def check_vocab_size(vocab_size: Any, example: Tensor) -> None:
 
 
 def check_cuttable(example: Any) -> None:
-    """Raise unless an example has rows, and times that can be cut."""
+    """Raise unless an example has at least one row and two time steps."""
     if not isinstance(example, Tensor):
         raise TypeError(f"example must be a tensor, got {type(example).__name__}")
     if example.dim() < 2 or example.shape[1] < 2 or example.numel() == 0:

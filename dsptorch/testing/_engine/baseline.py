@@ -1,4 +1,4 @@
-"""What a model does to clean rows: the outputs that changed ones are compared to."""
+"""Measurements of a model on unchanged rows, to which changed rows are compared."""
 
 from dataclasses import dataclass
 
@@ -10,10 +10,10 @@ from dsptorch.testing._engine.outputs import Outputs
 from dsptorch.testing._engine.perturb import Perturber, check_numbers, repeated, scales_of
 from dsptorch.testing._engine.rates import outputs_before, rate_of
 
-_ROWS = 64  # of a pass, at most
-_NUMBERS = 1 << 24  # of a pass's output, about, at most
-_MIXED = 4  # rows of the pass that looks for mixing
-_NEAR = 1e-4  # how near, relatively, a row alone is to the same row among others, if it is the same function
+_ROWS = 64  # most rows of a pass
+_NUMBERS = 1 << 24  # approximate maximum of numbers in the output of a pass
+_MIXED = 4  # rows of the pass that checks for mixing
+_NEAR = 1e-4  # relative difference up to which a row alone and the row among others are the same function
 
 
 @dataclass
@@ -22,12 +22,12 @@ class Baseline:
 
     Attributes:
         rows: The number of rows of a pass.
-        fixed: Whether the model takes no other number of rows.
-        outputs: The outputs that this was measured on: of clean rows, and of the rows when others were replaced.
-        mixing: How much, relatively, a row changed when the others were replaced.
-        mixed: The output that changed the most then.
-        noise: How much, relatively, any row changed when nothing was replaced.
-        uneven: Whether the model draws another number of random numbers for other inputs.
+        fixed: Whether the model accepts no other number of rows.
+        outputs: The measured outputs: of unchanged rows, and of the rows after others were replaced.
+        mixing: The relative change of a row when the other rows were replaced.
+        mixed: The output with the greatest such change.
+        noise: The relative change of any row when nothing was replaced.
+        uneven: Whether the number of random numbers that the model draws depends on the input.
     """
 
     rows: int
@@ -44,11 +44,11 @@ class Baseline:
 
 
 def baseline_of(perturber: Perturber, example: Tensor) -> Baseline:
-    """Run four rows, replace all but one of them, and see whether that one changes.
+    """Run four rows, replace all but one of them, and measure whether this one changes.
 
     Args:
-        perturber: The model's.
-        example: Its first row is run, repeated; or as many rows as it has, of a model that takes no other number.
+        perturber: The perturber of the model.
+        example: Its first row is repeated; if the model accepts no other number of rows, all rows are used.
 
     Raises:
         ValueError: If an output is NaN, or the model does not run a second time.

@@ -1,4 +1,4 @@
-"""Locate a leak: the phase of its output times, and the first module whose output has it."""
+"""Locate a leak: the phase of its output times, and the first module whose output shows it."""
 
 import torch
 from torch import Tensor, nn
@@ -10,10 +10,10 @@ from dsptorch.testing._engine.run import tensors_of
 
 
 def phase_of(leaking: Tensor) -> str:
-    """Say at which times mod a small period the outputs leak; nothing if at all, or without a period.
+    """Describe at which times modulo a small period the outputs leak; "" if at all times or without a period.
 
     Args:
-        leaking: bool, (time,): the outputs that do.
+        leaking: bool, (time,): the outputs that leak.
 
     Example:
         >>> phase_of(torch.arange(40) % 16 == 11)
@@ -34,16 +34,16 @@ def phase_of(leaking: Tensor) -> str:
 
 
 def origin_of(perturber: Perturber, clean: Tensor, changed: Tensor, cut: int, limit: float) -> str:
-    """Say which module of a model first gave an output before the cut that changed with the inputs after it.
+    """Name the first module whose output before the cut changed with the inputs after the cut.
 
-    Outputs with the time in a dimension of their own are looked at; one whose layout is ambiguous is not.
+    Only outputs with time in a dimension of its own are checked; outputs with an ambiguous layout are skipped.
 
     Args:
-        perturber: The model's.
+        perturber: The perturber of the model.
         clean: The rows of a pass.
-        changed: The same, replaced from `cut` on.
-        cut: The first time that was replaced.
-        limit: The relative change that counts as none.
+        changed: The same rows, replaced from `cut` on.
+        cut: The first replaced time.
+        limit: The relative change up to which outputs count as equal.
     """
     before, after = (_watch(perturber, x, clean.shape[:2]) for x in (clean, changed))
     if [name for name, _ in before] != [name for name, _ in after]:

@@ -1,4 +1,4 @@
-"""How far outputs have moved: absolutely, and relative to their usual size."""
+"""The changes of outputs, absolute and relative to their usual size."""
 
 from typing import NamedTuple
 
@@ -7,13 +7,13 @@ from torch import Tensor
 
 from dsptorch.testing._engine.outputs import Outputs
 
-_LOW = 0.1  # the share of small values by which outliers are told
-_ABOVE = 1e3  # what is greater than this times them is an outlier
+_LOW = 0.1  # the quantile of small values that defines outliers
+_ABOVE = 1e3  # values above this times the quantile are outliers
 _NUMBERS = 1 << 22  # that sizes are measured on, about, at most
 
 
 class Place(NamedTuple):
-    """A changed output: its name, how much it changed, and how large it usually is."""
+    """A changed output: its name, its change, and its usual size."""
 
     name: str
     change: float
@@ -30,13 +30,13 @@ def moved(after: Outputs, before: Outputs) -> Tensor:
 
 
 def relatively_moved(after: Outputs, before: Outputs, sizes: Outputs) -> Tensor:
-    """The same, each change relative to the size of its output: that of `sizes_of`."""
+    """The greatest change as in `moved`, relative to the sizes of the outputs from `sizes_of`."""
     ratios = [_ratio(_difference(after[name], y), sizes[name]) for name, y in before.items()]
     return torch.stack([ratio.amax(-1).cpu().double() for ratio in ratios]).amax(0)
 
 
 def place_of(after: Outputs, before: Outputs, sizes: Outputs, row: int, time: int) -> Place:
-    """The output that has moved the most, relatively, in a row at a time."""
+    """The output with the greatest relative change in a row at a time."""
     best, greatest = NOWHERE, -1.0
     for name, y in before.items():
         change = _difference(after[name][row, time], y[row, time])
@@ -68,13 +68,13 @@ def without_overflow(after: Outputs, before: Outputs, watched: Tensor) -> Output
 
 
 def sizes_of(outputs: Outputs) -> Outputs:
-    """How large each value of some outputs is, or usually is, whichever is more: what rounding is relative to.
+    """The size of each value of outputs, actual or usual, whichever is greater. Rounding is relative to it.
 
         size[t, c] = max(|y[t, c]|, u[c]),   u[c] = min(max_t |y[t, c]|, 1000 * the 10 % quantile of |y[t, c]| over t)
 
-    The greatest value of a channel, then, unless that is an outlier: a masked logit of -1e9, or one huge time step,
-    must not hide what the others do. Zeros, infinities and other rows do not enter. A channel without a value takes
-    the u of the row. The size of whole numbers is 1: any change of them counts.
+    So u is the greatest value of a channel, except outliers: a masked logit of -1e9, or one huge time step, must not
+    hide changes of the others. Zeros, infinities and other rows do not count. A channel without a value uses the u of
+    the row. The size of whole numbers is 1, so any change of them counts.
 
     Example:
         >>> logits = torch.tensor([[[1.0, -1e9], [-2.0, -1e9], [0.0, -1e9]]])

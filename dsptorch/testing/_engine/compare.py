@@ -1,4 +1,4 @@
-"""Comparisons that several checks share."""
+"""Comparisons shared by several checks."""
 
 import torch
 import torch.nn.functional as F
@@ -7,17 +7,17 @@ from torch import Tensor
 from dsptorch.testing._engine.examples import greatest
 from dsptorch.testing.tolerances import Difference, difference
 
-_CUTS = 64  # lengths or cuts that are tried, at most
+_CUTS = 64  # most lengths or cuts that are tried
 
 
 def spread(low: int, high: int) -> list[int]:
-    """The integers of an interval, or some from end to end."""
+    """The integers of an interval, or a selection from end to end."""
     some = torch.linspace(low, high, _CUTS).long().unique().tolist()
     return list(range(low, high + 1)) if high - low < _CUTS else some
 
 
 def differ(actual: Tensor, expected: Tensor, scale: float | None = None) -> Difference | None:
-    """The greatest difference of two signals, relative to the greatest expected value or a scale; None if equal."""
+    """The greatest difference of two signals relative to a scale or the greatest expected value; None if equal."""
     return difference(actual.flatten(2), expected.flatten(2), scale=scale or greatest(expected))
 
 
@@ -45,7 +45,7 @@ def check_late(y: Tensor, x: Tensor, delay: int, margin: int, exact: bool, what:
 
 
 def _fit(y: Tensor, x: Tensor) -> str:
-    """The delay and gain that bring x closest to y, if they bring it there."""
+    """Describe the delay and gain of x that best match y, if they match."""
     best = (torch.inf, 0, 0.0)
     for delay in range(x.shape[1]):
         late = F.pad(x, (0, 0, delay, 0))[:, : x.shape[1]].double()

@@ -1,4 +1,4 @@
-"""The first steps of every check of a filter: check the example, and preserve the model."""
+"""The first steps of every check of a filter: validate the example, and preserve the model."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +13,12 @@ from dsptorch.testing._engine.run import Model, evaluating
 
 @contextmanager
 def examined(model: Model, *examples: Tensor, gradients: bool = False) -> Iterator[None]:
-    """Run a model in eval mode for a while; modes, buffers and random states are put back.
+    """Put a model into eval mode for a block; modes, buffers and random states are restored.
 
     Args:
         model: A module, or any function.
-        *examples: What it will be run on.
-        gradients: Whether they are recorded.
+        *examples: The inputs for the model.
+        gradients: Whether gradients are recorded.
     """
     with random_state_kept(everywhere=True), evaluating(model), torch.set_grad_enabled(gradients):
         yield
@@ -43,13 +43,13 @@ def check_example(example: Any, least: int = 1) -> Tensor:
 
 
 def noise(like: Tensor, seed: int, *shape: int) -> Tensor:
-    """Gaussian noise of the dtype and device of a tensor, and of its shape or another: the same on every device."""
+    """Gaussian noise with the dtype and device of a tensor and a given shape, equal on every device."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(*(shape or like.shape), dtype=torch.float64, generator=generator).to(like)
 
 
 def greatest(*tensors: Tensor) -> float:
-    """The greatest finite absolute value, at least 1e-30: what a tolerance is relative to."""
+    """The greatest finite absolute value, at least 1e-30, to which a tolerance is relative."""
     sizes = [tensor.detach()[tensor.detach().isfinite()].abs().double() for tensor in tensors]
     return max([size.max().item() for size in sizes if size.numel()], default=0.0) or 1e-30
 
@@ -62,7 +62,7 @@ def named_leaves(model: Model, x: Tensor) -> tuple[list[str], list[Tensor]]:
 
 
 def projected_gradients(y: Tensor, names: list[str], leaves: list[Tensor], seed: int) -> dict[str, Tensor]:
-    """The gradients of an output, weighted by noise so that none of it cancels, by the names of the leaves."""
+    """The gradients of an output weighted by noise (so that nothing cancels), by name of the leaf."""
     loss = (y * noise(y.detach(), seed)).sum()
     found = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
     return dict(zip(names, found, strict=True))

@@ -1,4 +1,4 @@
-"""A copy of a model with other parameters: what a weight of zero hides, training would show."""
+"""Copy a model with other parameters, because a weight of zero hides leaks that training would open."""
 
 import copy
 import math
@@ -18,7 +18,7 @@ _TRIES = ((_RELATIVE, 0), (_RELATIVE, 1), (_RELATIVE, -1), (1e-3, 1), (1e-3, -1)
 def jittered(
     model: nn.Module, seed: int = 0, accepts: Callable[[nn.Module], bool] = lambda model: True
 ) -> nn.Module | None:
-    """Copy a module, and move the parameters of the copy that training would move.
+    """Copy a module, and move those parameters of the copy that training would move.
 
     Entries that are 0 (a closed gain, a LoRA's B), or under a hundredth of the size of a usual first value (a
     LayerScale of 1e-5), get that size, and keep their sign, or get a random one: 1 / sqrt(fan_in) in a matrix, 0.1 in
@@ -28,8 +28,8 @@ def jittered(
     Args:
         model: The module; it is not changed.
         seed: The seed of the noise.
-        accepts: Says whether a copy works. If not, as where a negative parameter has no square root, other signs and
-            smaller moves are tried.
+        accepts: Returns whether a copy works. If not (for example a negative parameter under a square root), other
+            signs and smaller moves are tried.
 
     Returns:
         The copy; None, after a warning, if the module cannot be copied, or no copy works.

@@ -1,4 +1,4 @@
-"""Which tensors of a model's output are compared: all that follow the time of the input."""
+"""Select the tensors of a model's output to compare: all that follow the time of the input."""
 
 from collections.abc import Callable
 from fractions import Fraction

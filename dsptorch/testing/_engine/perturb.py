@@ -1,7 +1,7 @@
-"""How outputs react to replaced inputs: clean and changed rows in passes of one shape, compared row by row.
+"""Measure how outputs react to replaced inputs: unchanged and changed rows in passes of one shape, row by row.
 
-Rounding depends on the shape of a pass and on the row's place in it, never on what other rows hold; so two
-passes of one shape differ, at a row that does not see the change, by nothing at all.
+Rounding depends on the shape of a pass and on the index of a row, but not on the content of other rows. So in two
+passes of one shape, a row that does not see the change is bit-identical.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The rate of a model: how many outputs are due after some inputs, and at which input an output stands."""
+"""The rate of a model: the number of outputs due after a number of inputs, and the input of each output."""
 
 from fractions import Fraction
 from typing import Any
@@ -51,7 +51,7 @@ def grid_of(model: Any, rate: Rate = None) -> int:
 
 
 def input_of(output: int, rate: Fraction) -> int:
-    """The input at which an output stands, and with which it is due: floor(n / rate)."""
+    """The input at whose time an output stands and is due: floor(n / rate)."""
     return output * rate.denominator // rate.numerator
 
 

@@ -1,4 +1,4 @@
-"""Run somebody's model for a check: what it is given, in which mode, and which tensor of its output counts."""
+"""Run a model for a check: its input, its mode, and the tensor of its output that counts."""
 
 import dataclasses
 import random
@@ -145,7 +145,7 @@ def cuda_devices(model: Model, *examples: Tensor) -> list[int]:
 
 @contextmanager
 def evaluating(model: Model) -> Iterator[None]:
-    """Put a model into eval mode for a while; its modes, buffers and float attributes are restored."""
+    """Put a model into eval mode for a block; its modes, buffers and float attributes are restored."""
     with preserved(model, floats=True):
         for module in modules_of(model):
             module.training = False
@@ -154,7 +154,7 @@ def evaluating(model: Model) -> Iterator[None]:
 
 @contextmanager
 def training_without_dropout(model: Model) -> Iterator[None]:
-    """Put a model into train mode for a while, with every dropout probability that we know of at 0.
+    """Put a model into train mode for a block, with every known dropout probability at 0.
 
     Those are the `p` of torch's dropout layers, and float attributes of any module whose names end with
     "dropout" or "drop" (as `nn.LSTM.dropout`, or HuggingFace's `attention_dropout`). What `evaluating` restores is

@@ -1,4 +1,4 @@
-"""What the contract is checked on: the layer, a jittered copy of it, and a signal."""
+"""The subject of contract checks: the layer, a jittered copy, and a signal."""
 
 import copy
 from collections.abc import Callable

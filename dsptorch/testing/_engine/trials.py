@@ -1,4 +1,4 @@
-"""The modes in which a model is tested: each is tried where it may be another function."""
+"""The modes in which a model is tested, each if the model may be a different function in it."""
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace

@@ -32,7 +32,7 @@ def angles(draw: st.DrawFn, *shape: int) -> Tensor:
 
 @st.composite
 def lattice_banks(draw: st.DrawFn, max_angles: int = 4) -> tuple[Tensor, int]:
-    """Filters of a lattice, half of them with a vanishing moment, and their stride of 2; the simplest hands samples on.
+    """Filters of a lattice, half of them with a vanishing moment, and their stride of 2; the simplest is the identity.
 
     Args:
         max_angles: The most angles.

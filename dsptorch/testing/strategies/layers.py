@@ -72,15 +72,15 @@ def layers(
 ) -> Layer:
     """Layers of this library with any of their arguments, float64, alone or combined; the simplest is a delay by 0.
 
-    Their parameters are moved away from their tidy first values. They print as they are built.
+    Their parameters are moved away from their initial values. Their repr shows their arguments.
 
     Args:
         d_model: The width, at least 1.
-        causal: True: none looks ahead; None: some do.
-        kinds: Which single layers; None: every one.
-        depth: How deep combinators nest.
-        rate: 1: the output has as many samples as the input; what runs at a lower rate inside comes back. None: some
-            layers change the rate, by 1/4 to 9.
+        causal: True for causal layers only; None includes layers that look ahead.
+        kinds: The classes of single layers; None for all.
+        depth: The greatest nesting depth of combinators.
+        rate: 1 for layers whose output is as long as the input, including those with a lower rate inside. None includes
+            layers that change the rate, by 1/4 to 9.
 
     Example:
         >>> from hypothesis import find
@@ -108,7 +108,7 @@ def layers_with_inputs(
     """A layer and a signal for it: see `layers` and `signals`.
 
     Args:
-        causal: As for `layers`.
+        causal: See `layers`.
         max_time: The most samples.
         rate: As for `layers`.
 

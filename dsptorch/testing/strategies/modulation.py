@@ -1,4 +1,4 @@
-"""Oscillators, and layers that they move."""
+"""Oscillators, and layers modulated by them."""
 
 import torch
 from hypothesis import strategies as st
@@ -12,7 +12,7 @@ MODULATED: tuple[type[Layer], ...] = (Tremolo, ModulatedDelay)
 
 @st.composite
 def lfos(draw: st.DrawFn, max_num: int = 3) -> LFO:
-    """LFO with any of its arguments; the simplest is one sine of frequency 0.05 that begins at 0.
+    """LFO with any arguments; the simplest is one sine of frequency 0.05 that begins at 0.
 
     Args:
         max_num: The most oscillators, at least 1.
@@ -39,7 +39,7 @@ def _lfos(draw: st.DrawFn, num: int) -> LFO:
 
 @st.composite
 def modulated_layers(draw: st.DrawFn, d_model: int = 4, kind: type[Layer] | None = None) -> Layer:
-    """Tremolo and ModulatedDelay with any of their arguments; the simplest is a Tremolo.
+    """Tremolo and ModulatedDelay with any arguments; the simplest is a Tremolo.
 
     Args:
         d_model: The width, at least 1.

@@ -1,4 +1,4 @@
-"""Recursive filters with poles inside the unit circle, and layers of such."""
+"""Recursive filters with poles inside the unit circle, and layers of such filters."""
 
 import math
 
@@ -59,7 +59,7 @@ def stable_sections(draw: st.DrawFn, max_sections: int = 2, max_radius: float = 
 
 @st.composite
 def recursive_layers(draw: st.DrawFn, d_model: int = 4, kind: type[Layer] | None = None) -> Layer:
-    """EMA, Resonator, Biquad and SOS with any of their arguments; the simplest is an EMA with a half-life of 1.
+    """EMA, Resonator, Biquad and SOS with any arguments; the simplest is an EMA with a half-life of 1.
 
     Args:
         d_model: The width, at least 1.

@@ -1,4 +1,4 @@
-"""Signals, their shapes and dtypes, and how they are cut into chunks."""
+"""Signals, their shapes and dtypes, and chunkings."""
 
 import math
 
@@ -23,7 +23,7 @@ def dtypes() -> st.SearchStrategy[torch.dtype]:
 def shapes(
     max_batch: int = 3, max_time: int = 16, max_width: int = 4, *, min_batch: int = 0, min_time: int = 0
 ) -> st.SearchStrategy[tuple[int, int, int]]:
-    """Shapes (batch, time, channels), no rows and no time steps among them; the simplest is the smallest.
+    """Shapes (batch, time, channels), including 0 rows and 0 time steps; the simplest is the smallest.
 
     Args:
         max_batch: The most rows.
@@ -48,7 +48,7 @@ def signals(
     shape: tuple[int, int, int] | st.SearchStrategy[tuple[int, int, int]] | None = None,
     dtype: torch.dtype | st.SearchStrategy[torch.dtype] = torch.float64,
 ) -> Tensor:
-    """Signals with a structure.
+    """Structured signals.
 
     Silence, one impulse, a constant, a tone, noise, impulses, small whole numbers, noise after a long silence. A
     failure shrinks to the simplest kind that still fails, in this order, and that to few and small numbers.
@@ -98,7 +98,7 @@ def signals(
 
 
 def chunkings(total: int, *, max_chunks: int = 6) -> st.SearchStrategy[list[int]]:
-    """Lengths of chunks that add up to a total, empty ones among them; the simplest is one chunk.
+    """Lengths of chunks that add up to a total, including empty chunks; the simplest is one chunk.
 
     Args:
         total: Samples, at least 0.
