@@ -48,6 +48,7 @@ def make_page(results: Path) -> str:
         **_figures(equal),
         **_causes(logs["enwiki_250"]),
         families=in_families(equal["enwiki_250"]),
+        ratios=_ratios(logs),
         verdict=verdict(pairs(WINNER, equal["enwiki_1000"])),
         machine=_machine(logs["enwiki_1000"][-1]),
     )
@@ -66,7 +67,7 @@ def verdict(found: Sequence[tuple[float, float]]) -> str:
         return f"The whole interval lies short of {GOAL:g} %: the goal is missed."
     side = "passes" if -comparison.change_percent >= GOAL else "misses"
     return (
-        f"The mean {side} the goal of {GOAL:g} %, and the interval holds values on both sides of it: "
+        f"The mean {side} the goal of {GOAL:g} %, and the interval holds values on both sides of it:\n"
         f"{len(found)} seeds do not show whether the goal is passed."
     )
 
@@ -104,6 +105,14 @@ def _causes(lines: list[Line]) -> dict[str, str]:
     shown = [line for line in lines if line["trial"] in (REFERENCE, best, *unequal)]
     changes = {f"change_{name.replace('-', '_')}": change_of(pairs(name, lines))[0] for name in unequal}
     return {"causes": in_markdown(shown), **changes}
+
+
+def _ratios(logs: dict[str, list[Line]]) -> str:
+    """Return every ratio of step times that was measured of the winner's configuration, under whatever name."""
+    lines = [line for name in SEARCHES for line in logs[name]]
+    winner = next(line["config"] for line in lines if line["trial"] == WINNER)
+    measured = {line["time_ratio"] for line in lines if line["config"] == winner}
+    return ", ".join(f"{ratio:.3f}" for ratio in sorted(measured))
 
 
 def _machine(line: Line) -> str:
