@@ -12,12 +12,10 @@ from gpt.errors import CheckpointError
 from gpt.search.families import family, in_families
 from gpt.search.log import LOG, REFERENCE, read_log
 from gpt.search.page import PAGE, RESULTS, SEARCHES, WINNER, make_page, stack, verdict
-from gpt.search.table import change_of, pairs
 from gpt.search.trials import TOLERANCE, laid_on, read_trials, what_differs
 from gpt.verification.ablate import parameters
 
 RIVALS = ("Canon layers", "causal Haar averages", "dilated convolutions")
-NUMBERS = {3: "three", 4: "four", 5: "five"}
 LINES = [line for name in SEARCHES for line in read_log(RESULTS / name / LOG)]
 WANTED = parameters(load_config(arm_files("rope+token_shift")))
 
@@ -118,14 +116,6 @@ def test_the_rivals_got_as_many_trials_as_each_other() -> None:
     counts = [list(names.values()).count(rival) for rival in RIVALS]
     assert len(set(counts)) == 1
     assert min(counts) >= 3
-
-
-def test_what_the_readme_quotes_is_what_the_logs_say() -> None:
-    lines = read_log(RESULTS / "enwiki_1000" / LOG)
-    found = pairs(WINNER, lines)
-    change, interval = change_of(found, digits=2)
-    text = " ".join((PAGE.parents[1] / "README.md").read_text().split())
-    assert f"by {change} (95 % interval {interval}, {NUMBERS[len(found)]} seeds" in text
 
 
 def test_the_winner_is_the_configuration_of_its_name() -> None:
