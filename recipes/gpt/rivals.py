@@ -23,10 +23,16 @@ from torch.nn.utils.parametrize import register_parametrization
 
 from dsptorch import FIR, insert
 
+from .errors import UsageError
 from .model import GPT, Block
 
 BRANCHES = ("blocks.*.attn.norm", "blocks.*.mlp.norm")
-CANON_SITES = (*BRANCHES, "blocks.*.attn.attn.qkv", "blocks.*.mlp.mlp.0")  # A and C, B, D of the paper
+CANON_SITES = {  # by the paper's letters
+    "A": "blocks.*.attn.norm",
+    "C": "blocks.*.mlp.norm",
+    "B": "blocks.*.attn.attn.qkv",
+    "D": "blocks.*.mlp.mlp.0",
+}
 
 
 def canon(width: int, kernel_size: int = 4) -> FIR:
@@ -39,10 +45,22 @@ def canon(width: int, kernel_size: int = 4) -> FIR:
     return FIR(width, kernel_size, init=taps)
 
 
-def add_canon(model: GPT, kernel_size: int = 4) -> None:
-    """Insert Canon layers: on what attention and the MLP read, on queries, keys and values, and inside the MLP."""
-    for place in CANON_SITES:
-        insert(model, place, lambda module: canon(_width(module), kernel_size), position="after")
+def add_canon(model: GPT, kernel_size: int = 4, sites: str = "ABCD") -> None:
+    """Insert Canon layers.
+
+    Args:
+        model: the plain model.
+        kernel_size: taps.
+        sites: A and C, on what attention and the MLP read; B, on queries, keys and values; D, inside the MLP.
+
+    Raises:
+        UsageError: There is no such site.
+    """
+    if not sites or not set(sites) <= CANON_SITES.keys():
+        raise UsageError(f"arm.canon.sites: expected some of the letters ABCD, got {sites!r}; change it")
+    for site, place in CANON_SITES.items():
+        if site in sites:
+            insert(model, place, lambda module: canon(_width(module), kernel_size), position="after")
 
 
 def _width(module: nn.Module) -> int:

@@ -54,6 +54,14 @@ def test_canon_is_a_convolution_beside_the_identity(shape: GPTConfig) -> None:
     assert sorted(widths.values()) == [16, 16, 48, 64]
 
 
+@pytest.mark.parametrize(("sites", "widths"), [("AC", [16, 16]), ("B", [48]), ("DA", [16, 64])])
+def test_canon_layers_stand_at_the_sites_that_are_asked_for(
+    shape: GPTConfig, sites: str, widths: list[int]
+) -> None:
+    found = find(build(shape, Arm(canon={"sites": sites, "kernel_size": 3})), FIR)
+    assert sorted(fir.d_model for name, fir in found.items() if "blocks.0" in name) == widths
+
+
 def test_haar_averages_half_of_the_channels() -> None:
     x = torch.randn(1, 12, 8)
     y = haar(8, levels=2)(x)
@@ -82,6 +90,8 @@ def test_dilated_taps_lie_apart_and_stay_so() -> None:
         (Arm(canon={}, fir={}), "got fir and canon"),
         (Arm(dilated={}, token_shift=True), "got token_shift and dilated"),
         (Arm(canon={"taps": 3}), r"arm\.canon: got .*taps"),
+        (Arm(canon={"sites": "AE"}), r"arm\.canon\.sites: expected .* ABCD, got 'AE'"),
+        (Arm(canon={"sites": ""}), r"arm\.canon\.sites: expected .* ABCD, got ''"),
     ],
 )
 def test_what_cannot_be_is_refused(shape: GPTConfig, arm: Arm, words: str) -> None:

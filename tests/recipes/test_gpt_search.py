@@ -77,6 +77,18 @@ def test_a_trial_of_other_parameters_is_refused_by_name_before_any_run(
     assert not (tmp_path / "search").exists()
 
 
+def test_a_trial_that_tells_causes_apart_is_unequal_in_one_thing(tiny_search: Search, tmp_path: Path) -> None:
+    slow = "- {name: as-many-steps, unequal: time, arm: {token_shift: true}}\n"
+    small = "- {name: small, unequal: parameters, model: {mlp_width: 8}}\n"
+    reference, *lines = tiny_search(slow + small)
+    assert [line["steps"] for line in lines] == [4, 8]
+    assert [line["unequal"] for line in lines] == ["time", "parameters"]
+    assert lines[0]["parameters"] == reference["parameters"] > lines[1]["parameters"]
+    assert "as-many-steps (unequal time)" in (tmp_path / "search" / "trials.md").read_text()
+    with pytest.raises(CheckpointError, match="expected the trial as-many-steps as it is in the log"):
+        tiny_search(slow.replace("unequal: time, ", ""))
+
+
 def test_a_trial_in_the_log_is_not_made_again_and_others_may_be_added(
     tiny_search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,6 +194,7 @@ def test_a_log_of_another_search_is_refused(tiny_search: Search) -> None:
         (SHIFTED + SHIFTED, "got shifted again"),
         ("- {name: x, batch_size: 8}\n", "batch_size and model.context of the reference in x"),
         ("- {name: x, arm: {no_such: 1}}\n", "no_such"),
+        ("- {name: x, unequal: speed}\n", "unequal: time, in x, got 'speed'"),
     ],
 )
 def test_what_is_not_a_list_of_trials_is_refused(tiny_search: Search, text: str, words: str) -> None:

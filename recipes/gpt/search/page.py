@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,16 @@ from ..checkpoint import write_text
 from ..config import CONFIGS
 from ..errors import CheckpointError
 from ..ranges import checked
-from .log import LOG, Line, read_log
+from ..verification.compare import compare, sample
+from .families import in_families
+from .log import LOG, REFERENCE, Line, read_log
 from .table import change_of, in_markdown, pairs
 
 RESULTS = CONFIGS.parent / "results" / "stack"
 PAGE = CONFIGS.parents[1] / "docs" / "stack.md"
 SEARCHES = ("enwiki_250", "enwiki_1000", "gcide_250")
 WINNER, TEMPLATE = "stack", "page.md"
+GOAL = 3.0  # percent
 
 
 @checked
@@ -37,9 +41,35 @@ def make_page(results: Path) -> str:
         CheckpointError: A log is not there.
     """
     logs = {name: _lines(results / name / LOG) for name in SEARCHES}
-    tables = {name: in_markdown(lines) for name, lines in logs.items()}
+    equal = {name: [line for line in lines if "unequal" not in line] for name, lines in logs.items()}
     template = (results / TEMPLATE).read_text()
-    return template.format(**tables, **_figures(logs), machine=_machine(logs["enwiki_1000"][-1]))
+    return template.format(
+        **{name: in_markdown(lines) for name, lines in equal.items()},
+        **_figures(equal),
+        **_causes(logs["enwiki_250"]),
+        families=in_families(equal["enwiki_250"]),
+        ratios=_ratios(logs),
+        verdict=verdict(pairs(WINNER, equal["enwiki_1000"])),
+        machine=_machine(logs["enwiki_1000"][-1]),
+    )
+
+
+def verdict(found: Sequence[tuple[float, float]]) -> str:
+    """Say whether paired losses show a gain of GOAL percent."""
+    comparison = compare(*zip(*found, strict=True))
+    if comparison.interval is None:
+        return f"One seed does not show whether the goal of {GOAL:g} % is passed."
+    mean = sample([loss for loss, _ in found]).mean
+    best, least = (-100 * end / mean for end in comparison.interval)
+    if least > GOAL:
+        return f"The whole interval lies beyond {GOAL:g} %: the goal is passed."
+    if best < GOAL:
+        return f"The whole interval lies short of {GOAL:g} %: the goal is missed."
+    side = "passes" if -comparison.change_percent >= GOAL else "misses"
+    return (
+        f"The mean {side} the goal of {GOAL:g} %, and the interval holds values on both sides of it:\n"
+        f"{len(found)} seeds do not show whether the goal is passed."
+    )
 
 
 def _lines(file: Path) -> list[Line]:
@@ -58,11 +88,31 @@ def _figures(logs: dict[str, list[Line]]) -> dict[str, str]:
             raise CheckpointError(
                 f"expected finished runs of {WINNER} in the log of {name}, got none; make them"
             )
-        said[f"change_{name}"], said[f"interval_{name}"] = change_of(found)
-        said[f"test_{name}"], _ = change_of(pairs(WINNER, logs[name], "test_loss"))
+        said[f"change_{name}"], said[f"interval_{name}"] = change_of(found, digits=2)
+        said[f"test_{name}"], _ = change_of(pairs(WINNER, logs[name], "test_loss"), digits=2)
         said[f"seeds_{name}"] = str(len(found))
         said[f"better_{name}"] = str(sum(after < before for before, after in found))
     return said
+
+
+def _causes(lines: list[Line]) -> dict[str, str]:
+    """Return what tells tables and faster step apart: the unequal trials beside the reference and the winner."""
+    unequal = list(dict.fromkeys(line["trial"] for line in lines if "unequal" in line))
+    best = min(
+        (line for line in lines if line["outcome"] == "finished" and "unequal" not in line),
+        key=lambda line: float(line["val_loss"]),
+    )["trial"]
+    shown = [line for line in lines if line["trial"] in (REFERENCE, best, *unequal)]
+    changes = {f"change_{name.replace('-', '_')}": change_of(pairs(name, lines))[0] for name in unequal}
+    return {"causes": in_markdown(shown), **changes}
+
+
+def _ratios(logs: dict[str, list[Line]]) -> str:
+    """Return every ratio of step times that was measured of the winner's configuration, under whatever name."""
+    lines = [line for name in SEARCHES for line in logs[name]]
+    winner = next(line["config"] for line in lines if line["trial"] == WINNER)
+    measured = {line["time_ratio"] for line in lines if line["config"] == winner}
+    return ", ".join(f"{ratio:.3f}" for ratio in sorted(measured))
 
 
 def _machine(line: Line) -> str:

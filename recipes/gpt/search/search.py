@@ -1,7 +1,8 @@
 """The command `search`: trials of arms against a reference, at equal parameters and equal time, each one logged.
 
 The budget of a trial is time: as many steps as fit into the time of `steps` steps of the reference, by the ratio of
-their step times, which is measured side by side before the trial. Each trial passes the leak gate before its first
+their step times, which is measured side by side before the trial. A trial that is to tell causes apart may be unequal
+in parameters or in time; its line says so. Each trial passes the leak gate before its first
 step and before it is saved. A trial that leaks or diverges is a line of the log like any other.
 """
 
@@ -55,7 +56,8 @@ def search(
     command again. Trials may be added to the file.
 
     Args:
-        trials: YAML file: a list of mappings with a name each and the keys of a configuration.
+        trials: YAML file: a list of mappings with a name each and the keys of a configuration; `unequal: parameters`
+            or `unequal: time` frees a trial of one of the two.
         reference: configurations joined by "+": what is to be beaten.
         base: the same: what each trial is laid on.
         seeds: of weights and batches; several make paired runs, with intervals in the table.
@@ -121,7 +123,10 @@ def _refuse_another_search(lines: Sequence[Line], budget: Line, trials: Sequence
     for line in lines:
         check_same_run(line["budget"], budget)
         trial = next((trial for trial in trials if trial.name == line["trial"]), None)
-        if trial is not None and line["config"] != json.loads(json.dumps(what_differs(trial.config))):
+        if trial is not None and (line["config"], line.get("unequal")) != (
+            json.loads(json.dumps(what_differs(trial.config))),
+            trial.unequal,
+        ):
             raise CheckpointError(
                 f"expected the trial {trial.name} as it is in the log, got another configuration of it; give it a "
                 "name of its own"
@@ -133,11 +138,12 @@ def _make(trial: Trial, reference: TrainConfig, seed: int, folder: Path, splits:
     out = folder / f"{trial.name}-seed{seed}"
     ratio = 1.0 if trial.name == REFERENCE else _time_ratio(trial, reference, folder)
     budget = reference.steps
-    steps = max(1, round(budget / ratio))
+    steps = budget if trial.unequal == "time" else max(1, round(budget / ratio))
     config = _budgeted(trial.config, steps, budget, reference.data, reference.root)
     line: Line = {
         "trial": trial.name,
         "seed": seed,
+        **({"unequal": trial.unequal} if trial.unequal else {}),
         "config": what_differs(trial.config),
         "parameters": trial.parameters,
         "time_ratio": ratio,

@@ -49,8 +49,9 @@ def _rank(name: str, lines: Sequence[Line]) -> float:
 def _row(name: str, lines: Sequence[Line]) -> tuple[str, ...]:
     own = [line for line in lines if line["trial"] == name]
     first = own[0]
+    unequal = first.get("unequal")
     start = (
-        name,
+        f"{name} (unequal {unequal})" if unequal else name,
         f"{first['parameters']:,}",
         f"{first['time_ratio']:.2f}",
         f"{first['flops_ratio']:.2f}",
@@ -67,12 +68,12 @@ def _row(name: str, lines: Sequence[Line]) -> tuple[str, ...]:
     return (*shown, *change_of(found))
 
 
-def change_of(found: Sequence[tuple[float, float]]) -> tuple[str, str]:
+def change_of(found: Sequence[tuple[float, float]], digits: int = 1) -> tuple[str, str]:
     """Return the change of paired losses and its interval, both in percent of the reference's mean."""
     comparison = compare(*zip(*found, strict=True))
     interval = ""
     if comparison.interval:
         mean = sample([loss for loss, _ in found]).mean
         low, high = (100 * end / mean for end in comparison.interval)
-        interval = f"{low:+.1f} to {high:+.1f} %"
-    return f"{comparison.change_percent:+.1f} %", interval
+        interval = f"{low:+.{digits}f} to {high:+.{digits}f} %"
+    return f"{comparison.change_percent:+.{digits}f} %", interval

@@ -17,7 +17,8 @@ from ..errors import UsageError
 from ..verification.ablate import parameters, same_parameters
 
 TOLERANCE = 0.01  # of the reference's parameters
-FREE = ("name", "why")  # keys of a trial that do not go into its configuration
+FREE = ("name", "why", "unequal")  # keys of a trial that do not go into its configuration
+UNEQUAL = (None, "parameters", "time")
 
 
 @dataclass(frozen=True)
@@ -29,21 +30,24 @@ class Trial:
         overlay: what it lays on the base, as in a configuration file.
         config: the whole configuration, as wide as the reference asks for.
         parameters: trained parameters of it.
+        unequal: what is not that of the reference, in a trial that is to tell causes apart: "parameters", or "time",
+            when it makes as many steps as the reference.
     """
 
     name: str
     overlay: dict[str, Any]
     config: TrainConfig
     parameters: int
+    unequal: str | None = None
 
 
 def read_trials(file: Path, base: str, wanted: int) -> list[Trial]:
     """Return the trials of a file, in order.
 
     Args:
-        file: YAML, a list of mappings: `name`, perhaps `why`, and the keys of a configuration.
+        file: YAML, a list of mappings: `name`, perhaps `why` and `unequal`, and the keys of a configuration.
         base: configurations joined by "+", on which each trial is laid.
-        wanted: parameters that each must have, within 1 %.
+        wanted: parameters that each must have, within 1 %, but for those that are `unequal: parameters`.
 
     Raises:
         UsageError: The file is not so, or some trials have too many or too few parameters: they are named.
@@ -67,9 +71,16 @@ def read_trials(file: Path, base: str, wanted: int) -> list[Trial]:
             f"trials: expected every name once, got {', '.join(twice)} again in {file}; rename one"
         )
     trials = [
-        make_trial(name, _overlay(entry), base, wanted) for name, entry in zip(names, entries, strict=True)
+        replace(make_trial(name, _overlay(entry), base, wanted), unequal=entry.get("unequal"))
+        for name, entry in zip(names, entries, strict=True)
     ]
-    refuse_unequal(trials, wanted)
+    for trial in trials:
+        if trial.unequal not in UNEQUAL:
+            raise UsageError(
+                f"trials: expected unequal: parameters, or unequal: time, in {trial.name}, got {trial.unequal!r}; "
+                "change it"
+            )
+    refuse_unequal([trial for trial in trials if trial.unequal != "parameters"], wanted)
     return trials
 
 

@@ -148,7 +148,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "(simpler local mixers, which the study did not try)",
         "token shift, which has no parameters, and a bank of delays; Canon layers, causal averages, dilated filters "
-        "and a bigram embedding are there as arms, and were not run",
+        "and tables of n-grams were run beside token shift, at equal parameters and time: [the stack](stack.md)",
         (
             ("earlier", "enwiki_head", "rope", "rope+token_shift"),
             ("earlier", "enwiki_head", "rope", "rope+fir"),
