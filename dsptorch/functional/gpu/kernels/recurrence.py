@@ -155,8 +155,8 @@ def carry_kernel(
 ):
     """The state before each chunk, from those at the ends of chunks that were run from rest.
 
-    Not in the memory of these: another thread may still have to read one. The last row of `powers` is what a whole chunk
-    multiplies by, exactly, unless a signal begins in it.
+    Not in the memory of these: another thread may still have to read one. The last row of `powers` is what a whole
+    chunk multiplies by, exactly, unless a signal begins in it.
     """
     program = tl.program_id(0)
     channel = (program % channel_tiles * BLOCK_C + tl.arange(0, BLOCK_C)).to(tl.int64)
