@@ -15,7 +15,7 @@ Row = tuple[str, float | None, str, float]  # figure, found, whether it is to be
 def bounds(result: Mapping[str, Any]) -> list[Row]:
     """Every figure, None where it was not measured; of the first shape in bfloat16."""
     filters = result.get("filters", {})
-    first = next((arms for case, arms in filters.items() if case.endswith("bf16")), {})
+    first: Mapping[str, Any] = next((arms for case, arms in filters.items() if case.endswith("bf16")), {})
     return [*_of_checks(result["checks"]), *_of_filters(first), *_of_models(result.get("models", {}))]
 
 
