@@ -190,7 +190,8 @@ class _Recurrence(Function):
             of_x = recur_lags(gradient, matrices, None, borders, not ctx.reverse, gain, narrow)[0]
             return of_x.to(ctx.dtype), *(None,) * 6
         adjoint = recur_lags(gradient, matrices, None, borders, not ctx.reverse)[0]
-        of_a = of_state = None
+        of_a: Tensor | None = None
+        of_state: Tensor | None = None
         if ctx.needs_input_grad[1]:
             lags = []
             for before in states_before(y, state, begins, ctx.reverse, a.shape[-4]):
@@ -203,8 +204,10 @@ class _Recurrence(Function):
             if of_last is not None and y.shape[1] == 0:
                 of_state = of_last
         of_gain = (adjoint * x).sum((0, 1, 2)) if ctx.needs_input_grad[5] else None
-        of_x = (adjoint if gain is None else gain * adjoint) if ctx.needs_input_grad[0] else None
-        return None if of_x is None else of_x.to(ctx.dtype), of_a, of_state, None, None, of_gain, None
+        scaled = None
+        if ctx.needs_input_grad[0]:
+            scaled = (adjoint if gain is None else gain * adjoint).to(ctx.dtype)
+        return scaled, of_a, of_state, None, None, of_gain, None
 
     @staticmethod
     def vmap(
