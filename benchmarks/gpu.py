@@ -15,6 +15,7 @@ from typing import Any
 
 import openmp_policy  # noqa: F401  # before torch, which reads what it sets
 import torch
+from gpu_bounds import bounds, bounds_table
 from gpu_checks import COMPILE, GRAPH, LAYERS, check_all
 from gpu_filters import Budget, measure_filters
 from gpu_models import configuration, measure_models
@@ -108,6 +109,10 @@ def main() -> None:
             result["models"] = models
             lines += [f"{config.model}, batch {config.batch_size}, bf16\n", models_table(models), ""]
             print("\n".join(lines[-3:]), flush=True)
+    rows = table(["figure", "found", "bound", "verdict"], bounds_table(bounds(result)))
+    lines += ["What it must show: the first shape, bf16\n", rows, ""]
+    print("\n".join(lines[-3:]), flush=True)
+    result["bounds"] = bounds(result)
     result["left out"] = compiling.left_out + budget.left_out
     lines += [f"Left out, for want of time: {len(result['left out'])} checks and measurements."]
     save(options.output, result)

@@ -70,6 +70,18 @@ def replays(layer: dsptorch.Layer, x: Tensor) -> None:
     assert_close(y, expected, what="the replayed output")
 
 
+def launches_three(layer: dsptorch.Layer, x: Tensor) -> None:
+    """The forward pass launches at most three kernels, by the profiler."""
+    cuda = torch.profiler.ProfilerActivity.CUDA
+    with torch.no_grad():
+        layer(x)
+        with torch.profiler.profile(activities=[cuda]) as profile:
+            layer(x)
+            torch.cuda.synchronize()
+    names = [event.name for event in profile.events() if event.device_type.name == "CUDA"]
+    assert 1 <= len(names) <= 3, f"{len(names)} kernels: {names}"
+
+
 def check_all(device: torch.device, names: list[str], compiling: Budget) -> dict[str, dict[str, str]]:
     """For each layer and check "passed", or what is wrong; layers compile as long as `compiling` allows."""
     found: dict[str, dict[str, str]] = {}
@@ -87,6 +99,8 @@ def check_all(device: torch.device, names: list[str], compiling: Budget) -> dict
             checks[COMPILE] = partial(assert_compiles, layer, x)
         if device.type == "cuda":
             checks[GRAPH] = partial(replays, layer, x)
+            if name.endswith("folded"):
+                checks["launches"] = partial(launches_three, layer, x)
         found[name] = {check: _outcome(run) for check, run in checks.items()}
     return found
 

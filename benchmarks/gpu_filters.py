@@ -110,29 +110,38 @@ def _fir(taps: int) -> Callable[[int], nn.Module]:
     return lambda d: dsptorch.FIR(d, kernel_size=taps)
 
 
-CASES: Mapping[str, tuple[Callable[[int], nn.Module], int]] = {
-    # What a layer is, and the taps of the rival filters.
-    "FIR, 4 taps": (_fir(4), 4),
-    "FIR, 11 taps": (_fir(11), 11),
-    "Multirate, folded": (lambda d: dsptorch.fold(dsptorch.Multirate(d, downsample=2)), 11),
-    "EMA": (lambda d: dsptorch.EMA(d, half_life=16.0), 0),
+def _folded_chain(d_model: int) -> nn.Module:
+    return dsptorch.fold(dsptorch.Chain(*(dsptorch.FIR(d_model, kernel_size=4) for _ in range(4))))
+
+
+def _in_series(peer: Callable[[int, int], nn.Module], d_model: int, taps: int, count: int) -> nn.Module:
+    return nn.Sequential(*(peer(d_model, taps) for _ in range(count)))
+
+
+CASES: Mapping[str, tuple[Callable[[int], nn.Module], int, int]] = {
+    # What a layer is, the taps of a rival filter, and how many of them follow each other.
+    "FIR, 4 taps": (_fir(4), 4, 1),
+    "FIR, 11 taps": (_fir(11), 11, 1),
+    "Multirate, folded": (lambda d: dsptorch.fold(dsptorch.Multirate(d, downsample=2)), 11, 1),
+    "4 FIRs of 4 taps, folded": (_folded_chain, 4, 4),
+    "EMA": (lambda d: dsptorch.EMA(d, half_life=16.0), 0, 1),
 }
 
 
 def arms(case: str, d_model: int, dtype: torch.dtype, *, compiles: bool) -> dict[str, nn.Module]:
     """What is timed beside each other; peers where they import, in the dtype of the signal."""
-    make, taps = CASES[case]
+    make, taps, count = CASES[case]
     layer = make(d_model)
     found: dict[str, nn.Module] = {"copy": Copy(), "kernels": layer, TORCH: layer}
     if compiles:
         found["kernels, compiled"] = torch.compile(layer, fullgraph=True)  # type: ignore[assignment]
         found[f"{TORCH}, compiled"] = torch.compile(make(d_model), fullgraph=True)  # type: ignore[assignment]
     if taps:
-        found["nn.Conv1d"] = Conv(d_model, taps).to(dtype)
+        found["nn.Conv1d"] = _in_series(Conv, d_model, taps, count).to(dtype)
     for name, peer in (("causal-conv1d", CausalConv1d), ("fla", ShortConvolution)):
         if 2 <= taps <= 4:
             try:
-                found[name] = peer(d_model, taps).to(dtype)
+                found[name] = _in_series(peer, d_model, taps, count).to(dtype)
             except ImportError:
                 continue
     return found

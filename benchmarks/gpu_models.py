@@ -10,6 +10,8 @@ import torch
 from gpu_filters import Budget, milliseconds
 from training_step import training_step
 
+import dsptorch
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "recipes"))
 
 from gpt.arms import Arm, build
@@ -42,6 +44,12 @@ def configuration(*, small: bool) -> TrainConfig:
     return replace(config, model=model, batch_size=8)
 
 
+def _token(gpt: Any, device: torch.device, repeats: int, tokens: int) -> float:
+    run = partial(generate, gpt, b"The ", tokens, temperature=0)
+    run()
+    return milliseconds(run, device, min(repeats, 5), calls=1) / tokens
+
+
 def measure_models(
     device: torch.device, config: TrainConfig, budget: Budget, *, repeats: int, tokens: int
 ) -> dict[str, dict[str, Any]]:
@@ -59,9 +67,9 @@ def measure_models(
         if budget.allows(f"token, {name}"):
             torch.manual_seed(config.seed)
             gpt = build(config.model, arm).to(device).eval()
-            run = partial(generate, gpt, b"The ", tokens, temperature=0)
-            run()
-            found["token"][name] = milliseconds(run, device, repeats, calls=1) / tokens
+            found["token"][name] = _token(gpt, device, repeats, tokens)
+            if any(isinstance(part, dsptorch.Multirate) for part in gpt.modules()):
+                found["token"][f"{name}, folded"] = _token(dsptorch.fold(gpt), device, repeats, tokens)
     for name, arm in arms().items():
         if device.type == "cuda" and budget.allows(f"compiled step, {name}"):
             step, _ = training_step(config, arm, ids, "compiled")

@@ -30,7 +30,15 @@ def _recurrence(dtype: torch.dtype, varying: bool, segments: bool = False) -> No
     x = torch.empty(2, 4096, 1, 1024, dtype=dtype)
     a = torch.empty(*[2, 4096] * varying, 1, 1, 1, 1024)
     begins = torch.zeros(2, 4096, dtype=torch.bool) if segments else None
-    recurrence(x, a, None, begins, False, torch.empty(1024))
+    recurrence(x, a, None, begins, False, torch.empty(1024), True)
+
+
+def _pairs(dtype: torch.dtype, coupled: bool, varying: bool, segments: bool = False) -> None:
+    n = 2 if coupled else 1
+    x = torch.empty(2, 4096, n, 1024, dtype=dtype)
+    a = torch.empty(*[2, 4096] * varying, 3 - n, n, n, 1024)
+    begins = torch.zeros(2, 4096, dtype=torch.bool) if segments else None
+    recurrence(x, a, None, begins, False, torch.empty(1024), True)
 
 
 def _frames(slot: str, dtype: torch.dtype, bands: int, numtaps: int, shared: bool) -> None:
@@ -66,6 +74,12 @@ CASES: Mapping[str, Callable[[], None]] = (
         "a number a channel, segments, fp32": partial(_recurrence, SINGLE, False, True),
         "a number a sample, fp32": partial(_recurrence, SINGLE, True),
         "a number a sample, segments, fp32": partial(_recurrence, SINGLE, True, True),
+    }
+    | {
+        "resonator, bf16": partial(_pairs, HALF, True, False),
+        "resonator, a matrix a sample, segments, fp32": partial(_pairs, SINGLE, True, True, True),
+        "second order, fp32": partial(_pairs, SINGLE, False, False),
+        "second order, a number a sample, segments, fp32": partial(_pairs, SINGLE, False, True, True),
     }
     | {
         f"{name}, {slot}": partial(run, slot)

@@ -187,7 +187,7 @@ def _section(
             first = first.masked_fill(begun.unsqueeze(-1), 0)
         v = v + first
     begins = None if segments is None else segments.position == 0
-    y = recur_lags(v.unsqueeze(-2), -a[:, None, None], None, begins).squeeze(-2)
+    y = recur_lags(v.unsqueeze(-2), -a[:, None, None], None, begins)[0].squeeze(-2)
     y = (
         y.clone() if y.requires_grad else y
     )  # a copy: the backward pass needs y, and the user may change the output in place

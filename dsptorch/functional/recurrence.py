@@ -13,6 +13,14 @@ from torch.autograd.function import Function
 
 from dsptorch.functional.gpu.recurrence import runs_on_kernels
 from dsptorch.functional.scan import scan
+from dsptorch.functional.time_shifts import (
+    first_sample,
+    shifted,
+    states_before,
+    transposed,
+    unless_begun,
+    with_last,
+)
 from dsptorch.functional.timeline import Segments
 from dsptorch.functional.trilinear import beside_channels
 from dsptorch.functional.validate import describe
@@ -62,12 +70,18 @@ def linear_recurrence(
     """
     a = _checked(x, a, zi)
     begins = None if segments is None else segments.position == 0
-    y, zf = (recur if x.dim() == 3 else recur_coupled)(x, a, zi, begins)
-    return y.to(x.dtype) if zi is None else (y.to(x.dtype), zf)
+    y, zf = (recur if x.dim() == 3 else recur_coupled)(x, a, zi, begins, narrow=True)
+    return y if zi is None else (y, zf)
 
 
 def recur(
-    x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | None, gain: Tensor | None = None
+    x: Tensor,
+    a: Tensor,
+    state: Tensor | None,
+    begins: Tensor | None,
+    gain: Tensor | None = None,
+    *,
+    narrow: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """The recurrence of one state per channel, without checks: all states, and the last one in float32 at least.
 
@@ -79,6 +93,8 @@ def recur(
         state: The state before the first sample, (batch, channels); None: zero.
         begins: Where a signal begins, (batch, time), bool; None: nowhere.
         gain: g, (channels,), in place of a product before or after that reads and writes the signal once more; None: 1.
+        narrow: Whether all states are wanted in the dtype of x, which kernels then write at once. The last one is not
+            rounded.
     """
     a = a.expand(x.shape) if a.dim() == 3 else a.expand(x.shape[-1])
     y, last = recur_coupled(
@@ -87,12 +103,19 @@ def recur(
         None if state is None else state.unsqueeze(-2),
         begins,
         gain,
+        narrow=narrow,
     )
     return y.squeeze(-2), last.squeeze(-2)
 
 
 def recur_coupled(
-    x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | None, gain: Tensor | None = None
+    x: Tensor,
+    a: Tensor,
+    state: Tensor | None,
+    begins: Tensor | None,
+    gain: Tensor | None = None,
+    *,
+    narrow: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """The same for n coupled states a channel.
 
@@ -102,19 +125,17 @@ def recur_coupled(
         state: The states before the first sample, (batch, n, channels); None: zero.
         begins: Where a signal begins, (batch, time), bool; None: nowhere.
         gain: As of `recur`.
+        narrow: As of `recur`.
     """
-    dtype = torch.promote_types(torch.promote_types(x.dtype, a.dtype), torch.float32)
+    dtype, given = torch.promote_types(torch.promote_types(x.dtype, a.dtype), torch.float32), x.dtype
     state = None if state is None else state.to(dtype)
     a = a.to(dtype).unsqueeze(-4)
-    x = x if runs_on_kernels(x, a) else x.to(dtype)  # kernels do that on the way
-    y = recur_lags(x, a, state, begins, gain=gain)
-    y = (
-        y.clone() if y.requires_grad else y
-    )  # the backward pass keeps y, and the result may be changed in place
-    first = y.new_zeros(y.shape[:1] + y.shape[2:]) if state is None else state
-    if torch.compiler.is_compiling():  # of any length, 0 too
-        return y, torch.cat([first.unsqueeze(1), y], 1)[:, -1].clone()
-    return y, (y[:, -1] if y.shape[1] else first).clone()
+    by_kernels = runs_on_kernels(x, a)
+    x = x if by_kernels else x.to(dtype)
+    y, last = recur_lags(x, a, state, begins, gain=gain, narrow=narrow and by_kernels)
+    # The backward pass keeps y, and the result may be changed in place.
+    y = y.clone() if y.requires_grad else y
+    return (y.to(given) if narrow else y), last
 
 
 def recur_lags(
@@ -124,14 +145,15 @@ def recur_lags(
     begins: Tensor | None,
     reverse: bool = False,
     gain: Tensor | None = None,
-) -> Tensor:
-    """All states of a recurrence of any order, with derivatives: arguments as of `scan`, of one dtype."""
+    narrow: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """`scan` with derivatives: all states of a recurrence of any order, and the last one."""
     if torch._C._get_tracing_state() is not None:  # torch.jit.trace, which records no Function
-        return scan(x, a, state, begins, reverse, gain)
+        return scan(x, a, state, begins, reverse, gain, narrow)
     # Dynamo cannot trace a Function that defines `jvp`; forward-mode AD is for eager code alone.
     function = _Recurrence if torch.compiler.is_compiling() else _RecurrenceWithJvp
-    y: Tensor = function.apply(x, a, state, begins, reverse, gain)  # type: ignore[no-untyped-call]
-    return y
+    y, last = function.apply(x, a, state, begins, reverse, gain, narrow)  # type: ignore[no-untyped-call]
+    return y, last
 
 
 class _Recurrence(Function):
@@ -143,41 +165,49 @@ class _Recurrence(Function):
         begins: Tensor | None,
         reverse: bool,
         gain: Tensor | None,
-    ) -> Tensor:  # each argument by its name: Dynamo counts them
-        return scan(x, a, state, begins, reverse, gain)
+        narrow: bool,
+    ) -> tuple[Tensor, Tensor]:  # each argument by its name: Dynamo counts them
+        return scan(x, a, state, begins, reverse, gain, narrow)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        x, a, state, begins, ctx.reverse, gain = inputs
-        saved = (None if gain is None else x, a, state, begins, gain, output)
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        x, a, state, begins, ctx.reverse, gain, ctx.narrow = inputs
+        ctx.dtype = x.dtype
+        saved = (None if gain is None else x, a, state, begins, gain, output[0])
         ctx.save_for_backward(*saved)
         ctx.save_for_forward(*saved)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, of_y: Tensor | None, of_last: Tensor | None) -> tuple[Tensor | None, ...]:
         x, a, state, begins, gain, y = ctx.saved_tensors
         back = 1 if ctx.reverse else -1  # what leads from t - k to t, leads back from t to t - k
-        adjoint = recur_lags(
-            gradient,
-            _transposed(a, back),
-            None,
-            None if begins is None else _shifted(begins, back),
-            not ctx.reverse,
-        )
-        of_a = of_state = None
+        gradient = with_last(of_y, of_last, y.shape[1], ctx.reverse)
+        if gradient is None:
+            return (None,) * 7
+        matrices, borders = transposed(a, back), None if begins is None else shifted(begins, back)
+        if not any(ctx.needs_input_grad[1:]):  # in one pass, in the dtype of x
+            narrow = ctx.narrow and gradient.dtype == ctx.dtype
+            of_x = recur_lags(gradient, matrices, None, borders, not ctx.reverse, gain, narrow)[0]
+            return of_x.to(ctx.dtype), *(None,) * 6
+        adjoint = recur_lags(gradient, matrices, None, borders, not ctx.reverse)[0]
+        of_a: Tensor | None = None
+        of_state: Tensor | None = None
         if ctx.needs_input_grad[1]:
             lags = []
-            for before in _before(y, state, begins, ctx.reverse, a.shape[-4]):
+            for before in states_before(y, state, begins, ctx.reverse, a.shape[-4]):
                 columns = (adjoint * part for part in before.split(1, -2))
                 lags.append(torch.stack([c.sum((0, 1)) if a.dim() == 4 else c for c in columns], -2))
             of_a = torch.stack(lags, -4)
         if ctx.needs_input_grad[2]:
-            part = (_first(a.squeeze(-4)) * _first(adjoint).unsqueeze(-2)).sum(-3)
-            of_state = _unless_begun(part, begins).squeeze(1)
-        if gain is None:
-            return adjoint, of_a, of_state, None, None, None
+            part = (first_sample(a.squeeze(-4)) * first_sample(adjoint).unsqueeze(-2)).sum(-3)
+            of_state = unless_begun(part, begins).squeeze(1)
+            if of_last is not None and y.shape[1] == 0:
+                of_state = of_last
         of_gain = (adjoint * x).sum((0, 1, 2)) if ctx.needs_input_grad[5] else None
-        return gain * adjoint if ctx.needs_input_grad[0] else None, of_a, of_state, None, None, of_gain
+        scaled = None
+        if ctx.needs_input_grad[0]:
+            scaled = (adjoint if gain is None else gain * adjoint).to(ctx.dtype)
+        return scaled, of_a, of_state, None, None, of_gain, None
 
     @staticmethod
     def vmap(
@@ -189,18 +219,25 @@ class _Recurrence(Function):
         begins: Tensor | None,
         reverse: bool,
         gain: Tensor | None,
-    ) -> tuple[Tensor, int]:
+        narrow: bool,
+    ) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
         if in_dims[3] is not None:
             raise ValueError("segments cannot be batched by vmap; give them as segments of more rows")
         size = info.batch_size
         x, a = beside_channels(x, in_dims[0], size), beside_channels(a, in_dims[1], size)
         state = None if state is None else beside_channels(state, in_dims[2], size)
         gain = None if gain is None else beside_channels(gain, in_dims[5], size)
-        y = recur_lags(x, a, state, begins, reverse, gain)
-        return y.unflatten(-1, (size, -1)), y.dim() - 1
+        y, last = recur_lags(x, a, state, begins, reverse, gain, narrow)
+        found = y.unflatten(-1, (size, -1)), last.unflatten(-1, (size, -1))
+        return found, (y.dim() - 1, last.dim() - 1)
 
 
 class _RecurrenceWithJvp(_Recurrence):
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        _Recurrence.setup_context(ctx, inputs, output)
+        ctx.set_materialize_grads(False)  # zeros for a last state that nobody uses would be one more pass
+
     @staticmethod
     def jvp(
         ctx: Any,
@@ -210,58 +247,21 @@ class _RecurrenceWithJvp(_Recurrence):
         _begins: None,
         _reverse: None,
         gain: Tensor | None,
-    ) -> Tensor:  # the tangents
+        _narrow: None,
+    ) -> tuple[Tensor, Tensor]:  # the tangents
         signal, matrices, first, begins, factor, y = ctx.saved_tensors
         x = torch.zeros_like(y) if x is None else x if factor is None else factor * x
         if gain is not None:
             x = x + gain * signal
         if a is not None:
-            before = _before(y, first, begins, ctx.reverse, a.shape[-4])
+            before = states_before(y, first, begins, ctx.reverse, a.shape[-4])
             for a_k, past in zip(a.unbind(-4), before, strict=True):
                 x = x + sum(c * part for c, part in zip(a_k.unbind(-2), past.split(1, -2), strict=True))
         if state is not None:  # its part in the first sample
-            part = (_first(matrices.squeeze(-4)) * state[:, None, None]).sum(-2)
-            x = x + F.pad(_unless_begun(part, begins), (0, 0, 0, 0, 0, y.shape[1] - 1))
-        return recur_lags(x, matrices, None, begins, ctx.reverse)
-
-
-def _transposed(a: Tensor, back: int) -> Tensor:
-    """The matrices of the adjoint: transposed, and those of each sample at the time from which they lead back."""
-    transposed = a.transpose(-3, -2)
-    if a.dim() == 4:
-        return transposed
-    return torch.stack([_shifted(a_k, back * k) for k, a_k in enumerate(transposed.unbind(2), 1)], 2)
-
-
-def _before(
-    y: Tensor, state: Tensor | None, begins: Tensor | None, reverse: bool, order: int
-) -> list[Tensor]:
-    """The states that each sample sees, 1 to p samples before it: 0 before the beginning of its signal."""
-    before = [_shifted(y, -k if reverse else k) for k in range(1, order + 1)]
-    if state is not None:
-        before = [F.pad(torch.cat([state.unsqueeze(1), y], 1), (0, 0, 0, 0, 0, -1))]
-    if begins is not None:
-        begun = begins
-        for k in range(order):
-            before[k] = before[k].masked_fill(begun[..., None, None], 0)
-            begun = begun | _shifted(begun, -1 if reverse else 1)
-    return before
-
-
-def _shifted(x: Tensor, by: int) -> Tensor:
-    """x[t - by], 0 where there is none."""
-    if x.shape[1] < abs(by):
-        return torch.zeros_like(x)
-    return F.pad(x, (*(0, 0) * (x.dim() - 2), by, -by))
-
-
-def _first(x: Tensor) -> Tensor:
-    """The first sample, 0 if there is none; of a constant matrix, the matrix."""
-    return x if x.dim() == 3 else F.pad(x, (*(0, 0) * (x.dim() - 2), 0, 1 - x.shape[1]))
-
-
-def _unless_begun(first: Tensor, begins: Tensor | None) -> Tensor:
-    return first if begins is None else first.masked_fill(_first(begins)[..., None, None], 0)
+            part = (first_sample(matrices.squeeze(-4)) * state[:, None, None]).sum(-2)
+            x = x + F.pad(unless_begun(part, begins), (0, 0, 0, 0, 0, y.shape[1] - 1))
+        of_y, of_last = recur_lags(x, matrices, None, begins, ctx.reverse)
+        return of_y.to(y.dtype), of_last if y.shape[1] or state is None else state
 
 
 def _checked(x: Tensor, a: float | Tensor, zi: Tensor | None) -> Tensor:

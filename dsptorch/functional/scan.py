@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dsptorch.functional.gpu.recurrence import recurrence, runs_on_kernels
+from dsptorch.functional.matrix_powers import companion, in_range, matmul, powers_of, products_of
 
 __all__ = ["scan"]
 
@@ -38,8 +39,9 @@ def scan(
     begins: Tensor | None = None,
     reverse: bool = False,
     gain: Tensor | None = None,
-) -> Tensor:
-    """All states of a recurrence of n coupled states a channel. It records no derivatives and changes no argument.
+    narrow: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """All states of a recurrence of n coupled states a channel, and the last one: without derivatives.
 
     To a compiler, and on a GPU, it is one operator, `torch.ops.dsptorch.scan`; an exported program holds its loops.
 
@@ -50,31 +52,64 @@ def scan(
         begins: Where a signal begins, which does not see the samples before it; None: nowhere.
         reverse: Whether time runs backwards, from rest: y[t] = a_1 y[t+1] + ... + g x[t].
         gain: g, in place of a pass over the signal before or after the scan; None: 1.
+        narrow: Whether all states are in the dtype of x, not in the wider one of x and a; the last one never is.
 
     Shape:
         x: (batch, time, n, channels). a: (p, n, n, channels) or (batch, time, p, n, n, channels). state:
-        (batch, n, channels). begins: (batch, time), bool. gain: (channels,). Result: as x, in memory of its own.
-        All are of one dtype; kernels take an x that is narrower, and give the dtype of a.
+        (batch, n, channels). begins: (batch, time), bool. gain: (channels,). Result: as x, and as the state; both in
+        memory of their own. All are of one dtype; kernels take an x that is narrower.
     """
     if (torch.compiler.is_compiling() and not torch.compiler.is_exporting()) or runs_on_kernels(x, a):
-        y: Tensor = _operator(x, a, state, begins, reverse, gain)
-        return y
-    return _blocked(x, a, state, begins, reverse, gain)
+        y, last = _operator(x, a, state, begins, reverse, gain, narrow)
+        return y, last
+    return _loops(x, a, state, begins, reverse, gain)
 
 
 @torch.library.custom_op("dsptorch::scan", mutates_args=())
 def _operator(
-    x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | None, reverse: bool, gain: Tensor | None
-) -> Tensor:
-    run = recurrence if runs_on_kernels(x, a) else _blocked
-    return run(x, a, state, begins, reverse, gain)
+    x: Tensor,
+    a: Tensor,
+    state: Tensor | None,
+    begins: Tensor | None,
+    reverse: bool,
+    gain: Tensor | None,
+    narrow: bool,
+) -> tuple[Tensor, Tensor]:
+    if runs_on_kernels(x, a):
+        return recurrence(x, a, state, begins, reverse, gain, narrow)
+    return _loops(x, a, state, begins, reverse, gain)
 
 
 @_operator.register_fake
 def _(
-    x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | None, reverse: bool, gain: Tensor | None
-) -> Tensor:
-    return x.new_empty(x.shape, dtype=torch.promote_types(x.dtype, a.dtype))
+    x: Tensor,
+    a: Tensor,
+    state: Tensor | None,
+    begins: Tensor | None,
+    reverse: bool,
+    gain: Tensor | None,
+    narrow: bool,
+) -> tuple[Tensor, Tensor]:
+    dtype = torch.promote_types(x.dtype, a.dtype)
+    y = x.new_empty(x.shape, dtype=x.dtype if narrow else dtype)
+    return y, x.new_empty(x.shape[:1] + x.shape[2:], dtype=dtype)
+
+
+def _loops(
+    x: Tensor,
+    a: Tensor,
+    state: Tensor | None,
+    begins: Tensor | None,
+    reverse: bool,
+    gain: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    y = _blocked(x, a, state, begins, reverse, gain)
+    first = y.new_zeros(y.shape[:1] + y.shape[2:]) if state is None else state
+    edge = 0 if reverse else -1
+    if torch.compiler.is_compiling():  # of any length, 0 too
+        ends = [y, first.unsqueeze(1)] if reverse else [first.unsqueeze(1), y]
+        return y, torch.cat(ends, 1)[:, edge].clone()
+    return y, (y[:, edge] if y.shape[1] else first).clone()
 
 
 def _blocked(
@@ -106,8 +141,8 @@ def _blocked(
         y = _stacked(states, reverse).flatten(1, 2)
     if one:
         return y
-    companions = [_companion(matrix) for matrix in matrices]
-    powers = _powers(companions[0], size) if a.dim() == 4 else _products(companions)
+    companions = [companion(matrix) for matrix in matrices]
+    powers = powers_of(companions[0], size) if a.dim() == 4 else products_of(companions)
     seen = None if borders is None else list(accumulate(borders, torch.logical_or))
     ends = _blocked(
         _last(states, borders, a.shape[-4]),
@@ -192,48 +227,6 @@ def _neighbours(ends: Tensor, state: Tensor | None, reverse: bool) -> Tensor:
     return torch.cat([ends[:, 1:], first] if reverse else [first, ends[:, :-1]], 1)
 
 
-def _companion(a: Tensor) -> Tensor:
-    """The matrix that takes the last p states to the next p: (..., p, n, n, channels) -> (..., pn, pn, channels)."""
-    if a.shape[-4] == 1:
-        return a.squeeze(-4)
-    n, rest = a.shape[-2], (a.shape[-4] - 1) * a.shape[-2]
-    shift = torch.eye(rest, rest + n, dtype=a.dtype, device=a.device).unsqueeze(-1)
-    return torch.cat([torch.cat(a.unbind(-4), -2), shift.expand(*a.shape[:-4], -1, -1, a.shape[-1])], -3)
-
-
-def _powers(a: Tensor, count: int) -> Tensor:
-    """The powers of a constant matrix, a^1 to a^count: (count, n, n, channels)."""
-    # In float64: the error of the last one is an error of the pole. (Not every device has float64.)
-    powers = (a if a.device.type == "mps" else a.double()).unsqueeze(0)
-    if a.shape[-2] == 1:  # one operation in place of some
-        powers = powers ** torch.arange(1, count + 1, device=a.device).view(-1, 1, 1, 1)
-    while len(powers) < count:
-        powers = torch.cat([powers, _matmul(powers[-1], powers)])
-    return _in_range(powers[:count], a.dtype)
-
-
-def _products(matrices: list[Tensor]) -> Tensor:
-    """The products of the matrices of a block up to each sample: (batch, blocks, size, n, n, channels)."""
-    return torch.stack(list(accumulate(matrices, lambda p, a: _in_range(_matmul(a, p), p.dtype))), 2)
-
-
-def _in_range(powers: Tensor, dtype: torch.dtype) -> Tensor:
-    """Powers as zero where they are next to nothing, and as finite where they are not.
-
-    Products with subnormal numbers take many times as long; and 0 times infinity is NaN.
-    """
-    least, most = torch.finfo(dtype).tiny / torch.finfo(dtype).eps, torch.finfo(dtype).max ** 0.5
-    return powers.masked_fill(powers.abs() < least, 0).clamp(-most, most).to(dtype)
-
-
-def _matmul(p: Tensor, q: Tensor) -> Tensor:
-    """The product of the matrices of each channel: (..., n, n, channels)."""
-    first, *others = (
-        p.select(-2, j).unsqueeze(-2) * q.select(-3, j).unsqueeze(-3) for j in range(p.shape[-2])
-    )
-    return sum(others, first)
-
-
 def _doubled(x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | None, reverse: bool) -> Tensor:
     """The same for p = 1 and any length in a fixed number of steps: after k of them, a state knows 2^k samples."""
     if state is not None:
@@ -251,9 +244,9 @@ def _doubled(x: Tensor, a: Tensor, state: Tensor | None, begins: Tensor | None, 
         outside = at >= x.shape[1] if reverse else at < 0
         at = torch.where(outside, times, at)
         before = _unless(outside if begins is None else outside | begins, x.index_select(1, at))
-        columns = _in_range(power, x.dtype).unbind(-2)
+        columns = in_range(power, x.dtype).unbind(-2)
         x = sum((column * part for column, part in zip(columns, _parts(before), strict=True)), x)
-        power = _in_range(_matmul(power, power if a.dim() == 4 else power.index_select(1, at)), power.dtype)
+        power = in_range(matmul(power, power if a.dim() == 4 else power.index_select(1, at)), power.dtype)
         begins = None if begins is None else begins | (begins.index_select(1, at) & ~outside)
     return x
 

@@ -60,11 +60,12 @@ class _Averages(Layer):
     def averages(self, x: Tensor, memory: Tensor | None, timeline: Timeline) -> tuple[Tensor, Tensor]:
         """The averages of every channel, and the last averages with a start at zero, for the next chunk."""
         a = self._decay(x)
-        gain, u = 1 - a, x.to(a.dtype)  # exact, and so the gain at DC is 1 whatever a was rounded to
+        gain, u = 1 - a, x  # exact, and so the gain at DC is 1 whatever a was rounded to
         if self.start == "first":
-            u = torch.where(timeline.positions(x).unsqueeze(-1) == 0, u / gain, u)
+            u = torch.where(timeline.positions(x).unsqueeze(-1) == 0, x.to(a.dtype) / gain, x.to(a.dtype))
         begins = None if timeline.segments is None else timeline.segments.position == 0
-        y, memory = recur(u, a, memory, begins, gain.expand(x.shape[-1]))
+        narrow = not self.warm and u.dtype == x.dtype
+        y, memory = recur(u, a, memory, begins, gain.expand(x.shape[-1]), narrow=narrow)
         if self.warm:
             seen = (timeline.positions(x) + 1).unsqueeze(-1).to(a.dtype)
             y = y / -torch.expm1(seen * torch.log1p(-gain))

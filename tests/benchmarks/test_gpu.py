@@ -40,7 +40,12 @@ def test_a_dry_run_checks_and_measures_everything(bench, monkeypatch, tmp_path, 
     arms = result["filters"]["(2, 12, 4), bf16"]["FIR, 4 taps"]
     assert {"copy", "kernels", "torch", "nn.Conv1d"} <= set(arms)
     assert all(set(arms[name]) == set(bench.MODES) for name in ("copy", "kernels", "torch", "nn.Conv1d"))
-    assert set(result["models"]["token"]) == {"plain", "token shift", "FIR", "Multirate"}
+    chain = result["filters"]["(2, 12, 4), bf16"]["4 FIRs of 4 taps, folded"]
+    assert {"kernels", "nn.Conv1d"} <= set(chain)
+    tokens = {"plain", "token shift", "FIR", "Multirate", "Multirate, folded"}
+    assert set(result["models"]["token"]) == tokens
+    open_on_the_cpu = {"folded layers that launch more than 3 kernels", "compiled step, FIR / plain"}
+    assert {what for what, found, *_ in result["bounds"] if found is None} == open_on_the_cpu
     assert result["left out"] == [f"compile, {name}" for name in result["checks"]]
     assert "| FIR, 4 taps: kernels " in (tmp_path / "gpu.md").read_text()
     assert "device: cpu" in capsys.readouterr().out
@@ -60,6 +65,12 @@ def test_nothing_is_timed_where_a_check_fails(bench, monkeypatch, tmp_path):
     result = json.loads((tmp_path / "gpu.json").read_text())
     assert "filters" not in result
     assert any("leak" in line for line in bench.failures(result["checks"]))
+
+
+@pytest.mark.parametrize(("side", "found"), [("at most", 1.4), ("at least", 1.2)])
+def test_a_figure_beyond_its_bound_fails(bench, side, found):
+    rows = [("one", found, side, 1.3), ("other", 1.3, side, 1.3), ("none", None, side, 1.3)]
+    assert [row[-1] for row in bench.bounds_table(rows)] == ["FAIL", "pass", "not measured"]
 
 
 def test_a_wrong_gradient_is_seen(bench):

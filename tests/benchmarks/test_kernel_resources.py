@@ -82,6 +82,7 @@ def run(tmp_path: Path, *arguments: str) -> None:
 SIZES_OF_ONE = """
 from kernel_resources import compiling
 import torch
+from dsptorch.functional.gpu import pairs
 from dsptorch.functional.gpu.frames import rate_correlation, rate_filter
 from dsptorch.functional.gpu.periodic import periodic_correlation, periodic_filter
 from dsptorch.functional.gpu.recurrence import recurrence
@@ -101,9 +102,16 @@ with compiling(90) as compiled:
     for begins in (None, mark.bool()):
         for a in (four, torch.ones(1, 1, 1, 1, 1, 1)):
             for reverse in (False, True):
-                recurrence(four, a, x, begins, reverse, torch.ones(1))
+                recurrence(four, a, x, begins, reverse, torch.ones(1), True)
+        for n in (1, 2):
+            u, state = torch.ones(1, 2, n, 1), torch.ones(1, n, 1) if n == 2 else None
+            mark = None if begins is None else torch.zeros(1, 2).bool()
+            for a in (torch.ones(3 - n, n, n, 1), torch.ones(1, 2, 3 - n, n, n, 1)):
+                for short in (1, 16):
+                    pairs.SHORTEST = short
+                    recurrence(u, a, state, mark, False, torch.ones(1), False)
 names = {kernel.metadata.name for kernel in compiled}
-assert len(names) == 6, names
+assert len(names) == 8, names
 """
 
 

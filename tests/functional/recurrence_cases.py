@@ -42,7 +42,7 @@ class Kind(NamedTuple):
             # A chunk after others: the first signal of row 0 goes on.
             last = torch.zeros(len(x), dtype=torch.int64)
             begins = find_segments(self.segment_ids(*x.shape[:2]), 1 - last, last).position == 0
-        return recur_lags(x, a, state, begins, gain=gain)
+        return recur_lags(x, a, state, begins, gain=gain)[0]
 
     def _named(self, *rest: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """The state and the gain, of the inputs behind the first two."""

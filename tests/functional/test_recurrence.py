@@ -6,7 +6,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from torch.autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
 
 from dsptorch.functional import find_segments, linear_recurrence, recurrence
-from tests.functional.recurrence_cases import KINDS
+from tests.functional.recurrence_cases import KINDS, Kind
 from tests.oracles import recurrence_loop
 from tests.tolerances import assert_close
 
@@ -111,14 +111,34 @@ def test_first_and_second_derivatives(kind, time):
     assert gradgradcheck(run, inputs, check_fwd_over_rev=True, **options)
 
 
+def last_state(x, a, state, gain):
+    return recurrence.recur_lags(x, a, state, None, gain=gain)
+
+
+@pytest.mark.parametrize("time", [0, 1, 4])
+def test_derivatives_of_the_last_state(time):
+    """It is returned twice, and counts twice."""
+    inputs = Kind(state=True, gain=True).inputs(time)
+    options = {"check_batched_grad": True, "fast_mode": True}
+    assert gradcheck(last_state, inputs, check_forward_ad=True, **options)
+    assert gradcheck(lambda *given: last_state(*given)[1], inputs, **options)
+    assert gradgradcheck(lambda *given: last_state(*given)[1], inputs, **options)
+
+
+def test_a_last_state_that_has_no_gradient_is_caught(monkeypatch):
+    monkeypatch.setattr(recurrence, "with_last", lambda of_y, of_last, *rest: of_y)
+    with pytest.raises((GradcheckError, RuntimeError)):
+        gradcheck(last_state, Kind(state=True, gain=True).inputs(4))
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "broken"),
     [
-        ("coupled", "_transposed", lambda a, back: a),
-        ("time-varying", "_transposed", lambda a, back: a.transpose(-3, -2)),
-        ("one pole", "_before", lambda y, *rest: [y]),
-        ("second order", "_before", lambda y, *rest: before(y, *rest)[:1] * 2),
-        ("one pole, segments, state", "_unless_begun", lambda first, begins: first),
+        ("coupled", "transposed", lambda a, back: a),
+        ("time-varying", "transposed", lambda a, back: a.transpose(-3, -2)),
+        ("one pole", "states_before", lambda y, *rest: [y]),
+        ("second order", "states_before", lambda y, *rest: before(y, *rest)[:1] * 2),
+        ("one pole, segments, state", "unless_begun", lambda first, begins: first),
     ],
 )
 def test_gradcheck_catches(kind, name, broken, monkeypatch):
@@ -127,16 +147,16 @@ def test_gradcheck_catches(kind, name, broken, monkeypatch):
         gradcheck(KINDS[kind].run, KINDS[kind].inputs(20), check_forward_ad=True)
 
 
-before = recurrence._before
+before = recurrence.states_before
 
 
 def test_gradgradcheck_catches_a_wrong_second_derivative(monkeypatch):
     run, inputs = KINDS["one pole"].run, KINDS["one pole"].inputs()
     backward = recurrence._Recurrence.backward
 
-    def broken(ctx, gradient):
-        of_x, of_a, *rest = backward(ctx, gradient)
-        return of_x, of_a.detach() + 0 * of_a.sum(), *rest
+    def broken(ctx, *gradients):
+        of_x, of_a, *rest = backward(ctx, *gradients)
+        return of_x, None if of_a is None else of_a.detach() + 0 * of_a.sum(), *rest
 
     monkeypatch.setattr(recurrence._RecurrenceWithJvp, "backward", staticmethod(broken))
     assert gradcheck(run, inputs)

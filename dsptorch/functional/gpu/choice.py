@@ -5,7 +5,7 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
-__all__ = ["device_of", "launches", "uses_kernels"]
+__all__ = ["check_times", "device_of", "launches", "uses_kernels"]
 
 DEVICES = {"cuda"}
 _DTYPES = (torch.bfloat16, torch.float16, torch.float32, torch.float64)
@@ -31,3 +31,12 @@ def device_of(tensor: Tensor) -> torch.cuda.device_of:
 def launches(work: int, programs: int) -> int:
     """Among how many launches of `programs` each to share `work` units of a sum: at least 1, at most one a unit."""
     return max(1, min(work, -(-PROGRAMS // max(programs, 1))))
+
+
+def check_times(*times: int) -> None:
+    """Raise if a kernel would have to count beyond 2^30: its times are 32-bit numbers, and go on behind the end."""
+    if max(times) > 2**30:
+        raise ValueError(
+            f"kernels filter signals of at most 2^30 samples, times the greater one of two rates, got {max(times)}; "
+            "filter the signal in chunks, by `step`"
+        )

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dsptorch.functional.gpu.choice import device_of, launches, uses_kernels
+from dsptorch.functional.gpu.choice import check_times, device_of, launches, uses_kernels
 from dsptorch.functional.powers import power_of_two
 from dsptorch.functional.trilinear import V, W, accumulation_dtype
 
@@ -86,6 +86,7 @@ def rate_filter(
 
     (batch, reach, summed, channels), (up, down, first, shift) = signal.shape, numbers
     kept, numtaps = taps.shape[0 if adjoint else 1], taps.shape[2]
+    check_times(max(reach, length) * max(up, down))
     out = signal.new_empty(batch, length, kept, channels)
     if out.numel() == 0:
         return out
@@ -149,6 +150,7 @@ def rate_correlation(
     (batch, reach, fan_in, channels), (length, fan_out) = signal.shape, gradient.shape[1:3]
     up, down, first, shift = numbers
     dtype = accumulation_dtype(signal, gradient)
+    check_times(max(reach, length) * max(up, down))
     if gradient.numel() == 0 or signal.numel() == 0:
         return signal.new_zeros(fan_in, fan_out, numtaps, 1 if shared else channels, dtype=dtype)
     block_c, block_i = min(power_of_two(channels), 32), min(power_of_two(numtaps), 16)

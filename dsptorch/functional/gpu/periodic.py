@@ -6,12 +6,12 @@ operators themselves record nothing.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 
 import torch
 from torch import Tensor
 
-from dsptorch.functional.gpu.choice import device_of, launches
+from dsptorch.functional.gpu.choice import check_times, device_of, launches
 from dsptorch.functional.powers import power_of_two
 from dsptorch.functional.trilinear import accumulation_dtype
 
@@ -42,6 +42,7 @@ def periodic_filter(
     from dsptorch.functional.gpu.kernels.periodic import filter_kernel  # noqa: PLC0415
 
     (batch, reach, channels), period = signal.shape, weight.shape[1]
+    check_times(reach, length)
     out = signal.new_empty(batch, length, channels)
     if out.numel() == 0:
         return out
@@ -115,6 +116,7 @@ def periodic_correlation(
 
     (batch, time, channels), reach = gradient.shape, signal.shape[1]
     groups, taps = batch if per_row else 1, len(lags)
+    check_times(reach, time)
     dtype = accumulation_dtype(signal, gradient)
     if gradient.numel() == 0:
         return gradient.new_zeros(groups, period, taps, channels, dtype=dtype)
@@ -185,7 +187,7 @@ def _tile(channels: int, blocks: int) -> tuple[int, int]:
     return block_c, min(power_of_two(blocks), _LARGEST // block_c, 1024)
 
 
-@lru_cache(maxsize=256)
+@cache  # a CUDA graph keeps no table alive, but reads it at every replay
 def _table(lags: tuple[int, ...], history: int, period: int, device: torch.device) -> Tensor:
     """The lags, and by how many phases the tap of each is further on in the adjoint."""
     with torch.inference_mode(False):

@@ -72,3 +72,41 @@ def test_the_operator_of_a_filter_is_one_launch(device, monkeypatch):
         periodic_filter(x, weight, [0, 1, 2], 0, 5, None, None, False)
     assert len(launched) == 1
     assert launches.names == ["dsptorch::periodic_filter"]
+
+
+class Traffic(TorchDispatchMode):
+    """The bytes of signals that operations read and write; a recurrence of several chunks reads its input twice."""
+
+    def __init__(self, samples):
+        super().__init__()
+        self.samples, self.bytes = samples, 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        if any(r.alias_info is not None and not r.alias_info.is_write for r in func._schema.returns):
+            return result  # a view
+        outputs = result if isinstance(result, tuple) else (result,)
+        for tensor, times in [(t, 1 + ("scan" in func.name())) for t in args] + [(t, 1) for t in outputs]:
+            if isinstance(tensor, torch.Tensor) and tensor.numel() == self.samples:
+                self.bytes += times * tensor.numel() * tensor.element_size()
+        return result
+
+
+def traffic(layer, x) -> float:
+    """Bytes in copies of the signal, each of which reads and writes it."""
+    with torch.no_grad(), Traffic(x.numel()) as moved:
+        layer(x)
+    return moved.bytes / (2 * x.numel() * x.element_size())
+
+
+def test_an_average_moves_no_more_than_two_copies(device, monkeypatch):
+    x = torch.randn(2, 40, 3, device=device).bfloat16()
+    layer = dsptorch.EMA(3, half_life=16.0).to(device)
+    assert traffic(layer, x) == 1.5
+
+    class Widened(dsptorch.EMA):  # planted: as it was
+        def process(self, x, memory, timeline):
+            y, memory = super().process(x.float(), memory, timeline)
+            return y.to(x.dtype), memory
+
+    assert traffic(Widened(3, half_life=16.0).to(device), x) > 2

@@ -79,9 +79,9 @@ def check(case: Case, device: str, dtype: torch.dtype) -> None:
         assert_close(one.cpu(), other, scale=10, what=f"result {number}")
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
-def test_equals_the_torch_path(device, dtype):
-    holds(lambda case: check(case, device, dtype), cases())
+def test_equals_the_torch_path(device):
+    dtypes = st.sampled_from([torch.float32, torch.bfloat16, torch.float16, torch.float64])
+    holds(lambda case, dtype: check(case, device, dtype), cases(), dtypes, times=2)
 
 
 @pytest.mark.parametrize(
@@ -134,6 +134,28 @@ def test_chunks_equal_the_whole(device):
     first, zf = linear_recurrence(x[:, :4], a, zi=torch.zeros(2, 3, device=device))
     rest, _ = linear_recurrence(x[:, 4:], a, zi=zf)
     assert_close(torch.cat([first, rest], 1), whole)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_narrow_output_is_rounded_once_and_its_state_not_at_all(device, dtype):
+    x, a, gain = (
+        torch.randn(2, 9, 3, device=device).to(dtype),
+        torch.rand(3, device=device),
+        torch.rand(3, device=device),
+    )
+    a, x = a.requires_grad_(), x.requires_grad_()
+    y, last = recur(x, a, None, None, gain, narrow=True)
+    exact, state = recur(x.detach(), a.detach(), None, None, gain)
+    assert (y.dtype, last.dtype) == (dtype, torch.float32)
+    assert_close(y, exact.to(dtype), scale=2)  # the interpreter cuts bfloat16 off
+    assert_close(last, state)
+    found = torch.autograd.grad(y.float().square().sum() + last.sum(), (x, a))
+    y, last = recur(x, a, None, None, gain)
+    for one, other in zip(found, torch.autograd.grad(y.square().sum() + last.sum(), (x, a)), strict=True):
+        assert_close(one, other.to(one), dtype=dtype, scale=10)
+    fixed = recur(x, a.detach(), None, None, gain, narrow=True)[0].sum()  # its gradient is one pass
+    wide = recur(x, a.detach(), None, None, gain)[0].sum()
+    assert_close(*(torch.autograd.grad(z, x)[0] for z in (fixed, wide)))
 
 
 def test_is_one_operator_to_a_compiler(device):

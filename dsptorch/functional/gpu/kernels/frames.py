@@ -1,7 +1,8 @@
 """Filters between two rates: every filterbank, its adjoint, decimation and upsampling, and the gradient of their taps.
 
 Of L outputs per M inputs, tap i connects input j with output n if i = n M - j L. A sample is some numbers: of the
-input, one for each filter that ends in an output; of the output, one for each band.
+input, one for each filter that ends in an output; of the output, one for each band. Channels, rows, samples and these
+numbers are 64-bit where they are multiplied by a stride: the product may be more than 2^31.
 """
 
 import triton
@@ -51,9 +52,9 @@ def rate_kernel(
     which the first is input number time - reach (of the forward pass).
     """
     program = tl.program_id(0)
-    channel = program % channel_tiles * BLOCK_C + tl.arange(0, BLOCK_C)
+    channel = (program % channel_tiles * BLOCK_C + tl.arange(0, BLOCK_C)).to(tl.int64)
     program = program // channel_tiles
-    number = program % kept_tiles * BLOCK_O + tl.arange(0, BLOCK_O)
+    number = (program % kept_tiles * BLOCK_O + tl.arange(0, BLOCK_O)).to(tl.int64)
     program = program // kept_tiles
     place = program % time_tiles * BLOCK_N + tl.arange(0, BLOCK_N)
     row = (program // time_tiles).to(tl.int64)
@@ -82,7 +83,8 @@ def rate_kernel(
             age = tl.load(position + row * time + (at - shift - before), met, 0)
             met = met & ((at - j if ADJOINT else step) <= age)
         mask = met[:, None] & has_channel[None, :]
-        for f in range(summed):
+        for part in range(summed):
+            f = tl.cast(part, tl.int64)
             x = tl.load(
                 signal
                 + row * signal_b
@@ -157,13 +159,13 @@ def taps_kernel(
     """
     program = tl.program_id(0)
     tile = program % channel_tiles
-    channel = tile * BLOCK_C + tl.arange(0, BLOCK_C)
+    channel = (tile * BLOCK_C + tl.arange(0, BLOCK_C)).to(tl.int64)
     program = program // channel_tiles
     tap = program % tap_tiles * BLOCK_I + tl.arange(0, BLOCK_I)
     program = program // tap_tiles
-    o = program % fan_out
+    o = (program % fan_out).to(tl.int64)
     program = program // fan_out
-    f, split = program % fan_in, program // fan_in
+    f, split = (program % fan_in).to(tl.int64), program // fan_in
     has_channel, is_tap = channel < channels, tap < numtaps
     residue = tap * inverse % up
     total = tl.zeros((BLOCK_N, BLOCK_I, BLOCK_C), SUM)

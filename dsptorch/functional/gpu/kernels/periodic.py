@@ -1,7 +1,8 @@
 """The periodic filter, its adjoint, and the correlation of two signals.
 
 A tile is some periods by some channels: the samples of one phase in neighbouring periods meet the same taps. Where rows
-hold several signals, a tile is some neighbouring samples, and each looks up its phase.
+hold several signals, a tile is some neighbouring samples, and each looks up its phase. Channels, rows and samples are
+64-bit numbers where they are multiplied by a stride: the product may be more than 2^31.
 """
 
 import triton
@@ -47,7 +48,7 @@ def filter_kernel(
     of `signal`; `phases` is how many phases a program takes, of `period` (1 with segments).
     """
     program = tl.program_id(0)
-    channel = program % channel_tiles * BLOCK_C + tl.arange(0, BLOCK_C)
+    channel = (program % channel_tiles * BLOCK_C + tl.arange(0, BLOCK_C)).to(tl.int64)
     program = program // channel_tiles
     first_phase = program % tl.cdiv(period if not SEGMENTS else 1, phases) * phases
     program = program // tl.cdiv(period if not SEGMENTS else 1, phases)
@@ -132,7 +133,7 @@ def correlation_kernel(
     Each group g of `rows` rows has taps of its own; the caller adds the splits s in their order.
     """
     program = tl.program_id(0)
-    channel = program % channel_tiles * BLOCK_C + tl.arange(0, BLOCK_C)
+    channel = (program % channel_tiles * BLOCK_C + tl.arange(0, BLOCK_C)).to(tl.int64)
     program = program // channel_tiles
     number = program % lag_tiles * BLOCK_I + tl.arange(0, BLOCK_I)
     program = program // lag_tiles

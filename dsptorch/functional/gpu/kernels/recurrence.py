@@ -1,5 +1,7 @@
 """The linear recurrence of the first order, y[t] = a[t] y[t-1] + g x[t], one state a channel.
 
+Channels and rows are 64-bit numbers: times a stride, they may be more than 2^31.
+
 Time is cut into chunks, and a chunk into tiles. `chunk_kernel` runs every chunk from rest and keeps its last state;
 `carry_kernel` leads these states from chunk to chunk; then `chunk_kernel` runs again, from the right states. Powers of
 a constant coefficient come from `power_kernel`, in float64: the error of a power is an error of the pole.
@@ -23,7 +25,7 @@ def _joined_unless_begun(a1, b1, f1, a2, b2, f2):
 @triton.jit
 def power_kernel(a, out, channels, doublings, a_c, BLOCK_T: tl.constexpr, BLOCK_C: tl.constexpr):
     """a^1 ... a^BLOCK_T, and after them a^(BLOCK_T * 2^doublings): (BLOCK_T + 1, channels)."""
-    channel = tl.program_id(0) * BLOCK_C + tl.arange(0, BLOCK_C)
+    channel = (tl.program_id(0) * BLOCK_C + tl.arange(0, BLOCK_C)).to(tl.int64)
     has_channel = channel < channels
     factor = tl.load(a + channel * a_c, has_channel, 0.0).to(tl.float64)
     power = tl.full((BLOCK_C,), 1.0, tl.float64)
@@ -43,7 +45,7 @@ def _in_range(power):
 
 
 @triton.jit
-def chunk_kernel(  # noqa: PLR0912  # of constants, most of which the compiler takes once
+def chunk_kernel(  # noqa: PLR0912, PLR0915  # of constants, most of which the compiler takes once
     x,
     a,
     powers,
@@ -51,6 +53,7 @@ def chunk_kernel(  # noqa: PLR0912  # of constants, most of which the compiler t
     begins,
     states,
     out,
+    ends,
     through,
     time,
     channels,
@@ -73,17 +76,17 @@ def chunk_kernel(  # noqa: PLR0912  # of constants, most of which the compiler t
     BLOCK_T: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
-    """One chunk of some channels: all states into `out`; or, from rest, the last one into `states`.
+    """One chunk of some channels: all states into `out`, and the last of the signal into `ends`, (batch, channels).
 
-    `states` is (batch, chunks, channels): the state before each chunk, or after it. From rest, `through` is what the
-    state before a chunk is multiplied by until its end, 0 if a signal begins in it.
+    `states`, the state before each chunk, is (batch, chunks, channels). From rest, the last state of each chunk goes
+    into `ends`, of that shape too, and what the state before it is multiplied by until its end into `through`: 0 if a
+    signal begins in it.
     """
     program = tl.program_id(0)
-    channel = program % channel_tiles * BLOCK_C + tl.arange(0, BLOCK_C)
+    channel = (program % channel_tiles * BLOCK_C + tl.arange(0, BLOCK_C)).to(tl.int64)
     program = program // channel_tiles
     number, row = program % chunks, (program // chunks).to(tl.int64)
     has_channel = channel < channels
-    last = (tl.arange(0, BLOCK_T) == BLOCK_T - 1)[:, None]
     place = (row * chunks + number) * channels + channel
     state = tl.zeros((BLOCK_C,), SUM)
     product = tl.full((BLOCK_C,), 1.0, SUM)
@@ -121,6 +124,8 @@ def chunk_kernel(  # noqa: PLR0912  # of constants, most of which the compiler t
             y += tl.where(begun != 0, 0.0, decay * state[None, :])
         else:
             y += decay * state[None, :]
+        # Of the signal, or of the tile.
+        last = (order == tl.minimum(start + BLOCK_T, time) - 1)[:, None]
         state = tl.sum(tl.where(last, y, 0.0), 0)
         if FROM_REST:
             product *= tl.sum(tl.where(last, decay, 0.0), 0)
@@ -128,14 +133,17 @@ def chunk_kernel(  # noqa: PLR0912  # of constants, most of which the compiler t
             place_y = (row * time + at[:, None]) * channels + channel[None, :]
             tl.store(out + place_y, y.to(out.dtype.element_ty), inside)
     if FROM_REST:
-        tl.store(states + place, state, has_channel)
+        tl.store(ends + place, state, has_channel)
         tl.store(through + place, product, has_channel)
+    elif number == chunks - 1:
+        tl.store(ends + row * channels + channel, state, has_channel)
 
 
 @triton.jit
 def carry_kernel(
-    states,
+    ends,
     through,
+    states,
     powers,
     first,
     channels,
@@ -145,12 +153,13 @@ def carry_kernel(
     STATE: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
-    """Replace the state at the end of each chunk, run from rest, by the state before it.
+    """The state before each chunk, from those at the ends of chunks that were run from rest.
 
-    The last row of `powers` is what a whole chunk multiplies by, exactly, unless a signal begins in it.
+    Not in the memory of these: another thread may still have to read one. The last row of `powers` is what a whole
+    chunk multiplies by, exactly, unless a signal begins in it.
     """
     program = tl.program_id(0)
-    channel = program % channel_tiles * BLOCK_C + tl.arange(0, BLOCK_C)
+    channel = (program % channel_tiles * BLOCK_C + tl.arange(0, BLOCK_C)).to(tl.int64)
     row = (program // channel_tiles).to(tl.int64)
     has_channel = channel < channels
     state = tl.zeros((BLOCK_C,), states.dtype.element_ty)
@@ -160,7 +169,7 @@ def carry_kernel(
         whole = tl.load(powers + channel, has_channel, 0.0)
     for number in range(chunks):
         place = (row * chunks + number) * channels + channel
-        end = tl.load(states + place, has_channel, 0.0)
+        end = tl.load(ends + place, has_channel, 0.0)
         factor = tl.load(through + place, has_channel, 0.0)
         if CONSTANT:
             factor = tl.where(factor == 0, factor, whole)
