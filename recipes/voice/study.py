@@ -35,7 +35,7 @@ CURVE = 50  # losses of the figure's curves, each a mean
 @checked
 def study(
     arms: Annotated[Sequence[str], Distinct()] = tuple(ARMS),
-    seeds: Seeds = (0, 1, 2),
+    seeds: Seeds = (0, 1, 2, 3, 4),
     source: Path | None = None,
     out: Path = Path("runs/voice"),
     steps: Count = 500,
