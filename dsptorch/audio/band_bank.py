@@ -4,11 +4,12 @@ import torch
 from torch import Tensor
 
 from dsptorch.audio.bands import ComplexFilters
-from dsptorch.audio.stft import SpectralLayer, periodic_window, saturated, squared_magnitude
+from dsptorch.audio.stft import SpectralLayer, periodic_window, saturated
 from dsptorch.audio.waveform import samples_of
 from dsptorch.functional.memo import Memo
 from dsptorch.functional.powers import fast_length
 from dsptorch.functional.precision import without_autocast
+from dsptorch.functional.spectrum import occurrences, squared_magnitude
 from dsptorch.functional.timeline import Timeline
 from dsptorch.hyperparams import real_tensors
 
@@ -59,10 +60,8 @@ class BandBank(SpectralLayer):
 
     def _make_bands(self) -> Tensor:
         power = self.filters.power(self.n_fft)
-        at = torch.arange(self.n_fft // 2 + 1, device=power.device)
-        # A real signal has each frequency twice, but for 0 and that of half of the sample rate.
-        times = 1 + (-at % self.n_fft != at).to(power.dtype)
-        return power * (times / (self.n_fft * self.window.to(power.dtype).square().sum())).unsqueeze(1)
+        share = occurrences(self.n_fft, power) / (self.n_fft * self.window.to(power.dtype).square().sum())
+        return power * share.unsqueeze(1)
 
     def process(self, x: Tensor, memory: Tensor | None, timeline: Timeline) -> tuple[Tensor, Tensor]:  # noqa: D102
         spectra, memory = self.spectra(x, memory, timeline)
