@@ -75,7 +75,8 @@ def _records() -> bool:
 class _RealSpectrum(Function):
     @staticmethod
     def forward(x: Tensor, n_fft: int) -> Tensor:
-        return torch.fft.rfft(x, n_fft)
+        spectrum: Tensor = torch.fft.rfft(x, n_fft)
+        return spectrum
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, int], _output: Tensor) -> None:
@@ -112,7 +113,8 @@ class _SquaredMagnitude(Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (z,) = ctx.saved_tensors
-        return (2 * gradient) * z
+        adjoint: Tensor = (2 * gradient) * z
+        return adjoint
 
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor) -> Tensor:
