@@ -23,7 +23,8 @@ def read_waveform(path: str | os.PathLike[str]) -> tuple[Tensor, int]:
 
     Raises:
         OSError: If there is no such file, or it cannot be read.
-        ValueError: If the file is damaged, of an unknown format, without samples, with samples that are not finite, or of several channels.
+        ValueError: If the file is damaged, of an unknown format, without samples, with samples that are not finite,
+            or of several channels.
         ImportError: If its format needs soundfile, and that is not installed.
 
     Example:
