@@ -173,10 +173,32 @@ def recurrences() -> str:
     return markdown(("`EMA` on (8, 512, 256)", "forward, ms", "forward + backward, ms"), rows)
 
 
+def _of_study(name: str) -> str:
+    """The table that a study made of its numbers; tests of the recipes keep both the same."""
+    return (ROOT / "recipes/results" / name / "table.md").read_text().rstrip("\n")
+
+
+def syllables_study() -> str:
+    """All that was measured of the front ends."""
+    return _of_study("syllables")
+
+
+def ppg_study() -> str:
+    """All that was measured of the forecasts of a pulse wave."""
+    return _of_study("ppg")
+
+
+def ppg_undecimated() -> str:
+    """The same of the undecimated bank: the two rows that are not in the table above."""
+    lines = _of_study("ppg/undecimated").split("\n")
+    return "\n".join([*lines[:2], *(line for line in lines if line.startswith(("| plain", "| Undecimated")))])
+
+
 TABLES = {
     function.__name__: function
     for function in (
         *(gpt, banks, pulse, syllables, speed),
+        *(syllables_study, ppg_study, ppg_undecimated),
         *(reconstruction, training_step, streamed_token, recurrences),
     )
 }

@@ -4,11 +4,12 @@ import torch
 from torch import Tensor
 
 from dsptorch.audio.bands import ComplexFilters
-from dsptorch.audio.stft import SpectralLayer, periodic_window, saturated, squared_magnitude
+from dsptorch.audio.stft import SpectralLayer, periodic_window, saturated
 from dsptorch.audio.waveform import samples_of
 from dsptorch.functional.memo import Memo
-from dsptorch.functional.powers import power_of_two
+from dsptorch.functional.powers import fast_length
 from dsptorch.functional.precision import without_autocast
+from dsptorch.functional.spectrum import occurrences, squared_magnitude
 from dsptorch.functional.timeline import Timeline
 from dsptorch.hyperparams import real_tensors
 
@@ -46,7 +47,7 @@ class BandBank(SpectralLayer):
         hop = samples_of("hop_length", hop_length, 0.010, sample_rate)
         with real_tensors():
             taps = periodic_window("hann", length)
-        n_fft = power_of_two(length + filters.tail)
+        n_fft = fast_length(length + filters.tail)
         super().__init__(filters.num_filters, taps, n_fft, hop, device, dtype)
         self.filters, self._kept = filters, Memo()
         self.set_first_values()
@@ -59,11 +60,8 @@ class BandBank(SpectralLayer):
 
     def _make_bands(self) -> Tensor:
         power = self.filters.power(self.n_fft)
-        at = torch.arange(self.n_fft // 2 + 1, device=power.device)
-        mirror = -at % self.n_fft
-        # A real signal has each frequency twice, but for 0 and the last.
-        both = torch.where((mirror != at).unsqueeze(1), power[at] + power[mirror], power[at])
-        return both / (self.n_fft * self.window.to(power.dtype).square().sum())
+        share = occurrences(self.n_fft, power) / (self.n_fft * self.window.to(power.dtype).square().sum())
+        return power * share.unsqueeze(1)
 
     def process(self, x: Tensor, memory: Tensor | None, timeline: Timeline) -> tuple[Tensor, Tensor]:  # noqa: D102
         spectra, memory = self.spectra(x, memory, timeline)

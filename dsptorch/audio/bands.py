@@ -6,11 +6,11 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from dsptorch.audio.stft import squared_magnitude
 from dsptorch.audio.waveform import OnWaveforms, check_band, check_sample_rate, samples_of
 from dsptorch.functional.filtering import latest, with_history
 from dsptorch.functional.frames import analysis
 from dsptorch.functional.precision import without_autocast
+from dsptorch.functional.spectrum import real_spectrum, squared_magnitude
 from dsptorch.functional.timeline import Timeline
 from dsptorch.functional.validate import check_int
 from dsptorch.layers.base import whole
@@ -31,7 +31,7 @@ class ComplexFilters(OnWaveforms):
 
     @abstractmethod
     def power(self, n_fft: int) -> Tensor:
-        """The squared magnitudes of the responses at k / n_fft cycles per sample, k < n_fft: (n_fft, K)."""
+        """The means of |G|^2 at the frequencies k / n_fft and -k / n_fft cycles per sample: (n_fft // 2 + 1, K)."""
 
 
 class BandFilters(ComplexFilters):
@@ -73,8 +73,9 @@ class BandFilters(ComplexFilters):
     def power(self, n_fft: int) -> Tensor:  # noqa: D102
         real, imaginary = self.filters()
         with without_autocast(real):
-            response = torch.fft.fft(torch.complex(real, imaginary), n_fft)
-        return squared_magnitude(response).T
+            responses = real_spectrum(torch.stack([real, imaginary]), n_fft)
+        # |R + i I|^2 and |R* + i I*|^2, whose mean has no product of both.
+        return squared_magnitude(responses).sum(0).T
 
     @property
     def delay(self) -> int | Fraction:

@@ -1,6 +1,7 @@
 """The command that streams a sound file through a front end and compares the result with the whole."""
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -34,7 +35,8 @@ Stream a sound file through a front end chunk by chunk, and compare with the who
   python -m dsptorch.audio FILE.wav --front mel --chunk-ms 10
 
 Prints the delay, the real-time factor and the greatest difference, and writes a picture of the energies beside the
-file. Exit code: 0 if both agree, 1 if not, 2 if the file cannot be read.
+file. Exit code: 0 if both agree, 1 if not, 2 if the file cannot be read, or the picture
+not be written.
 """
 
 
@@ -51,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         x, rate = read_waveform(options.file)
         front = FRONTS[options.front](rate)
+        if not math.isfinite(options.chunk_ms):
+            raise ValueError(f"--chunk-ms must be a finite number, got {options.chunk_ms:g}")
         size = round(options.chunk_ms / 1000 * rate)
         if size < 1:
             raise ValueError(
@@ -78,8 +82,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"delay: {1000 * float(front.delay) / rate:.1f} ms")
     print(f"real-time factor: {seconds / (x.shape[1] / rate):.4f}, in chunks of {options.chunk_ms:g} ms")
     print(f"streamed against whole: off by {difference:.1e} of the greatest value")
-    if _draw(streamed[0], front, rate, picture):
-        print(f"picture: {picture}")
+    try:
+        if _draw(streamed[0], front, rate, picture):
+            print(f"picture: {picture}")
+    except (OSError, ValueError) as error:
+        print(f"no picture: {error}", file=sys.stderr)
+        return 2
     return int(not difference <= _TOLERANCE)
 
 

@@ -23,7 +23,8 @@ def read_waveform(path: str | os.PathLike[str]) -> tuple[Tensor, int]:
 
     Raises:
         OSError: If the file does not exist or cannot be read.
-        ValueError: If the file is damaged, has an unknown format, no samples, or several channels.
+        ValueError: If the file is damaged, has an unknown format, no samples, samples that are not finite, or several
+            channels.
         ImportError: If its format needs soundfile, which is not installed.
 
     Example:
@@ -46,6 +47,8 @@ def read_waveform(path: str | os.PathLike[str]) -> tuple[Tensor, int]:
         )
     if not samples.shape[0]:
         raise ValueError(f"{os.fspath(path)} has no samples")
+    if not np.isfinite(samples).all():
+        raise ValueError(f"{os.fspath(path)} has samples that are not finite numbers; write it anew")
     return torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32)).unsqueeze(0), sample_rate
 
 
@@ -77,6 +80,8 @@ def _by_wave(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
             f"{os.fspath(path)} is not a .wav file of PCM ({error or 'it ends too early'}); other formats need "
             "soundfile: pip install 'dsptorch[audio]'"
         ) from error
+    if len(data) % (width * channels):
+        raise ValueError(f"{os.fspath(path)} is damaged: it ends within a sample; write it anew")
     if width == 3:  # 24 bit: the lowest byte of 32 is 0
         bytes_ = np.frombuffer(data, dtype=np.uint8).reshape(-1, 3)
         whole = np.concatenate([np.zeros((len(bytes_), 1), np.uint8), bytes_], 1).reshape(-1).view("<i4")

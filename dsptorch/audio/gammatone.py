@@ -76,7 +76,7 @@ class GammatoneFilters(ComplexFilters):
         self.num_filters, self.sample_rate = num_filters, check_sample_rate(sample_rate)
         self.stride = check_int("stride", stride, least=1)
         self.rate, self.grid = Fraction(1, stride), stride
-        self.tail = samples_of("tail", None, 0.025, sample_rate)
+        self.tail = samples_of("tail", None, 0.039, sample_rate)
         top = 0.45 * sample_rate if f_max is None else f_max
         self.f_min, self.f_max = check_band(f_min, top, sample_rate, least=1.0)
         with real_tensors():
@@ -94,11 +94,12 @@ class GammatoneFilters(ComplexFilters):
     def power(self, n_fft: int) -> Tensor:  # noqa: D102
         freq, width = self.freq(), self.width()
         decay = 2 * math.pi * width * erb(freq) / self.sample_rate
-        turn = torch.arange(n_fft, dtype=freq.dtype, device=freq.device).unsqueeze(1) / n_fft
+        turn = torch.arange(n_fft // 2 + 1, dtype=freq.dtype, device=freq.device).unsqueeze(1) / n_fft
+        both = torch.stack([turn, -turn])
         # |1 - p exp(-i w)|^2 = (1 - |p|)^2 + 4 |p| sin^2((w - angle of p) / 2)
-        apart = 4 * torch.exp(-decay) * torch.sin(math.pi * (turn - freq / self.sample_rate)).square()
+        apart = 4 * torch.exp(-decay) * torch.sin(math.pi * (both - freq / self.sample_rate)).square()
         gain = torch.expm1(-decay).square()
-        return (gain / (gain + apart)) ** _ORDER
+        return ((gain / (gain + apart)) ** _ORDER).mean(0)
 
     def process(  # noqa: D102
         self, x: Tensor, memory: tuple[Tensor, Tensor] | None, timeline: Timeline

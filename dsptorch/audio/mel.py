@@ -4,17 +4,11 @@ import torch
 from torch import Tensor
 
 from dsptorch.audio.scales import mel_filters
-from dsptorch.audio.stft import (
-    SpectralLayer,
-    check_window,
-    periodic_window,
-    root,
-    saturated,
-    squared_magnitude,
-)
+from dsptorch.audio.stft import SpectralLayer, check_window, periodic_window, root, saturated
 from dsptorch.audio.waveform import check_band, check_sample_rate, samples_of
 from dsptorch.functional.powers import power_of_two
 from dsptorch.functional.precision import without_autocast
+from dsptorch.functional.spectrum import squared_magnitude
 from dsptorch.functional.timeline import Timeline
 from dsptorch.functional.validate import check_int
 from dsptorch.hyperparams import real_tensors

@@ -11,6 +11,7 @@ from dsptorch.audio.waveform import OnWaveforms
 from dsptorch.functional.filtering import latest, with_history
 from dsptorch.functional.precision import at_least_single, without_autocast
 from dsptorch.functional.sliding import sliding_frames
+from dsptorch.functional.spectrum import real_spectrum, squared_magnitude
 from dsptorch.functional.timeline import Timeline
 from dsptorch.functional.validate import check_int
 from dsptorch.functional.windows import get_window
@@ -74,7 +75,7 @@ class SpectralLayer(OnWaveforms):
         seen = with_history(x, memory, size - 1)
         frames = sliding_frames(seen.squeeze(-1), size, self.hop_length, timeline)
         with without_autocast(x):
-            spectra = _rfft(at_least_single(frames) * self.window, self.n_fft)
+            spectra = real_spectrum(at_least_single(frames) * self.window, self.n_fft)
         return spectra, latest(seen, size - 1, timeline.segments)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "SpectralLayer":
@@ -170,20 +171,6 @@ def check_window(name: str, length: object, n_fft: int) -> int:
 def periodic_window(window: str | tuple[str, float], length: int) -> Tensor:
     """One period of a window, as PyTorch makes them by default, float64."""
     return get_window(window, length + 1)[:-1]
-
-
-def _rfft(frames: Tensor, n_fft: int) -> Tensor:
-    """`torch.fft.rfft`, which MKL refuses to compute of no frame at all."""
-    if not torch.compiler.is_compiling() and not frames.shape[0] * frames.shape[1]:
-        none = frames[..., :1].expand(-1, -1, n_fft // 2 + 1)
-        return torch.complex(none, none)
-    spectra: Tensor = torch.fft.rfft(frames, n_fft)
-    return spectra
-
-
-def squared_magnitude(z: Tensor) -> Tensor:
-    """|z|^2 of complex numbers."""
-    return z.real.square() + z.imag.square()
 
 
 def root(y: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ from dsptorch.functional.matrix_powers import companion, in_range, matmul, power
 __all__ = ["scan"]
 
 _SIZE, _LONG = 16, 512  # samples of a block; twice as many in signals of that length
+_SHORT = 4, 2  # blocks as long as which a signal is one block: of one state a channel, and of more
 _LEVELS, _DOUBLINGS = (
     2,
     24,
@@ -128,7 +129,7 @@ def _blocked(
     size = _SIZE if symbolic or time < _LONG else 2 * _SIZE
     # Of a symbolic length, one block more than needed, and two: a single one would have a program of its own.
     blocks = time // size + 3 if symbolic else (time + size - 1) // size
-    one = not symbolic and time <= 2 * size
+    one = not symbolic and time <= _SHORT[x.shape[-2] * a.shape[-4] > 1] * size
     if one:
         blocks, size = 1, time
     y = _padded(u, blocks * size)

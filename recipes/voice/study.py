@@ -12,11 +12,11 @@ from gpt.checkpoint import write_text
 from gpt.lock import locked
 from gpt.ranges import Count, Distinct, Positive, Seeds, checked
 from gpt.study_files import RESULTS, check_arms, origin, read_results, write_json
+from gpt.turns import cpu_ms
 from tqdm import tqdm
 
-from .arms import ARMS, BASE, parameters
+from .arms import ARMS, BASE, build, parameters
 from .baselines import anchors, fitted_lpc
-from .cost import step_ms
 from .data import Corpus, load
 from .evaluate import bits_of, counted, stream_gate
 from .figure import plot
@@ -25,7 +25,7 @@ from .hum import bits_without_hum
 from .model import VoiceModel
 from .source import TRAINED, UNSEEN, VOICES
 from .table import table
-from .train import TrainConfig, train
+from .train import Run, TrainConfig, train
 
 COST, HUM = "step_ms.json", "hum.json"
 STREAMED = 400  # samples of the streaming gate
@@ -35,7 +35,7 @@ CURVE = 50  # losses of the figure's curves, each a mean
 @checked
 def study(
     arms: Annotated[Sequence[str], Distinct()] = tuple(ARMS),
-    seeds: Seeds = (0, 1, 2),
+    seeds: Seeds = (0, 1, 2, 3, 4),
     source: Path | None = None,
     out: Path = Path("runs/voice"),
     steps: Count = 500,
@@ -116,7 +116,9 @@ def cost(source: Path | None = None, rounds: Count = 20, out: Path = Path("runs/
     arms = list(dict.fromkeys(run["arm"] for run in results["runs"]))
     corpus = load(source, out / "codes.pt")
     with locked(out):
-        times = step_ms(arms, corpus.train, TrainConfig(**results["config"]), rounds=rounds)
+        config = TrainConfig(**results["config"])
+        runs = {arm: Run(build(ARMS[arm]), corpus.train, config, seed=0) for arm in arms}
+        times = cpu_ms({arm: run.step for arm, run in runs.items()}, rounds=rounds)
         write_json(out / COST, {**origin(), "step_ms": times})
         return _report(out)
 

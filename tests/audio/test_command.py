@@ -105,3 +105,29 @@ def test_refuses_a_file(tmp_path, monkeypatch, capsys, kind, says, by):
 def test_refuses_a_chunk_of_nothing(sound, capsys):
     assert main([str(sound), "--chunk-ms", "0"]) == 2
     assert "--chunk-ms must be at least one sample, 0.125 ms, got 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("size", ["nan", "inf"])
+def test_refuses_a_chunk_that_is_not_a_length(sound, capsys, size):
+    assert main([str(sound), "--chunk-ms", size]) == 2
+    assert f"--chunk-ms must be a finite number, got {size}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["missing/x.png", "x.foo"])
+def test_a_picture_that_cannot_be_written_is_said(sound, capsys, tmp_path, name):
+    assert main([str(sound), "--out", str(tmp_path / name)]) == 2
+    assert "no picture: " in capsys.readouterr().err
+
+
+def test_refuses_a_file_that_ends_within_a_sample(sound, capsys, monkeypatch):
+    monkeypatch.setattr(files, "_has_soundfile", lambda: False)
+    sound.write_bytes(sound.read_bytes()[:-1])
+    assert main([str(sound)]) == 2
+    assert "is damaged: it ends within a sample" in capsys.readouterr().err
+
+
+def test_refuses_samples_that_are_not_numbers(sound, capsys, monkeypatch):
+    monkeypatch.setattr(files, "_has_soundfile", lambda: False)
+    monkeypatch.setattr(files, "_by_wave", lambda _: (np.full((400, 1), np.nan), 8000))
+    assert main([str(sound)]) == 2
+    assert "not finite numbers" in capsys.readouterr().err

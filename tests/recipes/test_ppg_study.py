@@ -9,6 +9,7 @@ import ppg.study
 import pytest
 import torch
 from gpt.lock import LOCK, locked
+from gpt.table import mean_and_spread
 from ppg.data import Recording, split
 from ppg.table import table
 from ppg_forecast import main
@@ -126,3 +127,29 @@ def test_a_folder_belongs_to_one_command(tmp_path: Path, refusal: Callable[..., 
         for command in ("study", "tune", "cost", "report"):
             assert "no other process uses" in refusal(main, [command, "--out", str(tmp_path)])
     assert {name: (tmp_path / name).read_bytes() for name in before} == before
+
+
+def check_page(page: str) -> None:
+    """The page's sentences on the undecimated bank and on streams have the numbers of the results."""
+    words = " ".join(page.split())
+    first, later = (
+        json.loads((COMMITTED / folder / "results.json").read_text())["runs"]
+        for folder in (".", "undecimated")
+    )
+
+    def of(runs: list, arm: str, name: str = "test_rmse") -> list[float]:
+        return [run[name] for run in runs if run["arm"] == arm]
+
+    def saved(arm: str) -> str:
+        pairs = zip(of(first, arm), of(later, "undecimated"), strict=True)
+        return mean_and_spread([a - b for a, b in pairs])
+
+    assert f"by {saved('multirate')} less than Multirate" in words
+    assert f"and {saved('dilated')} less than the dilated convolution" in words
+
+
+def test_the_page_says_what_was_found() -> None:
+    page = (ROOT / "docs" / "ppg.md").read_text()
+    check_page(page)
+    with pytest.raises(AssertionError):
+        check_page(page.replace("by 1.9 ±", "by 1.8 ±"))

@@ -1,6 +1,7 @@
 """Spoken syllables: the package, its labels, a fair split, and a small study as a user runs it."""
 
 import json
+import statistics
 from dataclasses import replace
 from pathlib import Path
 
@@ -181,3 +182,28 @@ def test_the_package(tmp_path):
     again = load(None, tmp_path / "clips.pt")  # from the cache
     assert torch.equal(again.waveforms, found.waveforms)
     assert found.lengths.max() <= data.LONGEST
+
+
+def check_page(page: str):
+    """The page's sentences have the numbers of the results."""
+    runs = json.loads((COMMITTED / "results.json").read_text())["runs"]
+    words = " ".join(page.split())
+
+    def less(arm: str, other: str) -> list[float]:
+        pairs = [
+            {run["seed"]: run["initials"] for run in runs if run["arm"] == name} for name in (arm, other)
+        ]
+        return [100 * (value - pairs[1][seed]) for seed, value in pairs[0].items()]
+
+    better = less("mel_pcen", "mel")
+    assert f"by {statistics.mean(better):.0f} points over the logarithm with every seed" in words
+    assert min(better) > 0
+    behind = less("mel", "cosine")
+    assert f"within {statistics.mean(behind):.1f} ± {statistics.stdev(behind):.1f} points of mel" in words
+
+
+def test_the_page_says_what_was_found():
+    page = (ROOT / "docs" / "syllables.md").read_text()
+    check_page(page)
+    with pytest.raises(AssertionError):
+        check_page(page.replace("within 2.4", "within 2.5"))

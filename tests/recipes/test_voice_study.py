@@ -201,7 +201,7 @@ def test_the_page_says_what_was_found() -> None:
 def test_another_number_on_the_page_is_caught() -> None:
     page = (ROOT / "docs" / "voice_bits.md").read_text()
     with pytest.raises(AssertionError):
-        check_page(page.replace("0.077 ± 0.002, EMA", "0.078 ± 0.002, EMA"))
+        check_page(page.replace("0.076 ± 0.002, EMA", "0.077 ± 0.002, EMA"))
 
 
 def test_arms_were_compared_at_one_time_and_through_the_gates() -> None:
@@ -209,7 +209,7 @@ def test_arms_were_compared_at_one_time_and_through_the_gates() -> None:
     assert max(times.values()) < 1.15 * min(times.values())
     results = json.loads((COMMITTED / "results.json").read_text())
     assert all(run["stream_apart"] < APART for run in results["runs"])
-    assert len(results["seeds"]) >= 3
+    assert len(results["seeds"]) >= 5
 
 
 def test_hum_is_taken_out_and_speech_is_not() -> None:
