@@ -146,10 +146,12 @@ def certainty(run: _Run, arm: str = "") -> str:
 
 
 def delta(run: _Run, arm: str) -> str:
-    """Say what an arm of an ablation is worth, against the whole treatment."""
+    """Say what an arm of an ablation is worth, against the whole treatment, which its name may begin with."""
     found = run.arm(arm)[1]["val_loss_comparison"]
     low, high = found["interval"]
-    return f"{arm.replace('_', ' ')} {found['difference']:+.3f} ({low:+.3f} to {high:+.3f})"
+    return (
+        f"{arm.rpartition('+')[2].replace('_', ' ')} {found['difference']:+.3f} ({low:+.3f} to {high:+.3f})"
+    )
 
 
 def saved(run: _Run) -> str:
