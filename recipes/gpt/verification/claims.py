@@ -157,11 +157,11 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "Option 2, Convergence Rate: the meta-loss is -r, r = (L(t) - L(t - K)) / K",
-        "the treatment with this meta-loss (rate_literal), at a meta-learning rate of 0.1 every 20 steps, so that it has "
-        "an effect, against the study's controller",
+        "the treatment with this meta-loss (rate_literal), at a meta-learning rate of 0.1 every 20 steps, so that "
+        "it has an effect, against the study's controller",
         (("delta", "parts_250", f"{TREATMENT}+rate_literal"),),
-        "refuted: its descent raises the loss, since r is below 0 while a model learns; here with every seed, though the "
-        "interval holds 0",
+        "refuted: its descent raises the loss, since r is below 0 while a model learns; here with every seed, though "
+        "the interval holds 0",
     ),
     Claim(
         "Channel bottleneck: prevent overfitting by compressing channel dimensionality",
