@@ -51,7 +51,7 @@ def test_step_compiles_to_one_graph(name):
 
 @pytest.mark.slow
 def test_step_compiles_by_inductor():
-    check_compiled_step(build("Chain", torch.float32), "inductor")
+    check_compiled_step(build("FIR delays", torch.float32), "inductor")
 
 
 @pytest.mark.slow
