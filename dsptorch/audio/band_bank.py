@@ -1,4 +1,4 @@
-"""The energies of windowed frames behind learned band filters, by their spectra."""
+"""The energies of windowed frames after learned band filters, computed from spectra."""
 
 import torch
 from torch import Tensor
@@ -17,13 +17,14 @@ __all__ = ["BandBank"]
 
 
 class BandBank(SpectralLayer):
-    """The energy of each windowed frame behind each of K complex filters.
+    """The energy of each windowed frame after each of K complex filters.
 
         e[n, k] = sum_t |(g_k * u_n)[t]|^2 / sum_i w[i]^2,   u_n[i] = w[i] x[hop n - (N - 1) + i],   N = win_length
                 = sum_f |G_k(f)|^2 |U_n(f)|^2 / (n_fft sum_i w[i]^2),   n_fft >= N + W - 1
 
-    By Parseval's theorem both are the same, and the second costs little more than a mel spectrogram. Filters that ring
-    for longer than W - 1 samples go on at the beginning of the n_fft samples.
+    By Parseval's theorem both sums are equal. The layer computes the second one, which costs little more than a mel
+    spectrogram. If a filter rings for longer than W - 1 samples, the rest of its response wraps around to the beginning
+    of the n_fft samples.
 
     Args:
         filters: The filters g_k, which ring for W - 1 samples, their `tail`.

@@ -1,4 +1,4 @@
-"""Energies on the scale on which they are heard."""
+"""Compression of energies: the logarithm, and per-channel energy normalization."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""The filters of the inner ear, as recurrences."""
+"""Gammatone filters, a model of the inner ear: as recurrences and by their spectra."""
 
 import math
 from fractions import Fraction
@@ -41,8 +41,8 @@ class GammatoneFilters(ComplexFilters):
         device: The device of the hyperparameters.
 
     Attributes:
-        freq: f_k in Hz, in [f_min, f_max]; at first evenly spread over the ear's scale.
-        width: The bandwidth in ERB, in [0.25, 4]; 1.019 at first.
+        freq: f_k in Hz, in [f_min, f_max]; initially evenly spaced on the ERB-rate scale.
+        width: The bandwidth in ERB, in [0.25, 4]; initially 1.019.
 
     Shape:
         (batch, time, 1) -> (batch, ceil(time / stride), 2 * num_filters), the real parts before the imaginary ones.
@@ -162,7 +162,7 @@ def _choose(n: Tensor, k: int) -> Tensor:
 
 
 class Gammatone(Chain):
-    """The energies of gammatone filters: what the ear hears in its bands.
+    """The energies of gammatone filters, a model of the bands of the ear.
 
         e[n, k] = sum_m  w_k[m] * |z_k[n hop / stride - m]|^2,    z as of `GammatoneFilters`, w as of `BandEnergy`
 
@@ -219,8 +219,8 @@ class GammatoneBank(BandBank):
         e[n, k] = sum_t |(g_k * u_n)[t]|^2 / sum_i w[i]^2,   g as of `GammatoneFilters`
         u_n[i] = w[i] x[hop n - (N - 1) + i],    N = win_length
 
-    The energies come from the spectra of the frames, so that a step of training costs about as much as with a mel
-    spectrogram, and a small part of `Gammatone`, which has the window after the filters.
+    The energies come from the spectra of the frames. A training step costs up to three times that of a mel spectrogram,
+    and a small part of that of `Gammatone`, which applies the window after the filters.
 
     Args:
         num_filters: The number of filters, at least 1.

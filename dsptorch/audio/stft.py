@@ -27,7 +27,7 @@ class SpectralLayer(OnWaveforms):
     Args:
         d_out: The width of the output.
         taps: The window, as long as a frame, float64.
-        n_fft: The length of the DFT, at least that of a frame: zeros follow.
+        n_fft: The length of the DFT, at least that of a frame. Shorter frames are padded with zeros.
         hop_length: Samples from one frame to the next, at least 1.
         device: The device of the window.
         dtype: Its dtype; float32 at least.
@@ -169,7 +169,7 @@ def check_window(name: str, length: object, n_fft: int) -> int:
 
 
 def periodic_window(window: str | tuple[str, float], length: int) -> Tensor:
-    """One period of a window, as PyTorch makes them by default, float64."""
+    """One period of a window, as `torch.hann_window` returns it by default, float64."""
     return get_window(window, length + 1)[:-1]
 
 
@@ -180,7 +180,7 @@ def root(y: Tensor) -> Tensor:
 
 
 def saturated(y: Tensor, dtype: torch.dtype) -> Tensor:
-    """In another dtype; float16, whose range is narrow, holds its greatest number in the place of a greater one."""
+    """Convert to a dtype. In float16, larger numbers become the largest finite one."""
     if dtype == torch.float16:
         most = torch.finfo(dtype).max
         y = y.clamp(-most, most)

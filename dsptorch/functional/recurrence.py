@@ -92,8 +92,8 @@ def recur(
         a: The coefficients: (), (channels,) or (batch, time, channels).
         state: The state before the first sample, (batch, channels); None: zero.
         begins: Where a signal begins, (batch, time), bool; None: nowhere.
-        gain: g, (channels,), in place of a product before or after that reads and writes the signal once more; None: 1.
-        narrow: Whether all states are wanted in the dtype of x, which kernels then write at once. The last one is not
+        gain: g, (channels,); None: 1. It saves the pass over the signal that a product before or after would take.
+        narrow: Whether to return all states in the dtype of x, which kernels write directly. The last state is not
             rounded.
     """
     a = a.expand(x.shape) if a.dim() == 3 else a.expand(x.shape[-1])
@@ -117,7 +117,7 @@ def recur_coupled(
     *,
     narrow: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """The same for n coupled states a channel.
+    """`recur` for n coupled states per channel.
 
     Args:
         x: The input, (batch, time, n, channels).

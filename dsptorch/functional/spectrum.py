@@ -1,7 +1,8 @@
-"""Spectra of real signals, and their energies, with derivatives that cost as much as they do.
+"""Spectra of real signals and their energies, with derivatives that cost as much as the forward pass.
 
-PyTorch's derivative of `torch.fft.rfft` is a complex transform of the whole spectrum, half of which is zero, and that
-of |z|^2 by real and imaginary parts fills four complex tensors. A real transform and one product are the same.
+PyTorch's derivative of `torch.fft.rfft` is a complex transform of the whole spectrum, half of which is zero. PyTorch's
+derivative of |z|^2 by real and imaginary parts fills four complex tensors. The derivatives here are one real transform
+and one product.
 """
 
 from typing import Any
@@ -21,7 +22,7 @@ def real_spectrum(x: Tensor, n_fft: int) -> Tensor:
         X[k] = sum_i  x[i] exp(-2 pi i k i / n_fft),    k = 0 ... n_fft // 2
 
     Args:
-        x: The rows, real, of at most n_fft samples; there may be none.
+        x: The rows, real, of at most n_fft samples. An empty tensor is allowed.
         n_fft: The length of the transform.
 
     Shape:
@@ -50,10 +51,10 @@ def squared_magnitude(z: Tensor) -> Tensor:
 
 
 def occurrences(n_fft: int, like: Tensor) -> Tensor:
-    """How often the spectrum of a real signal has each frequency of `real_spectrum`: twice, but for 0 and the last.
+    """How often the full spectrum has each frequency of `real_spectrum`: twice, except for 0 and the last one.
 
     Args:
-        n_fft: The length of the transform; of an odd one, only 0 has no mirror.
+        n_fft: The length of the transform. If it is odd, only the frequency 0 occurs once.
         like: A tensor of the device and dtype.
 
     Example:

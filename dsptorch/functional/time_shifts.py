@@ -1,4 +1,4 @@
-"""What the derivatives of a recurrence are made of: states and matrices at other times."""
+"""Shifts of states and matrices in time, for the derivatives of a recurrence."""
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +8,7 @@ __all__ = ["first_sample", "shifted", "states_before", "transposed", "unless_beg
 
 
 def with_last(of_y: Tensor | None, of_last: Tensor | None, time: int, reverse: bool) -> Tensor | None:
-    """The gradient of all states, of which the last one was returned twice."""
+    """The gradient in all states, plus that in the last state, which is returned a second time."""
     if of_last is None:
         return of_y
     ends = (0, time - 1) if reverse else (time - 1, 0)
@@ -52,5 +52,5 @@ def first_sample(x: Tensor) -> Tensor:
 
 
 def unless_begun(first: Tensor, begins: Tensor | None) -> Tensor:
-    """What belongs to the first sample; 0 where a signal begins with it."""
+    """The part of the first sample, set to 0 in the rows where a signal begins with that sample."""
     return first if begins is None else first.masked_fill(first_sample(begins)[..., None, None], 0)

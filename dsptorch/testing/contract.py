@@ -136,7 +136,7 @@ def check_length(subject: Subject) -> None:
 
 
 def check_streaming(subject: Subject) -> None:
-    """In chunks it gives the same numbers; or it refuses chunks, if it looks ahead or `streams` is False."""
+    """Chunks give the same numbers as the whole; a layer that looks ahead or does not stream refuses them."""
     layer = subject.layer
     if layer.lookahead == 0 and layer.streams:
         assert_streaming_equals_batch(subject.jittered, _not_long(subject))
@@ -245,17 +245,17 @@ def check_gradients(subject: Subject) -> None:
 
 
 def check_dtypes(subject: Subject) -> None:
-    """The layer keeps every dtype, and its precision."""
+    """The output has the dtype of the input, and is as precise as that dtype allows."""
     assert_dtypes(subject.jittered, subject.x)
 
 
 def check_serializes(subject: Subject) -> None:
-    """Copies of the layer are the same."""
+    """Copies of the layer, and loaded ones, give the same numbers."""
     assert_serializes(subject.jittered, subject.x, factory=subject.factory)
 
 
 def check_resets(subject: Subject) -> None:
-    """Built without memory, the layer comes to its first values."""
+    """A layer that is built on the meta device gets its first values from `reset_parameters`."""
     for part in subject.layer.modules():
         own = [*part.parameters(recurse=False), *part.buffers(recurse=False)]
         if own and not (hasattr(part, "reset_parameters") or hasattr(part, "_reset_parameters")):

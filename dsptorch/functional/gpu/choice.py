@@ -1,4 +1,4 @@
-"""Where the Triton kernels run, and where PyTorch's own operations do."""
+"""The choice between the Triton kernels and PyTorch's own operations."""
 
 from importlib.util import find_spec
 
@@ -29,12 +29,12 @@ def device_of(tensor: Tensor) -> torch.cuda.device_of:
 
 
 def launches(work: int, programs: int) -> int:
-    """Among how many launches of `programs` each to share `work` units of a sum: at least 1, at most one a unit."""
+    """The number of launches of `programs` each that share `work` units of a sum: at least 1, at most one per unit."""
     return max(1, min(work, -(-PROGRAMS // max(programs, 1))))
 
 
 def check_times(*times: int) -> None:
-    """Raise if a kernel would have to count beyond 2^30: its times are 32-bit numbers, and go on behind the end."""
+    """Raise if a signal is longer than 2^30 samples: the kernels count time in 32 bits, a little past the end too."""
     if max(times) > 2**30:
         raise ValueError(
             f"kernels filter signals of at most 2^30 samples, times the greater one of two rates, got {max(times)}; "

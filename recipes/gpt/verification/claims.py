@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-NOT_RUN = "not yet run"
-
 
 @dataclass(frozen=True)
 class Claim:
@@ -30,7 +28,6 @@ VERDICTS = (
     "refuted",
     "holds only against a weak baseline",
     "cannot be tested here",
-    NOT_RUN,
 )
 
 PAIRS = "base_gpt_enwik8 and dsp_example_multirate_enwik8_adaptive: learned positions, lr 1e-3, without and with the "
@@ -165,15 +162,15 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "Channel bottleneck: prevent overfitting by compressing channel dimensionality",
-        "no run is long enough to overfit",
+        "no run is long enough to overfit: none passes over its text more than twice",
         (),
-        NOT_RUN,
+        "cannot be tested here: a model overfits after many passes over its text",
     ),
     Claim(
         "Low frequencies capture long-range dependencies; high frequencies preserve fine-grained details",
-        "nothing measures it",
+        "nothing: the study names no measurement",
         (),
-        NOT_RUN,
+        "cannot be tested here: the study does not say what would show it",
     ),
     Claim(
         "LFO: time-varying pathways create temporal structure beyond fixed attention patterns",
