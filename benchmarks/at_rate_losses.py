@@ -19,6 +19,7 @@ import openmp_policy  # noqa: F401  # before torch, which reads what it sets
 import torch
 from at_rate import arms
 from harness import Timing, add_options, add_torch_options, facts, print_facts, save, table
+from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from dsptorch import param_groups
@@ -29,9 +30,10 @@ from gpt.arms import build
 from gpt.batches import sample_batch
 from gpt.config import CONFIGS, TrainConfig, load_config
 from gpt.data import load_splits
-from gpt.evaluate import evaluating, next_byte_loss
+from gpt.evaluate import evaluate, next_byte_loss
 from gpt.train import learning_rate
 
+FABRIC = Fabric(accelerator="cpu")
 CHECKED = 64  # windows of the validation text, the same for all
 
 
@@ -68,12 +70,9 @@ class Run:
 
     def check(self, text: Tensor) -> None:
         """Note the loss on the first windows of a text."""
-        windows = text[: CHECKED * self.config.model.context + 1].long()
-        ids, targets = (part.view(CHECKED, -1) for part in (windows[:-1], windows[1:]))  # (windows, T)
-        with evaluating(self.model):
-            parts = zip(ids.split(8), targets.split(8), strict=True)
-            losses = [next_byte_loss(self.model, *part).item() for part in parts]
-        self.losses.append(sum(losses) / len(losses))
+        context = self.config.model.context
+        windows = text[: CHECKED * context + 1]
+        self.losses.append(evaluate(FABRIC, self.model, windows, context=context, batch_size=8))
 
 
 def main() -> None:

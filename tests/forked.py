@@ -11,9 +11,11 @@ import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import NamedTuple
+from unittest import mock
 
 ROOT = Path(__file__).parents[1]
 _SERVER = multiprocessing.get_context("forkserver")
@@ -51,8 +53,8 @@ def fork(
 
     Its output goes to the files `out`.stdout and `out`.stderr.
     """
-    missing = [str(path) for path in (ROOT, ROOT / "recipes") if str(path) not in sys.path]
-    os.environ["PYTHONPATH"] = os.pathsep.join([*missing, *sys.path])  # the server takes it at its start
+    with mock.patch.dict(os.environ, PYTHONPATH=os.pathsep.join([str(ROOT), *sys.path])):
+        forkserver.ensure_running()  # if it does not run yet: it finds by this path what it imports
     words = [str(argument) for argument in arguments]
     process = _SERVER.Process(target=_become, args=(words, folder, dict(environment or {}), out))
     process.start()

@@ -27,10 +27,8 @@ __all__ = ["scan"]
 
 _SIZE, _LONG = 16, 512  # samples of a block; twice as many in signals of that length
 _SHORT = 4, 2  # blocks as long as which a signal is one block: of one state a channel, and of more
-_LEVELS, _DOUBLINGS = (
-    2,
-    24,
-)  # rates of blocks, and steps at the last rate, for a program of dynamic length: up to 2^32 samples
+# Rates of blocks, and steps at the last rate, of a program of dynamic length: up to 2^32 samples.
+_LEVELS, _DOUBLINGS = 2, 24
 
 
 def scan(
