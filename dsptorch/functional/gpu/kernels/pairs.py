@@ -8,6 +8,8 @@ states of its channels in registers: `pair_chunk_kernel` from rest, `pair_carry_
 import triton
 import triton.language as tl
 
+from dsptorch.functional.gpu.kernels.recurrence import bounded
+
 
 @triton.jit
 def _product(p00, p01, p10, p11, q00, q01, q10, q11):
@@ -29,12 +31,6 @@ def _matrix(a, a_k, a_i, a_j, mask, COUPLED: tl.constexpr):
         m00, m01 = tl.load(a, mask, 0.0), tl.load(a + a_k, mask, 0.0)
         m10, m11 = tl.full(m00.shape, 1.0, m00.dtype), tl.full(m00.shape, 0.0, m00.dtype)
     return m00, m01, m10, m11
-
-
-@triton.jit
-def _bounded(entry, LEAST: tl.constexpr, MOST: tl.constexpr):
-    """0 where it is next to nothing, and finite: 0 times infinity is NaN."""
-    return tl.minimum(tl.maximum(tl.where(tl.abs(entry) < LEAST, 0.0, entry), -MOST), MOST)
 
 
 @triton.jit
@@ -182,10 +178,10 @@ def pair_carry_kernel(
         m00, m01, m10, m11 = m00.to(tl.float64), m01.to(tl.float64), m10.to(tl.float64), m11.to(tl.float64)
         for _ in range(doublings):
             m00, m01, m10, m11 = _product(m00, m01, m10, m11, m00, m01, m10, m11)
-            m00, m01 = _bounded(m00, 0.0, 1e150), _bounded(m01, 0.0, 1e150)
-            m10, m11 = _bounded(m10, 0.0, 1e150), _bounded(m11, 0.0, 1e150)
-        m00, m01 = _bounded(m00, 1e-31, 1.8e19).to(SUM), _bounded(m01, 1e-31, 1.8e19).to(SUM)
-        m10, m11 = _bounded(m10, 1e-31, 1.8e19).to(SUM), _bounded(m11, 1e-31, 1.8e19).to(SUM)
+            m00, m01 = bounded(m00, 0.0, 1e150), bounded(m01, 0.0, 1e150)
+            m10, m11 = bounded(m10, 0.0, 1e150), bounded(m11, 0.0, 1e150)
+        m00, m01 = bounded(m00, 1e-31, 1.8e19).to(SUM), bounded(m01, 1e-31, 1.8e19).to(SUM)
+        m10, m11 = bounded(m10, 1e-31, 1.8e19).to(SUM), bounded(m11, 1e-31, 1.8e19).to(SUM)
     for number in range(chunks):
         place = (row * chunks + number) * 2 * channels + channel
         tl.store(states + place, first, has_channel)

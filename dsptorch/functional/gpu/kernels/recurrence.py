@@ -31,17 +31,23 @@ def power_kernel(a, out, channels, doublings, a_c, BLOCK_T: tl.constexpr, BLOCK_
     power = tl.full((BLOCK_C,), 1.0, tl.float64)
     for k in range(BLOCK_T):
         power *= factor
-        tl.store(out + k * channels + channel, _in_range(power).to(out.dtype.element_ty), has_channel)
+        tl.store(
+            out + k * channels + channel, bounded(power, 1e-31, 1.8e19).to(out.dtype.element_ty), has_channel
+        )
     for _ in range(doublings):
         power *= power
-    tl.store(out + BLOCK_T * channels + channel, _in_range(power).to(out.dtype.element_ty), has_channel)
+    tl.store(
+        out + BLOCK_T * channels + channel,
+        bounded(power, 1e-31, 1.8e19).to(out.dtype.element_ty),
+        has_channel,
+    )
 
 
 @triton.jit
-def _in_range(power):
+def bounded(power, LEAST: tl.constexpr, MOST: tl.constexpr):
     """0 where it is next to nothing, and finite: 0 times infinity is NaN."""
-    power = tl.where(tl.abs(power) < 1e-31, 0.0, power)
-    return tl.minimum(tl.maximum(power, -1.8e19), 1.8e19)
+    power = tl.where(tl.abs(power) < LEAST, 0.0, power)
+    return tl.minimum(tl.maximum(power, -MOST), MOST)
 
 
 @triton.jit
