@@ -7,6 +7,7 @@ needs processes, but not their start, it forks them from a server, one for each 
 import multiprocessing
 import os
 import runpy
+import signal
 import socket
 import sys
 import time
@@ -36,6 +37,7 @@ def _become(arguments: Sequence[str], folder: Path, environment: Mapping[str, st
     )
     for stream, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(out.with_suffix(f".{name}"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a suite in the background ignores
     os.chdir(folder)
     os.environ.update(environment)
     program, *rest = arguments
@@ -46,6 +48,12 @@ def _become(arguments: Sequence[str], folder: Path, environment: Mapping[str, st
         runpy.run_module(program, run_name="__main__", alter_sys=True)
 
 
+def start_server() -> None:
+    """Start the server if it does not run yet: it finds by this path what it imports."""
+    with mock.patch.dict(os.environ, PYTHONPATH=os.pathsep.join([str(ROOT), *sys.path])):
+        forkserver.ensure_running()
+
+
 def fork(
     *arguments: object, folder: Path, out: Path, environment: Mapping[str, str] | None = None
 ) -> BaseProcess:
@@ -53,8 +61,7 @@ def fork(
 
     Its output goes to the files `out`.stdout and `out`.stderr.
     """
-    with mock.patch.dict(os.environ, PYTHONPATH=os.pathsep.join([str(ROOT), *sys.path])):
-        forkserver.ensure_running()  # if it does not run yet: it finds by this path what it imports
+    start_server()
     words = [str(argument) for argument in arguments]
     process = _SERVER.Process(target=_become, args=(words, folder, dict(environment or {}), out))
     process.start()

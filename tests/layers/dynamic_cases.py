@@ -88,7 +88,7 @@ CORE = [
 """One for each way in which time reaches a graph: a filter, a phase, a position, neither, two of them, two delays,
 the recurrences: of the first order, of coupled states, of the second order; and a delay that moves."""
 
-RECURRENT = ["EMA warm", "Resonator both", "SOS", "ModulatedDelay allpass"]
+RECURRENT = ["EMA warm", "Resonator both", "Biquad", "ModulatedDelay allpass"]
 """One for each kind of recurrence, which no ONNX program has for any time: see docs/recurrences.md."""
 
 QUICK = ["Multirate", "LFORouting", "ChannelBottleneck"]

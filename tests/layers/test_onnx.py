@@ -1,6 +1,7 @@
 """ONNX: every layer, whole and step by step, for any batch and time, gives in onnxruntime what it gives here."""
 
 import io
+import itertools
 
 import pytest
 import torch
@@ -68,15 +69,16 @@ def check_forward(layer, time=TIME, sizes=(*SIZES, EMPTY)):
 
 
 @torch.no_grad()
-def check_step(layer, sizes=SIZES, position=7):
+def check_step(layer, sizes=SIZES, positions=(7, 7 * 10**11)):
     _, state = layer.step(noise(3, 7))
     tensors = pytree.tree_leaves(state)
     shapes = {"x": {0: BATCH, 1: TIME}, "tensors": tuple({0: BATCH} for _ in tensors)}
     run = exported(Step(layer, state), (noise(3, 11), *tensors), shapes)
-    for batch, time in sizes:
+    for (batch, time), position in itertools.product(sizes, positions):
         _, state = layer.step(noise(batch, 7))
+        further = position // 7
         state = pytree.tree_map(
-            lambda leaf: leaf if leaf.is_floating_point() else leaf * (position // 7), state
+            lambda leaf, by=further: leaf if leaf.is_floating_point() else leaf * by, state
         )
         expected = pytree.tree_leaves(layer.step(noise(batch, time), state))
         for ours, theirs in zip(run(noise(batch, time), state), expected, strict=True):
@@ -115,18 +117,18 @@ def test_layers_of_another_rate_in_onnx(name):
     "name", [name for name in CORE if not is_recurrent(name) and name != "Multirate unfolded"]
 )
 def test_steps_of_every_layer_in_onnx(name):
-    """The cascade is left out: its graph is the longest by far, and its forward, a step from no state, is above."""
+    """The cascade is left out, as from the compiled steps."""
     layer = build_any(name, torch.float32)
     grouped = any(isinstance(part, Oscillators) for part in layer.modules())
     # onnxruntime refuses to reshape no samples to an unknown number, as repeat_interleave of groups of channels does.
-    check_step(layer, SIZES if grouped else [*SIZES, EMPTY])
+    # And it rounds a learned frequency in its own way, which a far position multiplies.
+    check_step(layer, SIZES, positions=(7,)) if grouped else check_step(layer, [*SIZES, EMPTY])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["LFORouting", "Multirate"])
-def test_a_far_position_in_onnx(name):
+def test_a_far_phase_in_onnx():
     """The phase of an oscillator is a product of integers that wraps, there as here."""
-    check_step(build_any(name, torch.float32), position=7 * 10**11)
+    check_step(build_any("LFORouting", torch.float32))
 
 
 def test_other_numbers_are_caught():

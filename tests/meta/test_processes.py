@@ -7,6 +7,7 @@ from torch import multiprocessing
 from torch.nn.parallel import DistributedDataParallel
 
 from dsptorch.meta import AdamRule, Direct, EvolutionStrategy, MetaController
+from tests.forked import start_server
 from tests.meta.loops import Net, history
 
 pytestmark = pytest.mark.slow
@@ -75,7 +76,10 @@ def work(rank, store, found):
 def processes(tmp_path_factory):
     """What each of the processes found."""
     folder = tmp_path_factory.mktemp("processes")
-    multiprocessing.spawn(work, args=(folder / "store", folder / "found"), nprocs=SIZE)
+    start_server()
+    multiprocessing.start_processes(
+        work, args=(folder / "store", folder / "found"), nprocs=SIZE, start_method="forkserver"
+    )
     return [torch.load(f"{folder / 'found'}.{rank}", weights_only=True) for rank in range(SIZE)]
 
 

@@ -1,16 +1,19 @@
 """`verify` on a cluster of Ray: one of this machine alone."""
 
 import sys
+import threading
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 from gpt.errors import UsageError
 from gpt.lock import claim
+from gpt.result import RESULT
 from gpt.train import train
-from gpt.verification.engine import RunsError, beside, run_side_by_side
-from gpt.verification.plan import Run, read_plan
+from gpt.verification.engine import RunsError, beside, train_command
+from gpt.verification.plan import Run
 from gpt.verification.ray_tasks import on_ray
 from gpt.verification.verify import verify
 
@@ -26,39 +29,35 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.slow
-def test_a_cluster_makes_the_runs_of_this_machine(folder: Path) -> None:
-    verify("base.yaml", ["treated.yaml"], (42,), (8,), Path("results"), root=folder, workers=2, ray="local")
-    for run in read_plan(folder / "results"):
-        alone = folder / "alone" / run.arm
-        train(replace(run.config, out=alone))
-        assert curve(folder / run.config.out) == curve(alone)
+def test_a_cluster_makes_the_runs_of_this_machine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that somebody else is making is waited for, and is named because it fails."""
+    made, waited = tiny_plan(folder, seeds=(42,), lengths=(8,))
+    waited.config.out.parent.mkdir()
+    claimed = claim(beside(waited, ".lock"))
+    assert claimed is not None
+    begun: list[bool] = []
 
-
-@pytest.mark.slow
-def test_a_run_that_fails_is_named_and_one_that_is_being_made_is_waited_for(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    runs = [*tiny_plan(folder, seeds=(42,), lengths=(8,))]
-    treated = runs[1]
-    (folder / "results").mkdir()
-
-    def done(run: Run) -> bool:
-        return (run.config.out / "result").exists()
+    def release() -> None:
+        while not (made.config.out / RESULT).exists():
+            time.sleep(0.1)
+        begun.append(Path("begun").exists())
+        claimed.close()
 
     def command(run: Run) -> list[str]:
-        make = f"import pathlib; p = pathlib.Path({str(run.config.out)!r}); p.mkdir(); (p / 'result').touch()"
-        return ["python", "-c", make if run.arm == "treated" else "raise SystemExit('it broke')"]
+        if run.arm == made.arm:
+            return train_command(run)
+        threading.Thread(target=release, daemon=True).start()
+        return ["python", "-c", "open('begun', 'w').close(); raise SystemExit('it broke')"]
 
-    claimed = claim(beside(treated, ".lock"))
-    assert claimed is not None
-    with on_ray("local", workers=2, finished=done, command=command) as start:
-        process = start([treated], 0)[1]
-        time.sleep(2)
-        assert process.poll() is None
-        claimed.close()
-        with pytest.raises(RunsError, match=r"none of 1 \(base, 8 steps, seed 42: it broke"):
-            run_side_by_side(runs, workers=2, finished=done, start=start)
-        assert process.wait() == 0
+    monkeypatch.setattr("gpt.verification.verify.on_ray", partial(on_ray, command=command))
+    with pytest.raises(RunsError, match=r"none of 1 \(treated, 8 steps, seed 42: it broke"):
+        verify(
+            "base.yaml", ["treated.yaml"], (42,), (8,), Path("results"), root=folder, workers=2, ray="local"
+        )
+    assert begun == [False]
+    assert Path("begun").exists()
+    train(replace(made.config, out=folder / "alone"))
+    assert curve(made.config.out) == curve(folder / "alone")
 
 
 def test_without_ray_the_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

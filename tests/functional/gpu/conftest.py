@@ -11,6 +11,22 @@ from dsptorch.functional.gpu import choice
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 
 
+def _run(item: pytest.Function) -> None:
+    item.obj(**{name: item.funcargs[name] for name in item._fixtureinfo.argnames})
+
+
+# Python keeps its frames in chunks of 16 KiB, and unmaps a chunk when its last frame ends. Where the interpreter's
+# innermost calls straddle two chunks, each call maps one and unmaps it: half of the time of these tests. A frame with
+# room for 2**17 values has a chunk of megabytes, which holds all frames above it too.
+_run.__code__ = _run.__code__.replace(co_stacksize=2**17)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool:
+    _run(pyfuncitem)
+    return True
+
+
 @pytest.fixture
 def device(monkeypatch: pytest.MonkeyPatch) -> str:
     """A device on which the kernels run, for this test."""
