@@ -12,7 +12,15 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._pytree import register_constant
 
-__all__ = ["constant", "first_samples", "guard_hooks", "in_blocks", "known_equal", "without_none"]
+__all__ = [
+    "constant",
+    "first_samples",
+    "guard_hooks",
+    "in_blocks",
+    "is_exporting",
+    "known_equal",
+    "without_none",
+]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -24,6 +32,15 @@ def constant(function: _Function) -> _Function:
     """
     function._dynamo_marked_constant = True  # type: ignore[attr-defined]
     return function
+
+
+@constant
+def is_exporting() -> bool:
+    """Whether `torch.export` traces.
+
+    `torch.compiler.is_exporting` is always true to Dynamo of torch 2.11, on which the kernels run too.
+    """
+    return torch.compiler.is_exporting()
 
 
 class _Nothing:

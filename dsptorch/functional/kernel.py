@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dsptorch.functional.dynamo import first_samples, in_blocks, known_equal
+from dsptorch.functional.dynamo import first_samples, in_blocks, is_exporting, known_equal
 from dsptorch.functional.gpu.choice import uses_kernels
 from dsptorch.functional.timeline import Segments
 from dsptorch.functional.trilinear import V, W, X, accumulation_dtype, partial_derivative
@@ -208,7 +208,7 @@ def _views(x: Tensor, lags: tuple[int, ...], before: int, time: int, block: int)
     moved = [padded.narrow(1, late + before - lag, blocks * block) for lag in lags]
     if known_equal(block, time):
         return [view.unsqueeze(1) for view in moved]
-    if torch.compiler.is_exporting() and block > 1:
+    if is_exporting() and block > 1:
         # A view needs a proof that the block size divides the time.
         return [view.unfold(1, block, block).transpose(2, 3) for view in moved]
     return [view.view(x.shape[0], blocks, block, x.shape[2]) for view in moved]

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dsptorch.functional.dynamo import is_exporting
+
 __all__ = ["BlockGrid", "by_matrix", "in_blocks", "make_grid", "own_samples"]
 
 _MOST_BY_TAP = 128  # above this, a product of matrices with zeros is faster than one operation per tap
@@ -120,7 +122,7 @@ def in_blocks(seen: Tensor, history: int, start: int, grid: BlockGrid) -> Tensor
     before = (grid.lags - 1) * size + grid.offset + start - history
     padded = F.pad(seen, (0, 0, before, blocks * size - time - grid.offset))
     row, channels = size * grid.fan_in, width // grid.fan_in
-    if size > 1 and torch.compiler.is_exporting():
+    if size > 1 and is_exporting():
         # A view needs a proof that the block size divides the time.
         padded = padded.unfold(1, size, size).transpose(2, 3)
         return padded.reshape(batch, padded.shape[1], row, channels) if grid.fan_in > 1 else padded

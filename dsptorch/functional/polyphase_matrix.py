@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dsptorch.functional.dynamo import is_exporting
 from dsptorch.functional.memo import is_transformed
 from dsptorch.functional.polyphase_grid import BlockGrid
 from dsptorch.functional.precision import without_autocast
@@ -141,7 +142,7 @@ class _Windows(NamedTuple):
         width, channels, step = self.numbers.shape[2], x.shape[3], self.step
         flat = x.reshape(x.shape[0] * x.shape[1] * x.shape[2], channels)
         count = x.shape[0] * x.shape[1] - (self.lags - 1)
-        if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
+        if torch.compiler.is_compiling() and not is_exporting():
             # Inductor would copy an unfolded tensor; it does not copy this view, of a tensor with storage offset 0.
             whole = F.pad(flat, (0, 0, 0, 1))
             size, strides = (count, width, channels), (step * channels, channels, 1)

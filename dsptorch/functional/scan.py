@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dsptorch.functional.dynamo import is_exporting
 from dsptorch.functional.gpu.recurrence import recurrence, runs_on_kernels
 from dsptorch.functional.matrix_powers import companion, in_range, matmul, powers_of, products_of
 
@@ -58,7 +59,7 @@ def scan(
         (batch, n, channels). begins: (batch, time), bool. gain: (channels,). Result: as x, and as the state; both in
         memory of their own. All are of one dtype; kernels take an x that is narrower.
     """
-    if (torch.compiler.is_compiling() and not torch.compiler.is_exporting()) or runs_on_kernels(x, a):
+    if (torch.compiler.is_compiling() and not is_exporting()) or runs_on_kernels(x, a):
         y, last = _operator(x, a, state, begins, reverse, gain, narrow)
         return y, last
     return _loops(x, a, state, begins, reverse, gain)

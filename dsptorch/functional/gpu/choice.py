@@ -5,6 +5,8 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
+from dsptorch.functional.dynamo import is_exporting
+
 __all__ = ["check_times", "device_of", "launches", "uses_kernels"]
 
 DEVICES = {"cuda"}
@@ -20,7 +22,7 @@ def uses_kernels(*tensors: Tensor) -> bool:
     """
     if not _HAS_TRITON or any(t.device.type not in DEVICES or t.dtype not in _DTYPES for t in tensors):
         return False
-    return not torch.compiler.is_exporting() and torch._C._get_tracing_state() is None
+    return not is_exporting() and torch._C._get_tracing_state() is None
 
 
 def device_of(tensor: Tensor) -> torch.cuda.device_of:
