@@ -156,7 +156,7 @@ def test_what_the_user_can_set_right_is_one_line(
     assert left == before
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 @pytest.mark.usefixtures("folder")
 def test_an_accelerator_that_is_not_there(refusal: Callable[..., str]) -> None:
     assert "CUDAAccelerator" in refusal(gpt_enwik8.main, [*TRAIN, "--accelerator", "cuda"])

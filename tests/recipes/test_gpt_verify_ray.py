@@ -18,7 +18,10 @@ from gpt.verification.ray_tasks import on_ray
 from gpt.verification.verify import verify
 
 from tests.recipes.test_gpt_cli import curve
-from tests.recipes.verified import tiny_plan, write_files
+from tests.recipes.verified import SEEDS, tiny_plan, write_files
+
+BEGIN = "import os, sys; open('begun', 'w').close(); os.execv(sys.argv[1], sys.argv[1:])"
+"""A program that leaves a file and becomes another one."""
 
 
 @pytest.fixture
@@ -30,8 +33,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.slow
 def test_a_cluster_makes_the_runs_of_this_machine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that somebody else is making is waited for, and is named because it fails."""
-    made, waited = tiny_plan(folder, seeds=(42,), lengths=(8,))
+    """One that somebody else is making is waited for, and those that fail are named."""
+    made, waited = tiny_plan(folder, seeds=SEEDS[:1], lengths=(8,))
     waited.config.out.parent.mkdir()
     claimed = claim(beside(waited, ".lock"))
     assert claimed is not None
@@ -44,20 +47,24 @@ def test_a_cluster_makes_the_runs_of_this_machine(folder: Path, monkeypatch: pyt
         claimed.close()
 
     def command(run: Run) -> list[str]:
+        if run.config.seed != SEEDS[0]:
+            return ["python", "-c", "raise SystemExit('it broke')"]
         if run.arm == made.arm:
             return train_command(run)
         threading.Thread(target=release, daemon=True).start()
-        return ["python", "-c", "open('begun', 'w').close(); raise SystemExit('it broke')"]
+        return ["python", "-c", BEGIN, *train_command(run)]
 
     monkeypatch.setattr("gpt.verification.verify.on_ray", partial(on_ray, command=command))
-    with pytest.raises(RunsError, match=r"none of 1 \(treated, 8 steps, seed 42: it broke"):
+    with pytest.raises(RunsError, match=r"none of 2 \((base|treated), 8 steps, seed 123: it broke"):
         verify(
-            "base.yaml", ["treated.yaml"], (42,), (8,), Path("results"), root=folder, workers=2, ray="local"
+            "base.yaml", ["treated.yaml"], SEEDS, (8,), Path("results"), root=folder, workers=2, ray="local"
         )
     assert begun == [False]
     assert Path("begun").exists()
-    train(replace(made.config, out=folder / "alone"))
-    assert curve(made.config.out) == curve(folder / "alone")
+    for run in (made, waited):
+        alone = folder / "alone" / run.arm
+        train(replace(run.config, out=alone))
+        assert curve(run.config.out) == curve(alone)
 
 
 def test_without_ray_the_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
