@@ -59,6 +59,7 @@ CASES: Mapping[str, Callable[[], None]] = (
             "11 taps, 2 phases, bf16": partial(_periodic, dtype=HALF, lags=11, period=2),
             "11 taps, 2 phases, fp32": partial(_periodic, dtype=SINGLE, lags=11, period=2),
             "4 taps, bf16": partial(_periodic, dtype=HALF, lags=4, period=1),
+            "17 taps, 8 phases, bf16": partial(_periodic, dtype=HALF, lags=17, period=8),
             "64 taps, fp32": partial(_periodic, dtype=SINGLE, lags=64, period=1),
             "11 taps, 2 phases, 1 channel, fp32": partial(
                 _periodic, dtype=SINGLE, lags=11, period=2, channels=1

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from dsptorch.functional.gpu.choice import check_times, device_of, launches
+from dsptorch.functional.gpu.windows import correlate_windows, filter_windows, takes_windows
 from dsptorch.functional.powers import power_of_two
 from dsptorch.functional.trilinear import accumulation_dtype
 
@@ -46,6 +47,8 @@ def periodic_filter(
     out = signal.new_empty(batch, length, channels)
     if out.numel() == 0:
         return out
+    if position is None and takes_windows(lags, period, channels):
+        return filter_windows(signal, weight, lags, history, out, adjoint)
     masks = [None if mask is None else mask.contiguous() for mask in (position, following)]
     segmented = position is not None
     step = 1 if segmented else period
@@ -120,6 +123,8 @@ def periodic_correlation(
     dtype = accumulation_dtype(signal, gradient)
     if gradient.numel() == 0:
         return gradient.new_zeros(groups, period, taps, channels, dtype=dtype)
+    if position is None and takes_windows(lags, period, channels):
+        return correlate_windows(signal, gradient, lags, history, period, groups, dtype)
     masks = [None if mask is None else mask.contiguous() for mask in (position, following)]
     segmented = position is not None
     step = 1 if segmented else period

@@ -1,5 +1,7 @@
 """How many kernels a layer launches, eager: the operations on tensors that the dispatcher sees, but views."""
 
+from importlib import import_module
+
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -55,19 +57,22 @@ def test_the_torch_path_launches_more(device, monkeypatch):
     assert len(count(layer, torch.randn(2, 9, 4, device=device))) > MOST
 
 
-def test_the_operator_of_a_filter_is_one_launch(device, monkeypatch):
-    from dsptorch.functional.gpu.kernels import periodic as kernels
+@pytest.mark.parametrize(
+    ("stem", "name", "channels"), [("periodic", "filter_kernel", 3), ("windows", "window_filter_kernel", 8)]
+)
+def test_the_operator_of_a_filter_is_one_launch(device, monkeypatch, stem, name, channels):
     from dsptorch.functional.gpu.periodic import periodic_filter
 
-    launched, kernel = [], kernels.filter_kernel
+    kernels = import_module(f"dsptorch.functional.gpu.kernels.{stem}")
+    launched, kernel = [], getattr(kernels, name)
 
     class Counted:
         def __getitem__(self, grid):
             launched.append(grid)
             return kernel[grid]
 
-    monkeypatch.setattr(kernels, "filter_kernel", Counted())
-    x, weight = torch.ones(1, 5, 3, device=device), torch.ones(1, 2, 3, 3, device=device)
+    monkeypatch.setattr(kernels, name, Counted())
+    x, weight = torch.ones(1, 5, channels, device=device), torch.ones(1, 2, 3, channels, device=device)
     with Launches() as launches:
         periodic_filter(x, weight, [0, 1, 2], 0, 5, None, None, False)
     assert len(launched) == 1

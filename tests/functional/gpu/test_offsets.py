@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dsptorch.functional.gpu import choice
+from dsptorch.functional.gpu import choice, windows
 from dsptorch.functional.gpu.frames import rate_correlation, rate_filter
 from dsptorch.functional.gpu.periodic import periodic_correlation, periodic_filter
 from dsptorch.functional.gpu.recurrence import recurrence
@@ -35,13 +35,25 @@ def periodic(x: Tensor) -> list[Tensor]:
     ]
 
 
+def neighbours(x: Tensor) -> list[Tensor]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(windows, "FEWEST", 1)
+        return periodic(x)
+
+
 def recurrences(x: Tensor) -> list[Tensor]:
     first, second = (torch.full((order, 1, 1, 3), 0.5, device=x.device) for order in (1, 2))
     x = x.unsqueeze(2)
     return [recurrence(x, a, None, None, False, None, False)[0] for a in (first, second)]
 
 
-RUNS = {"periodic": periodic, "frames": rates, "recurrence": recurrences, "pairs": recurrences}
+RUNS = {
+    "periodic": periodic,
+    "windows": neighbours,
+    "frames": rates,
+    "recurrence": recurrences,
+    "pairs": recurrences,
+}
 
 
 def check(run, memory: Tensor) -> None:

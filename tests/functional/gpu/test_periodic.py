@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from dsptorch.functional import lptv_filter
-from dsptorch.functional.gpu import choice, periodic
+from dsptorch.functional.gpu import choice, periodic, windows
 from tests.functional.gpu.planted import plant
 from tests.functional.kernel_cases import chunk_segments
 from tests.strategies import fails, holds
 
+SMALL = {"FEWEST": 3, "CHANNELS": 32, "THREADS": 4, "BLOCK": 3, "BLOCKS": 2}
 DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
 
 
@@ -40,10 +41,16 @@ class Case(NamedTuple):
 
 
 @st.composite
-def cases(draw):
-    """Any period, lags, history and layout; empty signals, and more samples and channels than a tile."""
-    period, how = draw(st.integers(1, 5)), draw(st.sampled_from(["segments", "shared", "segments", "rows"]))
+def cases(draw, neighbours=False):
+    """Any period, lags, history and layout; empty signals, and more samples and channels than a tile.
+
+    Neighbouring lags without segments are filtered by windows, unless there is one channel.
+    """
+    kinds = ["shared", "rows"] if neighbours else ["segments", "shared", "segments", "rows"]
+    period, how = draw(st.integers(1, 5)), draw(st.sampled_from(kinds))
     lags = tuple(draw(st.lists(st.integers(-6, 9), min_size=1, max_size=5, unique=True)))
+    if neighbours:
+        lags = tuple(range(lags[0], lags[0] + len(lags)))
     batch, history = draw(st.sampled_from([2, 1, 2, 0])), draw(st.integers(0, 9))
     channels, time = draw(st.sampled_from([3, 1, 70])), draw(st.sampled_from([7, 100, 7, 1, 0]))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 99)))
@@ -63,12 +70,15 @@ def cases(draw):
 
 def test_equals_the_torch_path(device):
     dtypes = st.sampled_from(DTYPES)
-    holds(lambda case, dtype: check(case, device, dtype), cases(), dtypes, times=2)
+    either = cases() | cases(neighbours=True)
+    holds(lambda case, dtype: check(case, device, dtype), either, dtypes, times=3)
 
 
 def check(case: Case, device: str, dtype: torch.dtype) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(choice, "PROGRAMS", case.programs)
+        for name, size in SMALL.items():
+            patch.setattr(windows, name, size)
         found = case.run(device, dtype)
         patch.setattr(choice, "DEVICES", set())
         expected = case.run("cpu", torch.float64)
@@ -96,6 +106,28 @@ def check(case: Case, device: str, dtype: torch.dtype) -> None:
 def test_a_planted_bug_is_caught(device, monkeypatch, tmp_path, old, new):
     plant(monkeypatch, tmp_path, "periodic", old, new)
     fails(lambda case: check(case, device, torch.float32), cases(), times=4)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("inside, 0.0).to(SUM)", "inside, 1.0).to(SUM)"),
+        ("(n // TAPS + turn + n % TAPS) % PERIOD", "n // TAPS"),
+        ("i = n % TAPS if ADJOINT else TAPS - 1 - n % TAPS", "i = n % TAPS"),
+        ("weight += row * weight_b", "weight += 0 * weight_b"),
+        ("taps[u % PERIOD * TAPS + k]", "taps[k]"),
+        ("window = window[BLOCK_T:]", "window = window[: TAPS - 1]"),
+        ("inside = (time + u < length)", "inside = (time + u + 1 < length)"),
+        ("group * (units // run_tiles)", "0 * (units // run_tiles)"),
+        ("split * share + share, units", "split * share + 1, units"),
+        ("n // TAPS, BLOCK_T, PERIOD", "0, BLOCK_T, PERIOD"),
+        ("tl.sum(sums[n], 0)", "tl.max(sums[n], 0)"),
+        ("v += BLOCK_T * gradient_t", "v += 0"),
+    ],
+)
+def test_a_bug_that_is_planted_in_the_windows_is_caught(device, monkeypatch, tmp_path, old, new):
+    plant(monkeypatch, tmp_path, "windows", old, new)
+    fails(lambda case: check(case, device, torch.float32), cases(neighbours=True), times=4)
 
 
 @pytest.mark.filterwarnings(
