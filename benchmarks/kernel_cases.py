@@ -18,12 +18,12 @@ def _periodic(
     slot: str, dtype: torch.dtype, lags: int, period: int, channels: int = 1024, segments: bool = False
 ) -> None:
     x = torch.empty(2, 2048, channels, dtype=dtype)
-    marks = (torch.zeros(2, 2048, dtype=torch.int64),) * 2 if segments else (None, None)
+    mark = torch.zeros(2, 2048, dtype=torch.int64) if segments else None
     if slot == "taps":
-        periodic_correlation(x, x, range(lags), 0, period, False, *marks)
+        periodic_correlation(x, x, range(lags), 0, period, False, mark, mark)
     else:
         weight = torch.empty(1, period, lags, channels)
-        periodic_filter(x, weight, range(lags), 0, 2048, *marks, slot == "adjoint")
+        periodic_filter(x, weight, range(lags), 0, 2048, mark, mark, slot == "adjoint")
 
 
 def _recurrence(dtype: torch.dtype, varying: bool, segments: bool = False) -> None:

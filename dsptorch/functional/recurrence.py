@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.autograd.function import Function
 
 from dsptorch.functional.gpu.recurrence import runs_on_kernels
+from dsptorch.functional.operators import with_signature
 from dsptorch.functional.scan import scan
 from dsptorch.functional.time_shifts import (
     first_sample,
@@ -158,6 +159,7 @@ def recur_lags(
 
 class _Recurrence(Function):
     @staticmethod
+    @with_signature
     def forward(
         x: Tensor,
         a: Tensor,

@@ -23,6 +23,7 @@ from torch import Tensor
 from dsptorch.functional.dynamo import is_exporting
 from dsptorch.functional.gpu.recurrence import recurrence, runs_on_kernels
 from dsptorch.functional.matrix_powers import companion, in_range, matmul, powers_of, products_of
+from dsptorch.functional.operators import operator
 
 __all__ = ["scan"]
 
@@ -65,7 +66,21 @@ def scan(
     return _loops(x, a, state, begins, reverse, gain)
 
 
-@torch.library.custom_op("dsptorch::scan", mutates_args=())
+def _shape_of_scan(
+    x: Tensor,
+    a: Tensor,
+    state: Tensor | None,
+    begins: Tensor | None,
+    reverse: bool,
+    gain: Tensor | None,
+    narrow: bool,
+) -> tuple[Tensor, Tensor]:
+    dtype = torch.promote_types(x.dtype, a.dtype)
+    y = x.new_empty(x.shape, dtype=x.dtype if narrow else dtype)
+    return y, x.new_empty(x.shape[:1] + x.shape[2:], dtype=dtype)
+
+
+@operator("scan", _shape_of_scan)
 def _operator(
     x: Tensor,
     a: Tensor,
@@ -78,21 +93,6 @@ def _operator(
     if runs_on_kernels(x, a):
         return recurrence(x, a, state, begins, reverse, gain, narrow)
     return _loops(x, a, state, begins, reverse, gain)
-
-
-@_operator.register_fake
-def _(
-    x: Tensor,
-    a: Tensor,
-    state: Tensor | None,
-    begins: Tensor | None,
-    reverse: bool,
-    gain: Tensor | None,
-    narrow: bool,
-) -> tuple[Tensor, Tensor]:
-    dtype = torch.promote_types(x.dtype, a.dtype)
-    y = x.new_empty(x.shape, dtype=x.dtype if narrow else dtype)
-    return y, x.new_empty(x.shape[:1] + x.shape[2:], dtype=dtype)
 
 
 def _loops(

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.autograd.function import Function
 
 from dsptorch.functional.memo import is_transformed
+from dsptorch.functional.operators import with_signature
 
 __all__ = ["occurrences", "real_spectrum", "squared_magnitude"]
 
@@ -75,6 +76,7 @@ def _records() -> bool:
 
 class _RealSpectrum(Function):
     @staticmethod
+    @with_signature
     def forward(x: Tensor, n_fft: int) -> Tensor:
         spectrum: Tensor = torch.fft.rfft(x, n_fft)
         return spectrum
@@ -103,6 +105,7 @@ class _SquaredMagnitude(Function):
     generate_vmap_rule = True
 
     @staticmethod
+    @with_signature
     def forward(z: Tensor) -> Tensor:
         return _squared(z)
 

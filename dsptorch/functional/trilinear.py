@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.autograd.function import Function
 
 from dsptorch.functional.memo import is_transformed
+from dsptorch.functional.operators import with_signature
 
 __all__ = [
     "TrilinearForm",
@@ -69,6 +70,7 @@ def accumulation_dtype(first: Tensor, second: Tensor) -> torch.dtype:
 
 class _Trilinear(Function):
     @staticmethod
+    @with_signature
     def forward(
         form: TrilinearForm,
         slot: int,

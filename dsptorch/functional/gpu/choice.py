@@ -20,9 +20,10 @@ def uses_kernels(*tensors: Tensor) -> bool:
 
     A program that is exported or traced by `torch.jit` holds PyTorch's own operations, so that it runs anywhere.
     """
-    if not _HAS_TRITON or any(t.device.type not in DEVICES or t.dtype not in _DTYPES for t in tensors):
-        return False
-    return not is_exporting() and torch._C._get_tracing_state() is None
+    for tensor in tensors:
+        if tensor.device.type not in DEVICES or tensor.dtype not in _DTYPES:
+            return False
+    return _HAS_TRITON and not is_exporting() and torch._C._get_tracing_state() is None
 
 
 def device_of(tensor: Tensor) -> torch.cuda.device_of:

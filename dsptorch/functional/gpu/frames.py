@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dsptorch.functional.gpu.choice import check_times, device_of, launches, uses_kernels
+from dsptorch.functional.operators import operator
 from dsptorch.functional.powers import power_of_two
 from dsptorch.functional.trilinear import V, W, accumulation_dtype
 
@@ -76,7 +77,13 @@ class RateForm(NamedTuple):
         return found
 
 
-@torch.library.custom_op("dsptorch::rate_filter", mutates_args=())
+def _shape_of_rate_filter(
+    signal: Tensor, taps: Tensor, position: Tensor | None, numbers: list[int], length: int, adjoint: bool
+) -> Tensor:
+    return signal.new_empty(signal.shape[0], length, taps.shape[0 if adjoint else 1], signal.shape[3])
+
+
+@operator("rate_filter", _shape_of_rate_filter)
 def rate_filter(
     signal: Tensor, taps: Tensor, position: Tensor | None, numbers: list[int], length: int, adjoint: bool
 ) -> Tensor:
@@ -127,14 +134,20 @@ def rate_filter(
     return out
 
 
-@rate_filter.register_fake
-def _(
-    signal: Tensor, taps: Tensor, position: Tensor | None, numbers: list[int], length: int, adjoint: bool
+def _shape_of_rate_correlation(
+    signal: Tensor,
+    gradient: Tensor,
+    position: Tensor | None,
+    numbers: list[int],
+    numtaps: int,
+    shared: bool,
 ) -> Tensor:
-    return signal.new_empty(signal.shape[0], length, taps.shape[0 if adjoint else 1], signal.shape[3])
+    width = 1 if shared else signal.shape[3]
+    dtype = accumulation_dtype(signal, gradient)
+    return signal.new_empty(signal.shape[2], gradient.shape[2], numtaps, width, dtype=dtype)
 
 
-@torch.library.custom_op("dsptorch::rate_correlation", mutates_args=())
+@operator("rate_correlation", _shape_of_rate_correlation)
 def rate_correlation(
     signal: Tensor,
     gradient: Tensor,
@@ -195,17 +208,3 @@ def rate_correlation(
             BLOCK_C=block_c,
         )
     return out.sum((0, 4)).unsqueeze(3) if shared else out.sum(0)
-
-
-@rate_correlation.register_fake
-def _(
-    signal: Tensor,
-    gradient: Tensor,
-    position: Tensor | None,
-    numbers: list[int],
-    numtaps: int,
-    shared: bool,
-) -> Tensor:
-    width = 1 if shared else signal.shape[3]
-    dtype = accumulation_dtype(signal, gradient)
-    return signal.new_empty(signal.shape[2], gradient.shape[2], numtaps, width, dtype=dtype)

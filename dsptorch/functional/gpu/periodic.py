@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dsptorch.functional.gpu.choice import check_times, device_of, launches
 from dsptorch.functional.gpu.windows import correlate_windows, filter_windows, takes_windows
+from dsptorch.functional.operators import operator
 from dsptorch.functional.powers import power_of_two
 from dsptorch.functional.trilinear import accumulation_dtype
 
@@ -22,7 +23,20 @@ _LARGEST = 2048  # elements of a tile
 _PHASES = 8  # that one program takes, so that their inputs stay in the cache
 
 
-@torch.library.custom_op("dsptorch::periodic_filter", mutates_args=())
+def _shape_of_periodic_filter(
+    signal: Tensor,
+    weight: Tensor,
+    lags: Sequence[int],
+    history: int,
+    length: int,
+    position: Tensor | None,
+    following: Tensor | None,
+    adjoint: bool,
+) -> Tensor:
+    return signal.new_empty(signal.shape[0], length, signal.shape[2])
+
+
+@operator("periodic_filter", _shape_of_periodic_filter)
 def periodic_filter(
     signal: Tensor,
     weight: Tensor,
@@ -83,21 +97,22 @@ def periodic_filter(
     return out
 
 
-@periodic_filter.register_fake
-def _(
+def _shape_of_periodic_correlation(
     signal: Tensor,
-    weight: Tensor,
+    gradient: Tensor,
     lags: Sequence[int],
     history: int,
-    length: int,
+    period: int,
+    per_row: bool,
     position: Tensor | None,
     following: Tensor | None,
-    adjoint: bool,
 ) -> Tensor:
-    return signal.new_empty(signal.shape[0], length, signal.shape[2])
+    groups = gradient.shape[0] if per_row else 1
+    dtype = accumulation_dtype(signal, gradient)
+    return gradient.new_empty(groups, period, len(lags), gradient.shape[2], dtype=dtype)
 
 
-@torch.library.custom_op("dsptorch::periodic_correlation", mutates_args=())
+@operator("periodic_correlation", _shape_of_periodic_correlation)
 def periodic_correlation(
     signal: Tensor,
     gradient: Tensor,
@@ -168,22 +183,6 @@ def periodic_correlation(
             BLOCK_C=block_c,
         )
     return out.sum(1) if splits > 1 else out.squeeze(1)
-
-
-@periodic_correlation.register_fake
-def _(
-    signal: Tensor,
-    gradient: Tensor,
-    lags: Sequence[int],
-    history: int,
-    period: int,
-    per_row: bool,
-    position: Tensor | None,
-    following: Tensor | None,
-) -> Tensor:
-    groups = gradient.shape[0] if per_row else 1
-    dtype = accumulation_dtype(signal, gradient)
-    return gradient.new_empty(groups, period, len(lags), gradient.shape[2], dtype=dtype)
 
 
 def _tile(channels: int, blocks: int) -> tuple[int, int]:
