@@ -28,18 +28,21 @@ MODES = ("forward", "forward + backward")
 
 
 def filters_table(found: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
-    """One shape and dtype: milliseconds, times the copy, and peak memory over the copy's."""
+    """One shape and dtype: milliseconds on the wall and of the device, the device's over a copy's, and peak memory."""
     rows = []
     for case, arms in found.items():
-        copy = arms.get("copy", {})
+        copy = arms.get("copy", {}).get(MODES[0], {}).get("device ms")
         for name, result in arms.items():
             if "error" in result:
-                rows.append([f"{case}: {name}", result["error"][:60], "", "", ""])
+                rows.append([f"{case}: {name}", result["error"][:60], "", "", "", "", ""])
                 continue
+            busy = [result[mode].get("device ms") for mode in MODES]
             cells = [f"{result[mode]['ms']:.4f}" for mode in MODES]
-            over = [f"{result[m]['ms'] / copy[m]['ms']:.2f}" if copy else "" for m in MODES[:1]]
-            rows.append([f"{case}: {name}", *cells, *over, f"{result[MODES[1]]['peak bytes'] / 2**20:.1f}"])
-    return table(["case: arm", "forward, ms", "forward + backward, ms", "forward / copy", "peak, MiB"], rows)
+            cells += ["" if ms is None else f"{ms:.4f}" for ms in busy]
+            cells.append(f"{busy[0] / copy:.2f}" if copy and busy[0] else "")
+            rows.append([f"{case}: {name}", *cells, f"{result[MODES[1]]['peak bytes'] / 2**20:.1f}"])
+    both = [f"{mode}, ms{of}" for of in ("", " of the device") for mode in MODES]
+    return table(["case: arm", *both, "forward / copy", "peak, MiB"], rows)
 
 
 def models_table(found: Mapping[str, Mapping[str, float]]) -> str:

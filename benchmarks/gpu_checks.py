@@ -93,6 +93,8 @@ def check_all(device: torch.device, names: list[str], compiling: Budget) -> dict
             f"{dtype}": partial(equals_float64, layer, x.to(dtype))
             for dtype in (torch.float32, torch.bfloat16, torch.float16)
         }
+        wide = LAYERS[name](96).to(device)  # more channels and samples than a tile
+        checks["many channels"] = partial(equals_float64, wide, torch.randn(2, 600, 96, device=device))
         checks["leak"] = partial(assert_causal, layer, x)
         checks["streaming"] = partial(assert_streaming_equals_batch, layer, x)
         if compiling.allows(f"{COMPILE}, {name}"):

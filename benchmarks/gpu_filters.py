@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
+from itertools import cycle
 from typing import Any
 
 import torch
@@ -16,8 +17,8 @@ from dsptorch.functional.gpu import choice
 
 __all__ = ["CASES", "Budget", "measure_filters", "milliseconds", "torch_path"]
 
-
 TORCH = "torch"  # how the arms without kernels begin
+CACHE = 256 * 2**20  # bytes: several times that of a device
 
 
 class Budget:
@@ -56,6 +57,16 @@ def milliseconds(run: Callable[[], object], device: torch.device, repeats: int, 
         synchronize(device)
         times.append(1e3 * (time.perf_counter() - start) / calls)
     return statistics.median(times)
+
+
+def device_milliseconds(run: Callable[[], object], calls: int) -> float:
+    """The time in which a CUDA device works on a call: that of its kernels, not of their launches by the CPU."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        for _ in range(calls):
+            run()
+        torch.cuda.synchronize()
+    spent = [e.time_range.elapsed_us() for e in profile.events() if e.device_type.name == "CUDA"]
+    return float(sum(spent)) / (1e3 * calls)
 
 
 class Copy(nn.Module):
@@ -156,8 +167,13 @@ def measure_filters(
     repeats: int,
     compiles: bool,
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """For each case and arm: milliseconds forward, forward + backward, and the peak memory of both in bytes."""
-    x, v = (torch.randn(shape, device=device).to(dtype) for _ in range(2))
+    """For each case and arm: milliseconds forward, forward + backward, and the peak memory of both in bytes.
+
+    The calls take turns on signals that together are larger than the caches of a device.
+    """
+    v, *xs = (torch.randn(shape, device=device).to(dtype) for _ in range(3))
+    if device.type == "cuda":
+        xs += [xs[0].clone() for _ in range(CACHE // (xs[0].numel() * xs[0].element_size()))]
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for case in CASES:
         found[case] = {}
@@ -166,27 +182,32 @@ def measure_filters(
                 continue
             try:
                 with torch_path() if name.startswith(TORCH) else nullcontext():
-                    found[case][name] = _measure(arm.to(device), x, v, device, repeats)
+                    found[case][name] = _measure(arm.to(device), xs, v, device, repeats)
             except Exception as error:  # noqa: BLE001, RUF100  # a peer that does not run is a result
                 found[case][name] = {"error": f"{type(error).__name__}: {error}"[:300]}
     return found
 
 
-def _measure(arm: nn.Module, x: Tensor, v: Tensor, device: torch.device, repeats: int) -> dict[str, Any]:
-    learning = x.detach().clone().requires_grad_()
+def _measure(
+    arm: nn.Module, xs: list[Tensor], v: Tensor, device: torch.device, repeats: int
+) -> dict[str, dict[str, float]]:
+    signals, learning = cycle(xs), cycle([x.detach().requires_grad_() for x in xs])
 
     def both() -> None:
-        learning.grad = None
+        x = next(learning)
+        x.grad = None
         arm.zero_grad()
-        arm(learning).backward(v)
+        arm(x).backward(v)
 
     def forward() -> None:
         with torch.no_grad():
-            arm(x)
+            arm(next(signals))
 
-    result: dict[str, Any] = {}
+    result: dict[str, dict[str, float]] = {}
     for mode, run in {"forward": forward, "forward + backward": both}.items():
         for _ in range(3):
             run()
         result[mode] = {"ms": milliseconds(run, device, repeats), "peak bytes": peak_memory(run, device)}
+        if device.type == "cuda":
+            result[mode]["device ms"] = device_milliseconds(run, calls=4 * repeats)
     return result
