@@ -65,7 +65,7 @@ def compiling(capability: int) -> Iterator[list[Any]]:
 
 
 def resources(kernel: Any, capability: int) -> dict[str, int]:
-    """Registers and spilled bytes a thread, bytes of shared memory a program, and threads of a program."""
+    """Registers and spilled bytes a thread, bytes of shared memory and threads a program, and the longest loop."""
     ptxas = triton.knobs.nvidia.ptxas.path
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "kernel.ptx"
@@ -84,8 +84,23 @@ def resources(kernel: Any, capability: int) -> dict[str, int]:
         "registers": max(int(n) for n in re.findall(r"Used (\d+) registers", report)),
         "spilled bytes": sum(spills),
         "shared bytes": kernel.metadata.shared,
+        "loop": longest_loop(kernel.asm["cubin"]),
         "threads": 32 * kernel.metadata.num_warps,
     }
+
+
+def longest_loop(cubin: bytes) -> int:
+    """The instructions of the longest loop within which there is no other, by the disassembler; 0 without a loop."""
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        command = [triton.knobs.nvidia.cuobjdump.path, "-sass", file.name]
+        listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    lines = [(int(at, 16), code) for at, code in re.findall(r"/\*([0-9a-f]{4,5})\*/\s+(.*?);", listing)]
+    jumps = [(at, re.search(r"BRA\b.*?0x([0-9a-f]+)", code)) for at, code in lines]
+    loops = [(int(to[1], 16), at) for at, to in jumps if to is not None and int(to[1], 16) < at]
+    inner = [(a, b) for a, b in loops if not any((a, b) != (c, d) and a <= c and d <= b for c, d in loops)]
+    return max((sum(a <= at <= b for at, _ in lines) for a, b in inner), default=0)
 
 
 def measure() -> dict[str, Any]:
@@ -108,16 +123,19 @@ def table(found: dict[str, Any]) -> str:
     """The same as Markdown."""
     lines = [
         "Each kernel as it is launched, compiled ahead of time: `python benchmarks/kernel_resources.py`",
-        f"(Triton {found['triton']}). Registers and spilled bytes are of a thread, shared memory of a program.",
+        f"(Triton {found['triton']}). Registers and spilled bytes are of a thread, shared memory of a program. Loop: the",
+        "instructions of the longest loop within which there is no other.",
         "",
         "| kernel | case | threads | "
-        + " | ".join(f"sm_{c}: registers, spills, shared" for c in CAPABILITIES)
+        + " | ".join(f"sm_{c}: registers, spills, shared, loop" for c in CAPABILITIES)
         + " |",
         "|---|---|---|" + "---|" * len(CAPABILITIES),
     ]
     for key, row in found["kernels"].items():
         kernel, _, case = key.partition(": ")
-        cells = [f"{r['registers']}, {r['spilled bytes']}, {r['shared bytes']}" for r in row.values()]
+        cells = [
+            f"{r['registers']}, {r['spilled bytes']}, {r['shared bytes']}, {r['loop']}" for r in row.values()
+        ]
         lines.append(f"| `{kernel}` | {case} | {next(iter(row.values()))['threads']} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

@@ -175,17 +175,20 @@ def weighted_hold(plan: WeightedHold, times: Tensor, folding: Folding) -> Tensor
 def compose_taps(second: Taps, first: Taps) -> Taps:
     """Compose two filters, first `first`, then `second`: w[p, k + j] += second[p, k] * first[(p - lag_k) mod P, j]."""
     support = second.support.after(first.support)
-    outer, inner = _repeated(second, support.period), _repeated(first, support.period)
-    products = outer.unsqueeze(2) * _delayed(inner, support.period, second.support.lags).transpose(0, 1)
+    outer = _repeated(second, support.period).unsqueeze(2)
+    if first.support.period == 1:
+        products = outer * first.weight
+    else:
+        inner = _repeated(first, support.period)
+        products = outer * _delayed(inner, support.period, second.support.lags)
     return Taps(collected_taps(products, second.support.lags, first.support.lags, support.lags), support)
 
 
 def _delayed(weight: Tensor, period: int, lags: tuple[int, ...]) -> Tensor:
-    """For each lag, the taps of phase p - lag at phase p: (P, taps, channels) -> (lags, P, taps, channels)."""
-    if period == 1:
-        return weight.unsqueeze(0)
-    rolled = {shift: weight.roll(shift, 0) for shift in {lag % period for lag in lags}}
-    return torch.stack([rolled[lag % period] for lag in lags])
+    """For each lag, the taps of phase p - lag at phase p: (P, taps, channels) -> (P, lags, taps, channels)."""
+    shifts = [lag % period for lag in lags]
+    rolled = {shift: weight.roll(shift, 0) if shift else weight for shift in set(shifts)}
+    return torch.stack([rolled[shift] for shift in shifts], 1)
 
 
 def collected_taps(
@@ -258,4 +261,6 @@ def _placed(taps: Taps, support: Support) -> Tensor:
 
 def _repeated(taps: Taps, period: int) -> Tensor:
     copies = period // taps.support.period
+    if taps.support.period == 1:
+        return taps.weight.expand(copies, -1, -1)
     return taps.weight if copies == 1 else taps.weight.repeat(copies, 1, 1)
