@@ -85,6 +85,7 @@ CASES: Mapping[str, Callable[[], None]] = (
     | {
         f"{name}, {slot}": partial(run, slot)
         for name, run in {
+            "16 bands of 64 taps, fp32": partial(_frames, dtype=SINGLE, bands=16, numtaps=64, shared=True),
             "4 bands of 16 taps, fp32": partial(_frames, dtype=SINGLE, bands=4, numtaps=16, shared=True),
             "2 bands of 8 taps a channel, bf16": partial(
                 _frames, dtype=HALF, bands=2, numtaps=8, shared=False

@@ -123,8 +123,8 @@ def table(found: dict[str, Any]) -> str:
     """The same as Markdown."""
     lines = [
         "Each kernel as it is launched, compiled ahead of time: `python benchmarks/kernel_resources.py`",
-        f"(Triton {found['triton']}). Registers and spilled bytes are of a thread, shared memory of a program. Loop: the",
-        "instructions of the longest loop within which there is no other.",
+        f"(Triton {found['triton']}). Registers and spilled bytes are of a thread, shared memory of a program. The",
+        "loop is the longest one within which there is no other, in instructions.",
         "",
         "| kernel | case | threads | "
         + " | ".join(f"sm_{c}: registers, spills, shared, loop" for c in CAPABILITIES)

@@ -126,7 +126,9 @@ def in_blocks(seen: Tensor, history: int, start: int, grid: BlockGrid) -> Tensor
         # A view needs a proof that the block size divides the time.
         padded = padded.unfold(1, size, size).transpose(2, 3)
         return padded.reshape(batch, padded.shape[1], row, channels) if grid.fan_in > 1 else padded
-    return padded.view(batch, blocks + grid.lags - 1, row, channels)
+    return padded.reshape(
+        batch, blocks + grid.lags - 1, row, channels
+    )  # a copy, if the numbers of a sample are apart
 
 
 def own_samples(x: Tensor, grid: BlockGrid, position: Tensor, start: int) -> tuple[Tensor, BlockGrid]:

@@ -82,19 +82,19 @@ def run(tmp_path: Path, *arguments: str) -> None:
 SIZES_OF_ONE = """
 from kernel_resources import compiling
 import torch
-from dsptorch.functional.gpu import pairs, windows
+from dsptorch.functional.gpu import pairs, runs
 from dsptorch.functional.gpu.frames import rate_correlation, rate_filter
 from dsptorch.functional.gpu.periodic import periodic_correlation, periodic_filter
 from dsptorch.functional.gpu.recurrence import recurrence
 
 x, four, mark = torch.ones(1, 1, 1), torch.ones(1, 1, 1, 1), torch.zeros(1, 1, dtype=torch.int64)
 with compiling(90) as compiled:
-    for masks, windows.FEWEST in (((None, None), 8), ((None, None), 1), ((mark, mark), 1)):
+    for masks, runs.FEWEST in (((None, None), 8), ((None, None), 1), ((mark, mark), 1)):
         for history in (0, 1):
             for adjoint in (False, True):
                 periodic_filter(x, four, [1], history, 1, *masks, adjoint)
             periodic_correlation(x, x, [1], history, 1, False, *masks)
-    for position in (None, mark):
+    for position, runs.FEWEST in ((None, 8), (None, 1), (mark, 1)):
         for numbers in ([1, 1, 0, 0], [1, 1, 1, 1], [1, 2, 1, -1]):
             for adjoint in (False, True):
                 rate_filter(four, four, position, numbers, 1, adjoint)
@@ -111,7 +111,7 @@ with compiling(90) as compiled:
                     pairs.SHORTEST = short
                     recurrence(u, a, state, mark, False, torch.ones(1), False)
 names = {kernel.metadata.name for kernel in compiled}
-assert len(names) == 10, names
+assert len(names) == 12, names
 """
 
 

@@ -10,6 +10,11 @@ import torch
 from torch import Tensor
 
 from dsptorch.functional.gpu.choice import check_times, device_of, launches, uses_kernels
+from dsptorch.functional.gpu.rate_windows import (
+    correlate_rate_windows,
+    filter_rate_windows,
+    takes_rate_windows,
+)
 from dsptorch.functional.operators import operator
 from dsptorch.functional.powers import power_of_two
 from dsptorch.functional.trilinear import V, W, accumulation_dtype
@@ -97,6 +102,8 @@ def rate_filter(
     out = signal.new_empty(batch, length, kept, channels)
     if out.numel() == 0:
         return out
+    if position is None and takes_rate_windows(taps, up, down, channels):
+        return filter_rate_windows(signal, taps, numbers, out, adjoint)
     block_c, block_o = min(power_of_two(channels), 64), min(power_of_two(kept), 16)
     block_n = min(power_of_two(length), max(_LARGEST // (block_c * block_o), 1), 256)
     tiles = -(-length // block_n), -(-kept // block_o), -(-channels // block_c)
@@ -166,6 +173,8 @@ def rate_correlation(
     check_times(max(reach, length) * max(up, down))
     if gradient.numel() == 0 or signal.numel() == 0:
         return signal.new_zeros(fan_in, fan_out, numtaps, 1 if shared else channels, dtype=dtype)
+    if position is None and takes_rate_windows((fan_in, fan_out, numtaps, 1), up, down, channels):
+        return correlate_rate_windows(signal, gradient, numbers, numtaps, shared)
     block_c, block_i = min(power_of_two(channels), 32), min(power_of_two(numtaps), 16)
     block_n = max(_LARGEST // (block_c * block_i), 1)
     time_tiles, tap_tiles = -(-(first + length) // (up * block_n)), -(-numtaps // block_i)

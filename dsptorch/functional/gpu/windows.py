@@ -5,21 +5,15 @@ a filter needs in registers.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from dsptorch.functional.gpu import runs
 from dsptorch.functional.gpu.choice import device_of, launches
-from dsptorch.functional.powers import power_of_two
 
 __all__ = ["correlate_windows", "filter_windows", "takes_windows"]
 
-FEWEST = 8  # channels; the threads of a warp that have none go through another run each, far from each other in memory
-CHANNELS = 64  # of a tile
-THREADS = 128  # of a program
-BLOCK = 8  # samples, at least, that are on their way from memory
-BLOCKS = 8  # of a run
 _TAPS = 40  # of a phase, at most: Triton's time to compile grows by their square
 _NUMBERS = 168  # in registers, at most: the taps or their sums, the window, and a block
 _PAIRS = 64  # at most, where a thread has two channels
@@ -28,7 +22,7 @@ _PAIRS = 64  # at most, where a thread has two channels
 def takes_windows(lags: Sequence[int], period: int, channels: int) -> bool:
     """Whether these kernels take a filter: its lags are neighbours, in their order, and few; its channels are many."""
     taps = len(lags)
-    fits = channels >= FEWEST and taps <= _TAPS and _numbers(taps, period) <= _NUMBERS
+    fits = channels >= runs.FEWEST and taps <= _TAPS and _numbers(taps, period) <= _NUMBERS
     return fits and list(lags) == list(range(lags[0], lags[0] + taps))
 
 
@@ -37,33 +31,13 @@ def _numbers(taps: int, period: int) -> int:
 
 
 def _block(period: int) -> int:
-    return -(-BLOCK // period) * period
+    return -(-runs.BLOCK // period) * period
 
 
-class _Runs(NamedTuple):
-    """How a signal is cut: a run is `blocks` blocks of BLOCK_T samples, and a tile BLOCK_R runs by BLOCK_C channels."""
-
-    blocks: int
-    run_tiles: int
-    channel_tiles: int
-    options: dict[str, int]
-
-
-def _cut(time: int, channels: int, period: int, taps: int) -> _Runs:
-    block_t, block_c = _block(period), min(power_of_two(channels), CHANNELS)
-    each = 2 if _numbers(taps, period) <= _PAIRS else 1  # channels of a thread
-    blocks = min(BLOCKS, -(-time // block_t))
-    runs = -(-time // (blocks * block_t))
-    block_r = min(power_of_two(runs), max(THREADS * each // block_c, 1))
-    options = {
-        "PERIOD": period,
-        "TAPS": taps,
-        "BLOCK_T": block_t,
-        "BLOCK_R": block_r,
-        "BLOCK_C": block_c,
-        "num_warps": max(1, block_r * block_c // (32 * each)),
-    }
-    return _Runs(blocks, -(-runs // block_r), -(-channels // block_c), options)
+def _cut(time: int, channels: int, period: int, taps: int) -> runs.Runs:
+    found = runs.cut(time, channels, _block(period), 2 if _numbers(taps, period) <= _PAIRS else 1)
+    found.options.update(PERIOD=period, TAPS=taps)
+    return found
 
 
 def filter_windows(
@@ -75,9 +49,9 @@ def filter_windows(
 
     (batch, length, channels), period = out.shape, weight.shape[1]
     oldest = lags[0] - history if adjoint else history - lags[-1]
-    runs = _cut(length, channels, period, len(lags))
+    cut = _cut(length, channels, period, len(lags))
     with device_of(signal):
-        window_filter_kernel[(runs.channel_tiles * runs.run_tiles * batch,)](
+        window_filter_kernel[(cut.channel_tiles * cut.run_tiles * batch,)](
             signal,
             weight,
             out,
@@ -85,16 +59,16 @@ def filter_windows(
             signal.shape[1],
             oldest,
             oldest % period,
-            runs.blocks,
-            runs.run_tiles,
+            cut.blocks,
+            cut.run_tiles,
             channels,
-            runs.channel_tiles,
+            cut.channel_tiles,
             *signal.stride(),
             weight.stride(0) if weight.shape[0] > 1 else 0,
             *weight.stride()[1:],
             ADJOINT=adjoint,
             SUM=sum_type(torch.promote_types(signal.dtype, weight.dtype)),
-            **runs.options,
+            **cut.options,
         )
     return out
 
@@ -113,29 +87,29 @@ def correlate_windows(
     from dsptorch.functional.gpu.kernels.windows import window_correlation_kernel  # noqa: PLC0415
 
     (batch, length, channels), taps = gradient.shape, len(lags)
-    runs = _cut(length, channels, period, taps)
-    units = batch // groups * runs.run_tiles
-    splits = launches(units, runs.channel_tiles * groups)
+    cut = _cut(length, channels, period, taps)
+    units = batch // groups * cut.run_tiles
+    splits = launches(units, cut.channel_tiles * groups)
     share = -(-units // splits)
     out = gradient.new_empty(groups, splits, period, taps, channels, dtype=dtype)
     with device_of(signal):
-        window_correlation_kernel[(runs.channel_tiles * splits * groups,)](
+        window_correlation_kernel[(cut.channel_tiles * splits * groups,)](
             signal,
             gradient,
             out,
             length,
             signal.shape[1],
             history - lags[-1],
-            runs.blocks,
-            runs.run_tiles,
+            cut.blocks,
+            cut.run_tiles,
             units,
             share,
             splits,
             channels,
-            runs.channel_tiles,
+            cut.channel_tiles,
             *signal.stride(),
             *gradient.stride(),
             SUM=sum_type(dtype),
-            **runs.options,
+            **cut.options,
         )
     return out.sum(1) if splits > 1 else out.squeeze(1)

@@ -1,6 +1,5 @@
 """The kernels of filters between two rates against PyTorch's path, in whole numbers that every dtype holds exactly."""
 
-from math import gcd
 from typing import NamedTuple
 
 import pytest
@@ -10,11 +9,13 @@ from torch import Tensor
 
 import dsptorch
 from dsptorch.functional import analysis, synthesis
-from dsptorch.functional.gpu import choice, frames
+from dsptorch.functional.gpu import choice, frames, runs
 from dsptorch.functional.polyphase_chunk import Chunk, filter_between_rates
 from tests.functional.gpu.planted import plant
 from tests.strategies import fails, holds
 from tests.tolerances import assert_close
+
+SMALL = {"FEWEST": 3, "CHANNELS": 8, "THREADS": 4, "BLOCK": 4, "BLOCKS": 2}
 
 
 class Case(NamedTuple):
@@ -43,20 +44,26 @@ class Case(NamedTuple):
 
 
 @st.composite
-def cases(draw):
-    """Banks, their adjoints and resamplers; chunks at any phase; segments; more samples and channels than a tile."""
-    kind = draw(st.sampled_from(["analysis", "synthesis", "resample"]))
+def cases(draw, windows=False):
+    """Banks, their adjoints and resamplers; chunks at any phase; segments; more samples and channels than a tile.
+
+    Banks without segments are filtered by windows, unless there is one channel.
+    """
+    kind = draw(st.sampled_from(["analysis", "synthesis"] + ["resample"] * (not windows)))
     fan, stride = draw(st.integers(1, 3)), draw(st.sampled_from([2, 3, 4, 1]))
     rates = {"analysis": (1, stride), "synthesis": (stride, 1)}.get(kind)
     if rates is None:
-        up, down = draw(st.integers(1, 3)), draw(st.integers(1, 3))
-        rates = up // gcd(up, down), down // gcd(up, down)
-    fans = {"analysis": (1, fan), "synthesis": (fan, 1)}.get(kind, (1, 1))
-    batch, channels = draw(st.sampled_from([2, 1, 2, 1, 0])), draw(st.sampled_from([3, 1, 70]))
+        rates = draw(st.sampled_from([(3, 2), (2, 3), (3, 2), (2, 1), (1, 3)]))
+    other = draw(st.sampled_from([1, 2]))
+    fans = {"analysis": (other, fan), "synthesis": (fan, other)}.get(kind, (1, 1))
+    batch, channels = (
+        draw(st.sampled_from([2, 1, 2, 1, 0])),
+        draw(st.sampled_from([3, 1, 10 if windows else 70])),
+    )
     numtaps, history = draw(st.integers(1, 7)), draw(st.integers(0, 5))
-    segments = draw(st.sampled_from([False, True, False]))
+    segments = not windows and draw(st.sampled_from([False, True, False]))
     # A packed segment begins at a multiple of the period.
-    time = draw(st.sampled_from([4, 8, 4, 8, 0] if segments else [9, 1, 70, 9, 0])) * (
+    time = draw(st.sampled_from([4, 8, 4, 8, 0] if segments else [9, 1, 30 if windows else 70, 9, 0])) * (
         rates[1] if segments else 1
     )
     generator = torch.Generator().manual_seed(draw(st.integers(0, 99)))
@@ -72,9 +79,11 @@ def cases(draw):
     return Case(seen, taps, rates, fans, chunk, draw(st.sampled_from([1, 99])))
 
 
-def check(case: Case, device: str, dtype: torch.dtype) -> None:
+def check(case: Case, device: str, dtype: torch.dtype, **sizes: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(choice, "PROGRAMS", case.programs)
+        for name, size in (SMALL | sizes).items():
+            patch.setattr(runs, name, size)
         found = case.run(device, dtype)
         patch.setattr(choice, "DEVICES", set())
         expected = case.run("cpu", torch.float64)
@@ -85,7 +94,8 @@ def check(case: Case, device: str, dtype: torch.dtype) -> None:
 
 def test_equals_the_torch_path(device):
     dtypes = st.sampled_from([torch.float32, torch.bfloat16, torch.float16, torch.float64])
-    holds(lambda case, dtype: check(case, device, dtype), cases(), dtypes, times=2)
+    holds(lambda case, dtype: check(case, device, dtype, FEWEST=99), cases(), dtypes, times=2)
+    holds(lambda case, dtype: check(case, device, dtype), cases(windows=True), dtypes, times=2)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +116,28 @@ def test_equals_the_torch_path(device):
 )
 def test_a_planted_bug_is_caught(device, monkeypatch, tmp_path, old, new):
     plant(monkeypatch, tmp_path, "frames", old, new)
-    fails(lambda case: check(case, device, torch.float32), cases(), times=4)
+    fails(lambda case: check(case, device, torch.float32, FEWEST=99), cases(), times=4)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("n // (SUMMED * TAPS), tl.int64) * taps_kept", "0, tl.int64) * taps_kept"),
+        ("n // TAPS % SUMMED, tl.int64) * taps_summed", "0, tl.int64) * taps_summed"),
+        ("time = coarse * steps - skipped", "time = coarse * steps"),
+        ("window[(u // steps * step + k) * SUMMED + f]", "window[(u // steps + k) * SUMMED + f]"),
+        ("TABLE[u % steps * WINDOW + k]]", "TABLE[k]]"),
+        ("n // TAPS % COARSE]", "0]"),
+        ("* FINE + n // TAPS // COARSE]", "* FINE]"),
+        ("TAPS - 1 - n % TAPS if COARSER else n % TAPS", "n % TAPS"),
+        ("split * share + share, units", "split * share + 1, units"),
+        ("v += BLOCK_T * coarse_t", "v += 0"),
+        ("tl.sum(tl.sum(sums[n], 0), 0)", "tl.max(tl.sum(sums[n], 0), 0)"),
+    ],
+)
+def test_a_bug_that_is_planted_in_the_windows_is_caught(device, monkeypatch, tmp_path, old, new):
+    plant(monkeypatch, tmp_path, "rate_windows", old, new)
+    fails(lambda case: check(case, device, torch.float32), cases(windows=True), times=6)
 
 
 @pytest.mark.parametrize("adjoint", [False, True])

@@ -1,10 +1,13 @@
 """Offsets in memory beyond 2^31: a signal whose channels are 2^30 numbers apart, in memory that is hardly touched."""
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor
 
-from dsptorch.functional.gpu import choice, windows
+from dsptorch.functional.gpu import choice, runs
 from dsptorch.functional.gpu.frames import rate_correlation, rate_filter
 from dsptorch.functional.gpu.periodic import periodic_correlation, periodic_filter
 from dsptorch.functional.gpu.recurrence import recurrence
@@ -35,10 +38,10 @@ def periodic(x: Tensor) -> list[Tensor]:
     ]
 
 
-def neighbours(x: Tensor) -> list[Tensor]:
+def by_windows(run: Callable[[Tensor], list[Tensor]], x: Tensor) -> list[Tensor]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(windows, "FEWEST", 1)
-        return periodic(x)
+        patch.setattr(runs, "FEWEST", 1)
+        return run(x)
 
 
 def recurrences(x: Tensor) -> list[Tensor]:
@@ -49,8 +52,9 @@ def recurrences(x: Tensor) -> list[Tensor]:
 
 RUNS = {
     "periodic": periodic,
-    "windows": neighbours,
+    "windows": partial(by_windows, periodic),
     "frames": rates,
+    "rate_windows": partial(by_windows, rates),
     "recurrence": recurrences,
     "pairs": recurrences,
 }

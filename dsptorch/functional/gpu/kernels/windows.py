@@ -9,14 +9,25 @@ import triton.language as tl
 
 
 @triton.jit
-def _samples(signal, apart, time, length, has_channel, SUM: tl.constexpr, COUNT: tl.constexpr):
-    """COUNT samples of each run, `time` being that of the first: 0 outside the signal."""
-    samples = ()
+def samples(
+    signal,
+    apart,
+    apart_f,
+    time,
+    length,
+    has_channel,
+    SUM: tl.constexpr,
+    COUNT: tl.constexpr,
+    EACH: tl.constexpr,
+):
+    """COUNT samples of each run, of EACH numbers, `time` being that of the first: 0 outside the signal."""
+    found = ()
     for k in tl.static_range(COUNT):
         # As an unsigned number, a time before the signal is one far after it.
         inside = ((time + k).to(tl.uint32) < tl.cast(length, tl.uint32))[:, None] & has_channel[None, :]
-        samples = samples + (tl.load(signal + k * apart, inside, 0.0).to(SUM),)
-    return samples
+        for f in tl.static_range(EACH):
+            found = found + (tl.load(signal + k * apart + f * apart_f, inside, 0.0).to(SUM),)
+    return found
 
 
 @triton.jit
@@ -72,11 +83,11 @@ def window_filter_kernel(
     source = time + oldest
     signal += row * signal_b + source[:, None].to(tl.int64) * signal_t + channel[None, :] * signal_c
     out += (row * length + time[:, None]) * out_t + channel[None, :]
-    window = _samples(signal, signal_t, source, reach, has_channel, SUM, TAPS - 1)
+    window = samples(signal, signal_t, 0, source, reach, has_channel, SUM, TAPS - 1, 1)
     signal += (TAPS - 1) * signal_t
     source += TAPS - 1
     for _block in range(blocks):
-        window = window + _samples(signal, signal_t, source, reach, has_channel, SUM, BLOCK_T)
+        window = window + samples(signal, signal_t, 0, source, reach, has_channel, SUM, BLOCK_T, 1)
         for u in tl.static_range(BLOCK_T):
             total = taps[u % PERIOD * TAPS] * window[u]
             for k in tl.static_range(1, TAPS):
@@ -141,12 +152,12 @@ def window_correlation_kernel(
         x = signal + row * signal_b + source[:, None].to(tl.int64) * signal_t + channel[None, :] * signal_c
         v = gradient + row * gradient_b
         v += time[:, None].to(tl.int64) * gradient_t + channel[None, :] * gradient_c
-        window = _samples(x, signal_t, source, reach, has_channel, SUM, TAPS - 1)
+        window = samples(x, signal_t, 0, source, reach, has_channel, SUM, TAPS - 1, 1)
         x += (TAPS - 1) * signal_t
         source += TAPS - 1
         for _block in range(blocks):
-            window = window + _samples(x, signal_t, source, reach, has_channel, SUM, BLOCK_T)
-            gradients = _samples(v, gradient_t, time, length, has_channel, SUM, BLOCK_T)
+            window = window + samples(x, signal_t, 0, source, reach, has_channel, SUM, BLOCK_T, 1)
+            gradients = samples(v, gradient_t, 0, time, length, has_channel, SUM, BLOCK_T, 1)
             added = ()
             for n in tl.static_range(PERIOD * TAPS):
                 total = sums[n]
