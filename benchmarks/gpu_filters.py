@@ -209,5 +209,5 @@ def _measure(
             run()
         result[mode] = {"ms": milliseconds(run, device, repeats), "peak bytes": peak_memory(run, device)}
         if device.type == "cuda":
-            result[mode]["device ms"] = device_milliseconds(run, calls=4 * repeats)
+            result[mode]["device ms"] = device_milliseconds(run, calls=repeats)
     return result
