@@ -67,6 +67,7 @@ def check_imports(floor: str, source: str, kernels: bool = False) -> None:
                     "difflib",
                     "re",
                     "importlib",
+                    "inspect",
                     *["triton"] * kernels,
                 }
                 assert root in allowed, name
