@@ -9,10 +9,10 @@ from torch import Tensor
 
 from dsptorch.functional.validate import check_bools
 from dsptorch.testing._engine.arguments import check_seed
+from dsptorch.testing._engine.chunks import random_chunks
 from dsptorch.testing._engine.examples import check_example, examined, greatest, named_leaves, noise
 from dsptorch.testing._engine.rates import Rate, grid_of, outputs_before, rate_of
 from dsptorch.testing._engine.run import output_of
-from dsptorch.testing.streaming import random_chunks
 from dsptorch.testing.tolerances import difference, site
 
 _BLOCKS = 5  # least number of grid blocks: three of padding, a signal, and a signal of a single sample

@@ -1,16 +1,17 @@
-"""Check that a layer gives the same numbers in chunks as on the whole sequence."""
+"""Check that a layer or a model gives the same numbers in chunks as on the whole sequence."""
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from itertools import accumulate
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from dsptorch.functional.validate import check_bools
-from dsptorch.testing._engine.arguments import check_seed
+from dsptorch.testing._engine.arguments import check_cuttable, check_seed
+from dsptorch.testing._engine.chunks import brief_lengths, chunkings_of
 from dsptorch.testing._engine.examples import (
     check_example,
     examined,
@@ -21,6 +22,7 @@ from dsptorch.testing._engine.examples import (
 )
 from dsptorch.testing._engine.rates import Rate, grid_of, outputs_before, rate_of
 from dsptorch.testing._engine.run import output_of
+from dsptorch.testing._engine.whole_model import Start, Streamed, check_streamed
 from dsptorch.testing.tolerances import difference, site
 
 
@@ -32,17 +34,18 @@ class Streams(Protocol):
 
 
 def assert_streaming_equals_batch(
-    layer: Streams,
+    model: Streams | nn.Module,
     example: Tensor,
     *,
-    chunkings: int = 3,
+    start: Start | None = None,
+    chunkings: int | Sequence[Sequence[int]] = 3,
     empty: bool = True,
     gradients: bool = True,
     ragged: bool = True,
     seed: int = 0,
     rate: Rate = None,
 ) -> None:
-    """Assert that a layer gives the same numbers in chunks of any length as on the whole sequence.
+    """Assert that a layer or a model gives the same numbers in chunks of any length as on the whole sequence.
 
         cat(y_1, ..., y_n) = layer(x),   y_i, s_i = layer.step(x_i, s_{i-1}),   s_0 = None
 
@@ -52,23 +55,35 @@ def assert_streaming_equals_batch(
     state in place. Finally, rows that have seen different lengths continue together in one batch, with the same results
     as alone; if the rate changes, the lengths differ by multiples of `layer.grid`.
 
+    A whole model, any module without `step`, runs in chunks within `dsptorch.streaming`, in eval mode and without
+    gradients, and all its outputs that follow the time are compared with those of `model(example)`. The rest of the
+    model must remember its own past. HuggingFace models get back the cache that they return. The attributes and buffers
+    of the model are restored before each signal.
+
     Args:
-        layer: A layer with `step`, whose state None means "at rest".
-        example: A signal, (batch, time >= 2, channels). The tolerance is tightest in float64.
-        chunkings: Number of random chunkings.
-        empty: Whether to include empty chunks.
-        gradients: Whether to compare gradients.
-        ragged: Whether to test rows at different positions. Every tensor of the state must then have the batch first.
+        model: A layer with `step`, whose state None means "at rest"; or a model.
+        example: A signal, (batch, time >= 2, channels); or, for a model, token ids, (batch, time >= 2). The tolerance
+            is tightest in float64.
+        start: For a model whose cache the caller brings: called at the start of each signal, it returns the function
+            that is called with each chunk, such as `lambda: functools.partial(model, cache=[])`.
+        chunkings: Number of random chunkings; or the lengths of the chunks of each chunking, to try these alone, as
+            `[[12] + [1] * 8]` for a model that takes single samples after a first chunk.
+        empty: For a layer, whether to include empty chunks.
+        gradients: For a layer, whether to compare gradients.
+        ragged: For a layer, whether to test rows at different positions. Every tensor of the state must then have the
+            batch first.
         seed: The seed of the chunkings.
-        rate: Output samples per input sample, an int or a Fraction. None: `layer.rate` if that is a Fraction, else 1.
+        rate: Output samples per input sample, an int or a Fraction. None: `model.rate` if that is a Fraction, else 1.
 
     Raises:
-        AssertionError: If anything differs. The message gives the output and the chunk, the part of the state, or the
-            gradient, and the difference.
-        TypeError: If the layer has no `step`.
+        AssertionError: If anything differs. For a layer, the message gives the output and the chunk, the part of the
+            state, or the gradient, and the difference. For a model, it gives the first output that differs, and the
+            first module whose output differs although its input does not: the module that lacks a memory.
+        TypeError: If the model is neither a module nor has `step`.
+        ValueError: If `streaming` refuses the model, or the model does not repeat itself.
 
     Example:
-        >>> from dsptorch import Multirate
+        >>> from dsptorch import FIR, Multirate, insert
         >>> assert_streaming_equals_batch(Multirate(4), torch.randn(2, 12, 4))
         >>> class Forgets(Multirate):
         ...     def step(self, x, state=None):
@@ -76,23 +91,31 @@ def assert_streaming_equals_batch(
         >>> assert_streaming_equals_batch(Forgets(4), torch.randn(2, 12, 4))
         Traceback (most recent call last):
         AssertionError: in chunks of [1, ... the output differs at row ...
+        >>> model = nn.Sequential(nn.Linear(4, 4), nn.GRU(4, 4, batch_first=True))  # each call of the GRU begins anew
+        >>> insert(model, "0", lambda linear: FIR(4))
+        ['0.dsp_before']
+        >>> assert_streaming_equals_batch(model, torch.randn(2, 12, 4))
+        Traceback (most recent call last):
+        AssertionError: in chunks of [1, ... first at time 1 ... its input does not, is '1' (GRU): ...
     """
     check_bools(empty=empty, gradients=gradients, ragged=ragged)
     check_seed(seed)
-    x = check_example(example, least=2)
-    if not callable(getattr(layer, "step", None)):
+    if not callable(getattr(model, "step", None)):
+        _check_model(model, example, start, chunkings, seed, rate)
+        return
+    if start is not None:
         raise TypeError(
-            f"layer must have step(x, state), got {type(layer).__name__}; is it one that streams?"
+            "start is for a model that the caller gives a cache; a layer with step begins with state None"
         )
-    rate = rate_of(layer, rate)
-    ways = _ways(x.shape[1], chunkings, empty, seed)
+    layer, x, rate = cast(Streams, model), check_example(example, least=2), rate_of(model, rate)
+    ways = chunkings_of(x.shape[1], chunkings, empty, seed)
     with examined(layer, x):
         whole = output_of(layer, x, rate)
         _, final = layer.step(x)
         for lengths in ways:
             y, state = _run(layer, x, lengths, rate, watched=True)
             _check_output(y, whole, lengths, rate)
-            _check_state(state, final, f"in chunks of {_brief(lengths)} the last state")
+            _check_state(state, final, f"in chunks of {brief_lengths(lengths)} the last state")
         if ragged:
             grid = grid_of(layer, rate)
             for phase in {0, grid - 1}:
@@ -103,21 +126,24 @@ def assert_streaming_equals_batch(
                 _check_gradients(layer, x, lengths, rate)
 
 
-def random_chunks(total: int, generator: torch.Generator, empty: bool = True) -> list[int]:
-    """4 to 8 random lengths that add up to a total, with or without empty ones."""
-    pieces = int(torch.randint(4, 9, (), generator=generator))
-    cuts = torch.randint(0, total + 1, (pieces - 1,), generator=generator).sort().values.tolist()
-    if empty:
-        cuts[1] = cuts[0]
-    lengths = [stop - start for start, stop in zip([0, *cuts], [*cuts, total], strict=True)]
-    return lengths if empty else [length for length in lengths if length]
-
-
-def _ways(time: int, chunkings: int, empty: bool, seed: int) -> list[list[int]]:
-    generator = torch.Generator().manual_seed(seed)
-    random = [random_chunks(time, generator, empty) for _ in range(chunkings)]
-    pairs = [2] * (time // 2) + [1] * (time % 2)
-    return [[1] * time, pairs, [0, time, 0] if empty else [time], [time - 1, 1], *random]
+def _check_model(
+    model: Any,
+    example: Tensor,
+    start: Start | None,
+    chunkings: int | Sequence[Sequence[int]],
+    seed: int,
+    rate: Rate,
+) -> None:
+    if not isinstance(model, nn.Module):
+        raise TypeError(
+            f"model must be a module, or have step(x, state), got {type(model).__name__}; give the module that "
+            "streams, and if it is called with a cache, say how by start"
+        )
+    check_cuttable(example)
+    if example.is_floating_point() and not example.isfinite().all():
+        raise ValueError("example must be finite: of what is NaN or infinite nothing can be said")
+    streamed = Streamed(model, start, rate_of(model, rate), seed)
+    check_streamed(streamed, example.detach(), chunkings_of(example.shape[1], chunkings, False, seed))
 
 
 def _run(
@@ -131,7 +157,7 @@ def _run(
             y, after = layer.step(chunk, state)
         except Exception as error:
             raise AssertionError(
-                f"step failed on chunk {i} of lengths {_brief(lengths)}, {chunk.shape[1]} samples long: "
+                f"step failed on chunk {i} of lengths {brief_lengths(lengths)}, {chunk.shape[1]} samples long: "
                 f"{type(error).__name__}: {error}. A chunk may have any length, 0 too"
             ) from error
         due = outputs_before(time + chunk.shape[1], rate) - outputs_before(time, rate)
@@ -140,14 +166,15 @@ def _run(
             raise AssertionError(
                 f"step made {tuple(y.shape)} of chunk {i} of shape {tuple(chunk.shape)}; it must keep batch and time"
                 if rate == 1
-                else f"step made {tuple(y.shape)} of chunk {i} of lengths {_brief(lengths)}; after {time} inputs "
-                f"ceil({time} * {rate}) = {outputs_before(time, rate)} outputs must be out, {due} of them in this chunk"
+                else f"step made {tuple(y.shape)} of chunk {i} of lengths {brief_lengths(lengths)}; after {time} "
+                f"inputs ceil({time} * {rate}) = {outputs_before(time, rate)} outputs must be out, {due} of them in "
+                "this chunk"
             )
         if watched:
             _check_unchanged(before, state, i)
             if not torch.equal(x, given):
                 raise AssertionError(
-                    f"step changed its chunk in place, chunk {i} of lengths {_brief(lengths)}"
+                    f"step changed its chunk in place, chunk {i} of lengths {brief_lengths(lengths)}"
                 )
         outputs.append(y)
         state = after
@@ -171,9 +198,9 @@ def _check_output(y: Tensor, whole: Tensor, lengths: Sequence[int], rate: Fracti
         chunk = next(i for i, end in enumerate(ends) if found.at[1] < end)
         sample = found.at[1] - (ends[chunk - 1] if chunk else 0)
         raise AssertionError(
-            f"in chunks of {_brief(lengths)} the output differs at {site(found.at)} (in chunk {chunk}, its sample "
-            f"{sample}): {found.actual:.6g} instead of {found.expected:.6g}, off by {found.size:.3g}. Look for a "
-            "state that forgets inputs or the position"
+            f"in chunks of {brief_lengths(lengths)} the output differs at {site(found.at)} (in chunk {chunk}, its "
+            f"sample {sample}): {found.actual:.6g} instead of {found.expected:.6g}, off by {found.size:.3g}. Look for "
+            "a state that forgets inputs or the position"
         )
 
 
@@ -215,7 +242,7 @@ def _check_gradients(layer: Streams, x: Tensor, lengths: Sequence[int], rate: Fr
         found = difference(gradient, whole[name], scale=greatest(*whole.values()))
         if found is not None:
             raise AssertionError(
-                f"in chunks of {_brief(lengths)} the gradient in {name} differs at {site(found.at)}: "
+                f"in chunks of {brief_lengths(lengths)} the gradient in {name} differs at {site(found.at)}: "
                 f"{found.actual:.6g} instead of {found.expected:.6g}. Look for a state that is detached, or made by "
                 "operations without a gradient"
             )
@@ -256,8 +283,3 @@ def _check_ragged(layer: Streams, x: Tensor, empty: bool, rate: Fraction, grid: 
 
 def _leaves(state: Any) -> list[tuple[str, Any]]:
     return [(pytree.keystr(path), leaf) for path, leaf in pytree.tree_leaves_with_path(state)]
-
-
-def _brief(lengths: Sequence[int]) -> str:
-    some = ", ".join(map(str, lengths[:8]))
-    return f"[{some}{', ...' if len(lengths) > 8 else ''}]"

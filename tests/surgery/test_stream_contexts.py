@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from dsptorch import FIR, Chain, LFORouting, Multirate, insert, streaming
 from dsptorch.surgery.streams.forward_pass import ForwardPass
 from dsptorch.surgery.streams.stream import Stream
-from dsptorch.testing.streaming import random_chunks
+from dsptorch.testing._engine.chunks import random_chunks
 from tests.layers.table import WIDTH, signal
 from tests.surgery.models import small, through_pickle
 from tests.tolerances import assert_close, assert_same

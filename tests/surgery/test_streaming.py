@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from dsptorch import FIR, Chain, LFORouting, Multirate, Pointwise, Residual, insert, streaming
-from dsptorch.testing.streaming import random_chunks
+from dsptorch.testing._engine.chunks import random_chunks
 from tests.layers.table import CAUSAL, WIDTH, signal
 from tests.surgery.models import Sublayer, check_unchanged, small, snapshot
 from tests.tolerances import assert_close

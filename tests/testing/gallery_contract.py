@@ -60,6 +60,7 @@ from tests.testing.broken_layers import (
 )
 from tests.testing.bug import Bug, example, on
 from tests.testing.gallery_banks import BANKS
+from tests.testing.gallery_models import MODELS
 from tests.testing.gallery_modulation import MODULATION
 from tests.testing.gallery_numbers import NUMBERS
 from tests.testing.gallery_rates import RATES
@@ -171,6 +172,7 @@ BUGS: dict[str, Bug] = {
     **BANKS,
     **WAVELETS,
     **MODULATION,
+    **MODELS,
     "a wrong backward": Bug(
         on(assert_gradients),
         lambda: _WrongBackward.apply,
