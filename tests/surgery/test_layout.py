@@ -1,5 +1,7 @@
 """Layers act along time, wherever the model has it."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -181,3 +183,12 @@ def test_documents_in_a_nested_tensor_stay_apart():
     expected = torch.cat([layer(rows[0][None, :2]), layer(rows[0][None, 2:])], 1)[0]
     assert_close(y.unbind()[0], expected)
     assert_close(y.unbind()[1], layer(rows[1][None])[0])
+
+
+@pytest.mark.parametrize("position", ["before", "after"])
+def test_an_error_names_the_layer_by_its_place_in_the_model(position):
+    model = nn.Sequential(nn.Identity(), nn.Sequential(nn.Identity()))
+    insert(model, "1.0", lag, position=position)
+    for each in (model, copy.deepcopy(model)):
+        with pytest.raises(ValueError, match=f"^1.0.dsp_{position} takes 4 channels in the last dimension"):
+            each(draw(2, 7, 5))

@@ -62,7 +62,7 @@ def test_a_causal_mask_is_not_taken_for_padding():
     assert_same(model(x, torch.ones(6, 6)), model(x))
     for mask in (causal(6), torch.zeros(6, 6).masked_fill(~causal(6), -torch.inf)):
         with pytest.raises(
-            ValueError, match=rf"dsp_before at Small {REFUSED}.*\(batch, time\) or \(time, time\)"
+            ValueError, match=rf"block.dsp_before {REFUSED}.*\(batch, time\) or \(time, time\)"
         ) as error:
             model(x, mask)
         assert "segment_ids" not in str(error.value)

@@ -103,7 +103,13 @@ def insert(
     try:
         for name, target in targets.items():
             attach(
-                target, position, layers[name].train(target.training), layout or "btd", signals[name], rule
+                name,
+                target,
+                position,
+                layers[name].train(target.training),
+                layout or "btd",
+                signals[name],
+                rule,
             )
         sync_interposers(model, [name.rpartition(".")[0] for name in _inserted(model)], rule)
         if example is not None:

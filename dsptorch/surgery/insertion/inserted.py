@@ -35,6 +35,7 @@ class InsertedForward(Interposer):
         self.signal = Argument(None, "")
         self.reads = signature_of(module)
         self.layouts: dict[str, str] = {}  # by position
+        self.places: dict[str, str] = {}  # by position, the names of the layers in the model, for errors
         self.masks: dict[str, MaskRule] = {}  # by position, where the user said which
         self.rules: tuple[
             MaskRule, ...
@@ -65,8 +66,8 @@ class InsertedForward(Interposer):
             changed = change_signal(self.signal, args, kwargs, lambda x: self._apply("before", x))
             if changed is None:
                 raise TypeError(
-                    f"{NAMES['before']} acts on the argument {self.signal.name!r} of {type(module).__name__}, which "
-                    f"was called with {', '.join(kwargs) or 'no argument'}; call it with that one, or insert at "
+                    f"{self.places['before']} acts on the argument {self.signal.name!r} of {type(module).__name__}, "
+                    f"which was called with {', '.join(kwargs) or 'no argument'}; call it with that one, or insert at "
                     "another module"
                 )
             args, kwargs = changed
@@ -74,32 +75,29 @@ class InsertedForward(Interposer):
         if "after" not in self.layouts:
             return output
         owner = type(module).__name__
-        return with_signal(output, lambda y: self._apply("after", y), NAMES["after"], owner)
+        return with_signal(output, lambda y: self._apply("after", y), self.places["after"], owner)
 
     def _apply(self, position: str, x: Any) -> Any:
-        layer, name, layout = (
-            self.module.get_submodule(NAMES[position]),
-            NAMES[position],
-            self.layouts[position],
-        )
+        layer = self.module.get_submodule(NAMES[position])
+        place, layout = self.places[position], self.layouts[position]
         call, rule = current_call(), self.masks.get(position)
         sizes = sizes_in_layout(x, layout)
         if call.explicit or sizes is None:
-            return apply_in_layout(layer, x, layout, name)
-        where = f"{name} at {type(self.module).__name__}"
+            return apply_in_layout(layer, x, layout, place)
         if rule is not None:
-            mask = rule.of_call(call, where)
-            ids = None if mask is None else mask.of(sizes, where)
+            mask = rule.of_call(call, place)
+            ids = None if mask is None else mask.of(sizes, place)
         else:
-            ids = call.ids_of(x, where, sizes)
+            ids = call.ids_of(x, place, sizes)
         outer = enter_call(call.with_ids(ids))
         try:
-            return apply_in_layout(layer, x, layout, name)
+            return apply_in_layout(layer, x, layout, place)
         finally:
             enter_call(outer)
 
 
 def attach(
+    name: str,
     target: nn.Module,
     position: str,
     layer: nn.Module,
@@ -107,13 +105,14 @@ def attach(
     signal: Argument,
     rule: MaskRule | None = None,
 ) -> None:
-    """Make a layer the child `dsp_before` or `dsp_after` of a module, and activate it."""
+    """Make a layer the child `dsp_before` or `dsp_after` of a module of this name, and activate it."""
     target.add_module(NAMES[position], layer)
     forward = InsertedForward.beneath(target) or InsertedForward(target).attach()
     if not forward.layouts:
         target.register_forward_pre_hook(check_acts, with_kwargs=True)
     forward.signal = signal
     forward.layouts[position] = layout
+    forward.places[position] = f"{name}.{NAMES[position]}"
     if rule is not None:
         forward.masks[position] = rule
 
@@ -123,6 +122,7 @@ def detach(target: nn.Module, position: str) -> None:
     forward = InsertedForward.beneath(target)
     if forward is not None:
         del forward.layouts[position]
+        del forward.places[position]
         forward.masks.pop(position, None)
     if forward is None or not forward.layouts:
         if forward is not None:
