@@ -7,17 +7,25 @@ import torch
 from torch import nn
 
 from dsptorch import (
+    EMA,
     FIR,
+    LFO,
+    SOS,
+    Biquad,
     Blend,
     BoundedHyperparam,
     Chain,
     ChannelBottleneck,
     Delay,
+    EMABank,
     Layer,
     LFORouting,
+    ModulatedDelay,
     Multirate,
     Parallel,
     Residual,
+    Resonator,
+    Tremolo,
     find,
     fold,
     insert,
@@ -28,6 +36,7 @@ from dsptorch import (
 from dsptorch.layers import FixedFilter, fold_layer
 from dsptorch.testing import assert_causal, assert_streaming_equals_batch
 from tests.layers.table import CAUSAL, LAYERS, WIDTH, build, signal
+from tests.layers.table import scattered as moved
 from tests.surgery.models import check_unchanged, draw, model, snapshot
 from tests.tolerances import assert_close
 
@@ -58,6 +67,30 @@ def test_a_folded_layer_gives_the_same_numbers(name):
     if list(layer.parameters()) and any(True for _ in folded.buffers()):
         with pytest.raises(AssertionError):
             check(layer, folded)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        SOS(1),
+        SOS(1, 2),
+        Biquad(1, "free"),
+        Biquad(1),
+        EMA(1),
+        EMABank(1, 1),
+        Resonator(1),
+        Tremolo(1, LFO(1)),
+        ModulatedDelay(1, 3, LFO(1)),
+        LFORouting(1, 1),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_one_channel(layer):
+    """Hyperparameters of one channel become numbers."""
+    layer = moved(copy.deepcopy(layer))
+    x = signal(width=1)
+    assert_close(fold(layer)(x), layer(x))
+    assert_streaming_equals_batch(fold(layer), x, gradients=False)
 
 
 def opened(blend):
