@@ -35,7 +35,8 @@ _LARGEST = 2**16  # taps of all phases of a channel: a larger filter is kept in 
 def fold_layer(layer: Layer) -> Layer:
     """Return a layer for inference that gives the same numbers within rounding and shares nothing with this one.
 
-    Its hyperparameters are numbers, and nothing in it is learned. A layer with forward hooks or with a replaced forward
+    Its hyperparameters are numbers, or frozen in modules other than those of `dsptorch.layers`, and nothing in it is
+    learned. A layer with forward hooks or with a replaced forward
     is copied unchanged, because the effect of this code is unknown. To define how your own layer folds, register a
     function with `fold_layer.register(MyLayer)`.
 
@@ -229,8 +230,12 @@ def _if_cheaper(filter_: PeriodicFIR, layer: Layer) -> FixedFilter | None:
 
 
 def _fix_hyperparams(layer: nn.Module) -> None:
-    """Replace learned hyperparameters by numbers. Integer ones mix operators, and are frozen instead."""
-    for module in list(layer.modules()):
+    """Replace learned hyperparameters by numbers. Integer ones mix operators, and are frozen instead.
+
+    The modules of this package read a hyperparameter by `current`, which takes a number as well. All other modules may
+    call theirs, so these are frozen too.
+    """
+    for module in [part for part in layer.modules() if type(part).__module__.startswith(f"{__package__}.")]:
         for name, child in list(module.named_children()):
             if isinstance(child, BoundedHyperparam) and not child.integer:
                 value = child.value

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from dsptorch import FIR, Chain
+from dsptorch import FIR, Chain, fold
 from dsptorch.audio import PCEN, STFT, LogCompression, MelSpectrogram
-from dsptorch.testing import assert_causal, assert_streaming_equals_batch, check_layer
+from dsptorch.testing import assert_causal, assert_close, assert_streaming_equals_batch, check_layer
 from dsptorch.testing.contract import CONTRACT
 from tests.audio.table import EVERY, FRONTS, waveform
 
@@ -54,6 +54,13 @@ def test_any_chunks_give_the_whole(name, dtype, tolerance):
     with torch.no_grad():
         for sizes in (1, 8, RAGGED):
             check_chunks(FRONTS[name](), tolerance, dtype, sizes)
+
+
+@each_front
+def test_folds(name):
+    layer, x = FRONTS[name]().double(), waveform(time=300)
+    with torch.no_grad():
+        assert_close(fold(layer)(x), layer(x))
 
 
 @each_front

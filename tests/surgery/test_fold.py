@@ -23,6 +23,7 @@ from dsptorch import (
     ModulatedDelay,
     Multirate,
     Parallel,
+    Pointwise,
     Residual,
     Resonator,
     Tremolo,
@@ -91,6 +92,35 @@ def test_one_channel(layer):
     x = signal(width=1)
     assert_close(fold(layer)(x), layer(x))
     assert_streaming_equals_batch(fold(layer), x, gradients=False)
+
+
+class Warms(nn.Module):
+    """Calls its hyperparameter, as docs/adaptive.md has it."""
+
+    def __init__(self):
+        super().__init__()
+        self.temperature = BoundedHyperparam(5.0, 0.1, 10.0, log=True)
+
+    def forward(self, x):
+        return torch.tanh(x / self.temperature())
+
+
+class Warm(Delay):
+    """A layer of somebody else that does the same."""
+
+    def __init__(self, d_model):
+        super().__init__(d_model, 1)
+        self.warms = Warms()
+
+    def process(self, x, memory, timeline):
+        return super().process(self.warms(x), memory, timeline)
+
+
+@pytest.mark.parametrize("layer", [Pointwise(Warms(), WIDTH), Warm(WIDTH), Chain(Warm(WIDTH), EMA(WIDTH))])
+def test_a_module_that_calls_its_hyperparameter_still_can(layer):
+    x, folded = draw(2, 19, WIDTH), fold(layer)
+    assert_close(folded(x), layer(x))
+    assert not any(parameter.requires_grad for parameter in folded.parameters())
 
 
 def opened(blend):
