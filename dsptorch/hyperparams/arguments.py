@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from dsptorch.functional.validate import check_int
 from dsptorch.hyperparams.bounded import BoundedHyperparam
+from dsptorch.hyperparams.fixed import FixedHyperparam
 
 Hyperparam = float | BoundedHyperparam
 """The type of a hyperparameter argument of a layer: a fixed number, or one that learns."""
@@ -72,16 +73,21 @@ def check_factor(name: str, value: Any) -> int | BoundedHyperparam:
     return value
 
 
-def current(value: Hyperparam) -> float | Tensor:
+def current(value: Hyperparam | FixedHyperparam) -> float | Tensor:
     """The value for computation: the number, or the tensor with its gradient."""
+    if isinstance(value, FixedHyperparam):
+        return value.value
     return value() if isinstance(value, BoundedHyperparam) else value
 
 
-def made_of(*values: Hyperparam | Tensor) -> list[Any]:
+def made_of(*values: Hyperparam | FixedHyperparam | Tensor) -> list[Any]:
     """The inputs of a computation for a `Memo`: raw values and bounds of hyperparameters, tensors, numbers."""
     parts: list[Any] = []
     for value in values:
-        parts += [value.raw, value.low, value.high] if isinstance(value, BoundedHyperparam) else [value]
+        if isinstance(value, BoundedHyperparam):
+            parts += [value.raw, value.low, value.high]
+        else:
+            parts.append(value.value if isinstance(value, FixedHyperparam) else value)
     return parts
 
 

@@ -246,10 +246,7 @@ class _Sections(FirstValues):
 
     def sos(self) -> Tensor:
         """The sections, (sections, 6, d_model)."""
-        wide = torch.promote_types(self.b.dtype, torch.float32)
-        # Folded, those of a single section of a single channel are numbers.
-        k1, k2 = (torch.as_tensor(current(k), device=self.b.device, dtype=wide) for k in (self.k1, self.k2))
-        k1, k2 = (k.expand(self.b.shape[0], self.b.shape[2]) for k in (k1, k2))
+        k1, k2 = (torch.as_tensor(current(k)) for k in (self.k1, self.k2))
         a1, a2 = reflected(k1, k2, self.radius)
         return torch.cat([self.b.to(a1.dtype), torch.stack([torch.ones_like(a1), a1, a2], 1)], 1)
 

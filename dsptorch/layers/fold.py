@@ -11,6 +11,7 @@ from dsptorch.functional.fold import Weight
 from dsptorch.functional.periodic_fir import PeriodicFIR
 from dsptorch.functional.plan import Plan, Product
 from dsptorch.hyperparams import BoundedHyperparam
+from dsptorch.hyperparams.fixed import FixedHyperparam
 from dsptorch.layers.bank_filters import FixedFilters
 from dsptorch.layers.base import FilterLayer, Layer
 from dsptorch.layers.blend import Blend
@@ -35,10 +36,9 @@ _LARGEST = 2**16  # taps of all phases of a channel: a larger filter is kept in 
 def fold_layer(layer: Layer) -> Layer:
     """Return a layer for inference that gives the same numbers within rounding and shares nothing with this one.
 
-    Its hyperparameters are numbers, or frozen in modules other than those of `dsptorch.layers`, and nothing in it is
-    learned. A layer with forward hooks or with a replaced forward
-    is copied unchanged, because the effect of this code is unknown. To define how your own layer folds, register a
-    function with `fold_layer.register(MyLayer)`.
+    Its hyperparameters are constants, and nothing in it is learned. A layer with forward hooks or with a replaced
+    forward is copied unchanged, because the effect of this code is unknown. To define how your own layer folds,
+    register a function with `fold_layer.register(MyLayer)`.
 
     Args:
         layer: The layer, which is not changed.
@@ -230,17 +230,8 @@ def _if_cheaper(filter_: PeriodicFIR, layer: Layer) -> FixedFilter | None:
 
 
 def _fix_hyperparams(layer: nn.Module) -> None:
-    """Replace learned hyperparameters by numbers. Integer ones mix operators, and are frozen instead.
-
-    The modules of this package read a hyperparameter by `current`, which takes a number as well. All other modules may
-    call theirs, so these are frozen too.
-    """
-    for module in [part for part in layer.modules() if type(part).__module__.startswith(f"{__package__}.")]:
+    """Replace learned hyperparameters by constants. Integer ones mix operators, and are frozen instead."""
+    for module in list(layer.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, BoundedHyperparam) and not child.integer:
-                value = child.value
-                delattr(module, name)
-                if value.numel() == 1:
-                    setattr(module, name, value.item())
-                else:
-                    module.register_buffer(name, value)
+                setattr(module, name, FixedHyperparam(child.value))

@@ -17,11 +17,10 @@ Model = TypeVar("Model", bound=nn.Module)
 def fold(model: Model) -> Model:
     """Return a copy of a model for inference, whose dsptorch layers compute the same output with less work.
 
-    Hyperparameters become numbers (in modules of your own they are frozen). The filters of a layer are merged into
-    one, and so are layers in series in a Chain or in parallel in a Parallel, if one pass with all their taps is
-    cheaper than several. A bottleneck of learned width keeps the units whose weight is not lost in rounding. The
-    outputs are equal within rounding. The parameters of the folded layers cannot be trained and have other names,
-    so keep the original model for training.
+    Hyperparameters become constants. The filters of a layer are merged into one, and so are layers in series in a
+    Chain or in parallel in a Parallel, if one pass with all their taps is cheaper than several. A bottleneck of
+    learned width keeps the units whose weight is not lost in rounding. The outputs are equal within rounding. The
+    parameters of the folded layers cannot be trained and have other names, so keep the original model for training.
 
     Args:
         model: Any module with dsptorch layers, inserted or built in, or a layer. It is not changed.

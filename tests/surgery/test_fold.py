@@ -39,7 +39,7 @@ from dsptorch.testing import assert_causal, assert_streaming_equals_batch
 from tests.layers.table import CAUSAL, LAYERS, WIDTH, build, signal
 from tests.layers.table import scattered as moved
 from tests.surgery.models import check_unchanged, draw, model, snapshot
-from tests.tolerances import assert_close
+from tests.tolerances import assert_close, assert_same
 
 X = draw(2, 19, WIDTH)
 
@@ -92,6 +92,17 @@ def test_one_channel(layer):
     x = signal(width=1)
     assert_close(fold(layer)(x), layer(x))
     assert_streaming_equals_batch(fold(layer), x, gradients=False)
+
+
+@pytest.mark.parametrize(
+    "name", ["LFORouting", "EMA warm", "Resonator noise", "Biquad", "LFOGate", "ModulatedDelay"]
+)
+def test_the_state_dict_has_every_number(name):
+    """A folded layer of other values takes those of the state dict."""
+    folded, other = fold(build(name)), fold(build(name, scatter=False))
+    assert not torch.allclose(other(signal()), folded(signal()))
+    other.load_state_dict(folded.state_dict())
+    assert_same(other(signal()), folded(signal()))
 
 
 class Warms(nn.Module):
