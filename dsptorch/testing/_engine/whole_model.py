@@ -22,7 +22,7 @@ from dsptorch.testing._engine.origin import Recorder, first_to_forget
 from dsptorch.testing._engine.outputs import Outputs, candidates, followers
 from dsptorch.testing._engine.rates import outputs_before
 from dsptorch.testing._engine.run import called, cuda_devices, named_tensors, seed_all
-from dsptorch.testing.tolerances import Difference, difference, first_unequal
+from dsptorch.testing.tolerances import RTOL, Difference, difference, first_unequal
 
 Start = Callable[[], Callable[[Tensor], Any]]
 
@@ -41,6 +41,12 @@ class Streamed(NamedTuple):
     start: Start | None
     rate: Fraction
     seed: int
+
+    def differ(self, y: Tensor, whole: Tensor) -> Difference | None:
+        """`first_difference` for a model whose output may be wider than what it computes in."""
+        tensors = [*self.model.parameters(), *self.model.buffers(), y, whole]
+        dtypes = {tensor.dtype for tensor in tensors} & RTOL.keys()
+        return first_difference(y, whole, max(dtypes, key=RTOL.__getitem__, default=None))
 
     def whole(self, x: Tensor) -> Any:
         """The output for the whole signal, as if the model did not stream."""
@@ -109,11 +115,11 @@ def check_streamed(streamed: Streamed, x: Tensor, ways: Sequence[Sequence[int]])
         for lengths in ways:
             outputs = _together(streamed, x, lengths, whole)
             for name, y in outputs.items():
-                at = first_difference(y, whole[name])
+                at = streamed.differ(y, whole[name])
                 if at is None:
                     continue
                 again = call(x, streamed._replace(seed=streamed.seed ^ 1))
-                if first_difference(again[name], whole[name]) is not None:
+                if streamed.differ(again[name], whole[name]) is not None:
                     raise ValueError(
                         "expected a model that repeats itself, got other outputs for the same whole signal: it "
                         "draws random numbers, or keeps a state that cannot be put back; turn that off"
@@ -125,12 +131,13 @@ def check_streamed(streamed: Streamed, x: Tensor, ways: Sequence[Sequence[int]])
                 )
 
 
-def first_difference(y: Tensor, whole: Tensor) -> Difference | None:
+def first_difference(y: Tensor, whole: Tensor, dtype: torch.dtype | None = None) -> Difference | None:
     """The greatest difference beyond rounding at the first time that has one; numbers that count must be equal.
 
     Args:
         y: (batch, time, ...).
         whole: The same, as expected.
+        dtype: The dtype whose tolerance applies; None for that of the signals.
     """
     if not y.numel():
         return None
@@ -143,10 +150,10 @@ def first_difference(y: Tensor, whole: Tensor) -> Difference | None:
         return Difference(at, y[at].item(), whole[at].item(), 0.0)
     every = whole.reshape(1, -1, 1)
     scale = sizes_of({"": every.float() if every.dtype.itemsize < 4 else every})[""].min().item() or 1e-30
-    if difference(y, whole, scale=scale) is None:
+    if difference(y, whole, dtype=dtype, scale=scale) is None:
         return None
     for time in range(y.shape[1]):
-        found = difference(y[:, time : time + 1], whole[:, time : time + 1], scale=scale)
+        found = difference(y[:, time : time + 1], whole[:, time : time + 1], dtype=dtype, scale=scale)
         if found is not None:
             return found._replace(at=(found.at[0], time, found.at[2]))
     return None
@@ -182,7 +189,7 @@ def _blame(streamed: Streamed, x: Tensor, lengths: Sequence[int]) -> str:
         streamed.whole(x)
     with chunks.recording():
         streamed.in_chunks(x, lengths, lambda chunk, output: chunks.end_of_call())
-    name = first_to_forget(whole, chunks, lambda y, other: first_difference(y, other) is not None)
+    name = first_to_forget(whole, chunks, lambda y, other: streamed.differ(y, other) is not None)
     return (
         f"The first module whose output differs, although its input does not, is {name}: what it remembers does not "
         "reach from chunk to chunk. Look for attention without its cache, a call with use_cache=False, positions that "
