@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel, MambaConfig, MambaForCausalLM
 
-from dsptorch import EMA, FIR, Multirate, insert
+from dsptorch import FIR, Multirate, insert
 from dsptorch.testing import assert_streaming_equals_batch
 from tests.surgery.models import draw
 from tests.testing.broken_layers import WIDTH
@@ -45,31 +45,28 @@ def test_chunks_that_a_model_does_not_take_are_found_and_can_be_left_out():
     assert_streaming_equals_batch(model, ids(), chunkings=[[1] * 12, [8, 1, 1, 1, 1]])
 
 
-class Widens(nn.Module):
-    """Logits in float32, as HuggingFace's Mamba has them."""
-
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-
-    def forward(self, x):
-        return self.model(x).float()
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("rows", [1, 2])
 def test_dtypes_and_rows(dtype, rows):
-    torch.manual_seed(0)
-    parts = (
-        nn.Linear(WIDTH, WIDTH),
-        FIR(WIDTH, 5, init="lowpass"),
-        EMA(WIDTH),
-        nn.Linear(WIDTH, WIDTH),
-        nn.Tanh(),
-    )
-    model = nn.Sequential(*parts, nn.Linear(WIDTH, WIDTH)).to(dtype)
+    model = behind(nn.Sequential(FIR(WIDTH, 5, init="lowpass"), Multirate(WIDTH))).to(dtype)
     assert_streaming_equals_batch(model, example(dtype)[:rows])
-    assert_streaming_equals_batch(Widens(model), example(dtype)[:rows])
+
+
+class Widens(nn.Module):
+    """Half precision, rounded otherwise for single samples, and widened at the end, as HuggingFace's Mamba does."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = FIR(WIDTH, 3, init="lowpass")
+
+    def forward(self, x):
+        return self.layer(x).float() * (1 + 2**-9 * (x.shape[1] == 1))
+
+
+def test_rounding_is_that_of_what_a_model_computes_in():
+    assert_streaming_equals_batch(Widens().bfloat16(), example(torch.bfloat16))
+    with pytest.raises(AssertionError, match=r"the model itself \(Widens\)"):
+        assert_streaming_equals_batch(Widens(), example(torch.float32))
 
 
 def test_the_model_is_left_as_it_was():
