@@ -48,6 +48,10 @@ def check_layers(name: str, layers: Iterable[Any]) -> tuple[Layer, ...]:
     if not layers:
         raise ValueError(f"{name} needs at least one layer")
     for layer in layers:
+        if isinstance(layer, (list, tuple)):
+            raise TypeError(
+                f"{name} takes layers one by one, got a {type(layer).__name__}; write {name}(*layers)"
+            )
         if not isinstance(layer, Layer):
             raise TypeError(
                 f"{name} takes dsptorch layers, got {type(layer).__name__}; "

@@ -96,6 +96,11 @@ def test_refuses_what_is_no_signal(x, kind, message):
             TypeError,
             r"Chain takes dsptorch layers, got Linear.*Pointwise",
         ),
+        (
+            lambda: dsptorch.Chain([dsptorch.FIR(4)]),
+            TypeError,
+            r"Chain takes layers one by one, got a list; write Chain\(\*layers\)",
+        ),
         (lambda: dsptorch.Parallel(nn.GELU()), TypeError, r"Parallel takes dsptorch layers, got GELU"),
         (lambda: dsptorch.Residual(nn.GELU()), TypeError, r"Residual takes dsptorch layers, got GELU"),
         (lambda: dsptorch.Blend(nn.GELU()), TypeError, r"Blend takes a dsptorch layer, got GELU"),

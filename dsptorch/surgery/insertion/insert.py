@@ -5,6 +5,7 @@ from typing import Literal
 
 from torch import nn
 
+from dsptorch.functional.validate import check_bool
 from dsptorch.layers import Blend, Layer
 from dsptorch.surgery.find import Where, find
 from dsptorch.surgery.insertion.inserted import NAMES, attach, detach, positions_taken, sync_interposers
@@ -83,6 +84,7 @@ def insert(
         >>> remove(model)
         ['0.dsp_before', '1.dsp_before']
     """
+    check_bool("identity", identity)
     if position not in NAMES:
         raise ValueError(f"position must be 'before' or 'after', got {position!r}")
     if layout is not None and layout not in LAYOUTS:
