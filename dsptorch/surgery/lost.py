@@ -20,6 +20,12 @@ def check_acts(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] 
             f"a layer was inserted at this {kind}, and is lost: something gave its forward back, or put another module "
             "in its place (quantization does). Remove the layer before that, or insert it after"
         )
+    if any(forward.module is not module for forward in Interposer.around(module)):
+        raise RuntimeError(
+            f"a layer is inserted at this {kind}, which is a copy whose forward is that of the original, so the "
+            "original's parameters would act: a replica of nn.DataParallel (use DistributedDataParallel), or a copy of "
+            "a model whose forward a function wraps (copy the model first)"
+        )
     if kwargs and "carry" in kwargs:
         raise ValueError(
             f"a layer is inserted at this {kind}, which runs in chunks, or within another layer, and would leave it "

@@ -66,7 +66,6 @@ def check_not_left_in(wrap):
             remove(model, where)
     assert [dict(vars(module)) for module in model.modules()] == attributes
     assert torch.equal(model(X), expected)
-    assert_close(fold(model)(X), expected)
     with streaming(model):
         assert_close(torch.cat([model(chunk) for chunk in X.split(4, 1)], 1), expected)
     model[0].forward = inner
@@ -161,3 +160,37 @@ def test_compiled_code_sees_that_a_layer_is_lost():
     del model[0].forward
     with pytest.raises(RuntimeError, match="is lost"):
         compiled(X)
+
+
+COPIES = {"deepcopy": copy.deepcopy, "fold": fold}
+
+
+@pytest.mark.parametrize("copied", COPIES)
+@pytest.mark.parametrize("wrap", [by_wraps, by_two])
+def test_a_copy_does_not_run_with_the_parameters_of_the_original(wrap, copied):
+    """A function is not copied with the module whose forward it wraps."""
+    model, _ = inserted()
+    wrap(model[0])
+    other = COPIES[copied](model)
+    with pytest.raises(RuntimeError, match="a copy whose forward is that of the original"):
+        other(X)
+    assert model(X).any()
+
+
+@pytest.mark.parametrize("copied", COPIES)
+def test_a_partial_is_copied(copied):
+    model, _ = inserted()
+    by_partial(model[0])
+    other, expected = COPIES[copied](model), model(X)
+    for parameter in model.parameters():
+        parameter.data.zero_()
+    assert_close(other(X), expected)
+
+
+def test_a_replica_does_not_run_with_the_parameters_of_the_original():
+    """nn.DataParallel makes replicas by this method, and needs GPUs otherwise."""
+    model, _ = inserted()
+    replica = model[0]._replicate_for_data_parallel()
+    with pytest.raises(RuntimeError, match="use DistributedDataParallel"):
+        replica(X)
+    assert model(X).any()
