@@ -65,7 +65,8 @@ def assert_streaming_equals_batch(
         example: A signal, (batch, time >= 2, channels); or, for a model, token ids, (batch, time >= 2). The tolerance
             is tightest in float64.
         start: For a model whose cache the caller brings: called at the start of each signal, it returns the function
-            that is called with each chunk, such as `lambda: functools.partial(model, cache=[])`.
+            that is called with each chunk, such as `lambda: functools.partial(model, cache=[])`. The whole is
+            `model(example)` all the same.
         chunkings: Number of random chunkings; or the lengths of the chunks of each chunking, to try these alone, as
             `[[12] + [1] * 8]` for a model that takes single samples after a first chunk.
         empty: For a layer, whether to include empty chunks.

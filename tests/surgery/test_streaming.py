@@ -238,3 +238,45 @@ def test_running_statistics_are_those_of_the_model():
     for chunk in x.split(5, 1):
         other(chunk)
     assert_close(norm.running_mean, other.running_mean)
+
+
+@pytest.mark.parametrize(
+    ("rows", "kept"),
+    [
+        (torch.tensor([2, 0]), [2, 0]),
+        ([2, 0], [2, 0]),
+        (torch.tensor([True, False, True]), [0, 2]),
+        ([True, False, True], [0, 2]),
+        ([], []),
+    ],
+)
+def test_rows_are_indices_or_a_mask(rows, kept):
+    layer, x = FIR(WIDTH, 3, init="lowpass"), signal(3, 8, torch.float32)
+    for use in ("select", "reset"):
+        with streaming(layer) as stream, torch.no_grad():
+            layer(x)
+            getattr(stream, use)(rows)
+            position = stream.states[""].position.tolist()
+        assert position == ([8] * len(kept) if use == "select" else [0 if i in kept else 8 for i in range(3)])
+
+
+@pytest.mark.parametrize(
+    ("rows", "kind"),
+    [
+        (torch.tensor([True]), ValueError),  # it reset the first row
+        (True, ValueError),  # it reset none
+        (torch.tensor([1.7]), TypeError),  # it reset row 1
+        (torch.tensor([[0, 1]]), TypeError),
+    ],
+)
+def test_other_rows_are_refused(rows, kind):
+    layer = FIR(WIDTH, 3)
+    for use in ("select", "reset"):
+        with streaming(layer) as stream:
+            layer(signal(3, 8, torch.float32))
+            before = stream.states
+            with pytest.raises(
+                kind, match=r"rows must be .*\(3,\), got|mask of rows must be of shape \(3,\), got"
+            ):
+                getattr(stream, use)(rows)
+            assert stream.states == before

@@ -1,6 +1,6 @@
 """The states of a model between the chunks of its signal."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -47,14 +47,16 @@ class Stream:
             )
         self._memory.states = dict(states)
 
-    def reset(self, rows: Tensor | None = None) -> None:
+    def reset(self, rows: Tensor | Sequence[int] | None = None) -> None:
         """Start a new signal, at rest at position 0.
 
         Args:
-            rows: The rows of the batch to reset, as indices or as a mask; None for all. With a cache, reset that too.
+            rows: The rows of the batch to reset, as indices or as a mask of the batch; None for all. With a cache,
+                reset that too.
 
         Raises:
-            ValueError: If a layer changes the rate and is inside one of its blocks; only all rows can be reset then.
+            TypeError, ValueError: If rows are neither; or if a layer changes the rate and is inside one of its blocks:
+                only all rows can be reset then.
         """
         if rows is None:
             self._memory.states = {}
@@ -63,13 +65,18 @@ class Stream:
             name: _at_rest(name, state, rows) for name, state in self._memory.states.items()
         }
 
-    def select(self, rows: Tensor) -> None:
+    def select(self, rows: Tensor | Sequence[int]) -> None:
         """Continue with the given rows in the given order; a repeated index forks its row.
 
         Args:
-            rows: The indices of the rows, int64, (new batch,).
+            rows: The indices of the rows, (new batch,), or a mask of the rows to keep, (batch,).
+
+        Raises:
+            TypeError, ValueError: If rows are neither.
         """
-        self._memory.states = select_rows(self._memory.states, rows)
+        self._memory.states = {
+            name: select_rows(state, _numbers(rows, state)) for name, state in self._memory.states.items()
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """Return the states as a flat dictionary of tensors with a version number, for `torch.save`."""
@@ -135,7 +142,7 @@ class Stream:
         return output
 
 
-def _at_rest(name: str, state: State, rows: Tensor) -> State:
+def _at_rest(name: str, state: State, rows: Tensor | Sequence[int]) -> State:
     """A copy of a state in which some rows are at rest (0 in every part)."""
     if isinstance(state.phase, Tensor) and state.phase.shape[1]:
         raise ValueError(
@@ -143,10 +150,22 @@ def _at_rest(name: str, state: State, rows: Tensor) -> State:
             f"reset at the beginning of a block; they are {state.phase.shape[1]} samples behind one. Reset all rows, "
             "or step to the beginning of the next block first"
         )
-    first: State = tree_map_only(Tensor, lambda leaf: leaf.index_fill(0, _numbers(rows, leaf), 0), state)
+    numbers = _numbers(rows, state)
+    first: State = tree_map_only(Tensor, lambda leaf: leaf.index_fill(0, numbers.to(leaf.device), 0), state)
     return first
 
 
-def _numbers(rows: Tensor, leaf: Tensor) -> Tensor:
-    rows = torch.as_tensor(rows, device=leaf.device)
-    return rows.nonzero().flatten() if rows.dtype == torch.bool else rows.long()
+def _numbers(rows: Tensor | Sequence[int], state: State) -> Tensor:
+    """The indices of rows that are given as indices or as a mask."""
+    given: Tensor = torch.as_tensor(rows)
+    batch = len(state.position)
+    if given.dtype == torch.bool:
+        if given.shape != (batch,):
+            raise ValueError(f"a mask of rows must be of shape ({batch},), got {tuple(given.shape)}")
+        return given.nonzero().flatten()
+    if given.dim() > 1 or (given.numel() and (given.is_floating_point() or given.is_complex())):
+        raise TypeError(
+            f"rows must be indices, (n,), or a mask, ({batch},), got a {given.dtype} tensor of shape "
+            f"{tuple(given.shape)}"
+        )
+    return given.long().reshape(-1)
