@@ -28,10 +28,10 @@ def streaming(model: nn.Module) -> Iterator[Stream]:
     Every dsptorch layer in the model, inserted or built in, continues from its state instead of from rest.
 
     The rest of the model must continue by itself, for example attention with its key-value cache; without it, chunks
-    give other outputs than the whole; `dsptorch.testing.assert_streaming_equals_batch(model, example)` tells. HuggingFace
-    models do, and their `generate` works within this context: greedy, sampling, beam search, with padding on the left.
-    The states are then kept in the model's cache: an empty cache is a new signal, and a call without a cache
-    (use_cache=False) is a whole signal.
+    give other outputs than the whole; `dsptorch.testing.assert_streaming_equals_batch(model, example)` tells.
+    HuggingFace models do, and their `generate` works within this context: greedy, sampling, beam search, with padding
+    on the left. The states are then kept in the model's cache: an empty cache is a new signal, and a call without a
+    cache (use_cache=False) is a whole signal.
 
     The context belongs to a thread or a coroutine. Other threads call the model as if the context were not open, and
     may open their own; only a cache carries its states into every thread. A call that raises changes no state. A copy
