@@ -66,7 +66,7 @@ def assert_streaming_equals_batch(
             is tightest in float64.
         start: For a model whose cache the caller brings: called at the start of each signal, it returns the function
             that is called with each chunk, such as `lambda: functools.partial(model, cache=[])`. The whole is
-            `model(example)` all the same.
+            `model(example)` all the same. It makes a model of a module with a `step` of another kind, too.
         chunkings: Number of random chunkings; or the lengths of the chunks of each chunking, to try these alone, as
             `[[12] + [1] * 8]` for a model that takes single samples after a first chunk.
         empty: For a layer, whether to include empty chunks.
@@ -101,13 +101,9 @@ def assert_streaming_equals_batch(
     """
     check_bools(empty=empty, gradients=gradients, ragged=ragged)
     check_seed(seed)
-    if not callable(getattr(model, "step", None)):
+    if start is not None or not callable(getattr(model, "step", None)):
         _check_model(model, example, start, chunkings, seed, rate)
         return
-    if start is not None:
-        raise TypeError(
-            "start is for a model that the caller gives a cache; a layer with step begins with state None"
-        )
     layer, x, rate = cast(Streams, model), check_example(example, least=2), rate_of(model, rate)
     ways = chunkings_of(x.shape[1], chunkings, empty, seed)
     with examined(layer, x):

@@ -88,8 +88,6 @@ def test_a_cache_is_that_of_one_signal():
         assert_streaming_equals_batch(model, example(), start=lambda: partial(model, past=cache))
     with pytest.raises(TypeError, match="start must return a function of a chunk, got Tensor"):
         assert_streaming_equals_batch(model, example(), start=lambda: model(example())["y"])
-    with pytest.raises(TypeError, match="start is for a model"):
-        assert_streaming_equals_batch(FIR(WIDTH), example(), start=lambda: model)
 
 
 class Draws(nn.Module):
@@ -123,3 +121,31 @@ def test_a_chunk_that_fails_is_named():
         AssertionError, match=r"chunk 0 of lengths \[1, 1, .* fails, 1 samples long: IndexError: too"
     ):
         assert_streaming_equals_batch(behind(Short()), example())
+
+
+class Optimizes(nn.Module):
+    """Has a `step` of another kind."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = FIR(WIDTH, 3, init="lowpass", dtype=torch.float64)
+
+    def step(self):
+        raise NotImplementedError
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+def test_a_module_with_a_step_of_another_kind_is_a_model_by_start():
+    model = Optimizes()
+    assert_streaming_equals_batch(model, example(), start=lambda: model)
+
+
+def test_a_compiled_model():
+    model = torch.compile(behind(FIR(WIDTH, 3, init="lowpass")), backend="eager")
+    assert_streaming_equals_batch(model, example(), chunkings=[[12, 12]])
+    with pytest.raises(AssertionError, match=r"'_orig_mod\.conv'"):
+        assert_streaming_equals_batch(
+            torch.compile(Convolves(), backend="eager"), example(), chunkings=[[12, 12]]
+        )
