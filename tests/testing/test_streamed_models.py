@@ -142,6 +142,7 @@ def test_a_module_with_a_step_of_another_kind_is_a_model_by_start():
     assert_streaming_equals_batch(model, example(), start=lambda: model)
 
 
+@pytest.mark.slow
 def test_a_compiled_model():
     model = torch.compile(behind(FIR(WIDTH, 3, init="lowpass")), backend="eager")
     assert_streaming_equals_batch(model, example(), chunkings=[[12, 12]])
