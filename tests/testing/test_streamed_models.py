@@ -104,9 +104,12 @@ def test_what_is_refused():
         assert_streaming_equals_batch(lambda x: x, example())
     with pytest.raises(ValueError, match="example must be finite"):
         assert_streaming_equals_batch(behind(FIR(WIDTH)), example() * torch.nan)
-    for lengths in ([], [[12]], [[25, -1]]):
-        with pytest.raises(ValueError, match="chunkings must be lengths that add up to 24 samples"):
+    for lengths in ([], [[12]], [[25, -1]], [12, 12], [[12, 12.0]], -1):
+        with pytest.raises(ValueError, match="chunkings must be"):
             assert_streaming_equals_batch(behind(FIR(WIDTH)), example(), chunkings=lengths)
+    for number in ("3", 2.0, True):
+        with pytest.raises(TypeError, match="chunkings must be an int, got"):
+            assert_streaming_equals_batch(behind(FIR(WIDTH)), example(), chunkings=number)
 
 
 class Short(nn.Module):

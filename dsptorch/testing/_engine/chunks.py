@@ -1,8 +1,11 @@
 """The lengths of the chunks in which a signal is given."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
+
+from dsptorch.functional.validate import check_int
 
 
 def random_chunks(total: int, generator: torch.Generator, empty: bool = True) -> list[int]:
@@ -21,16 +24,24 @@ def chunkings_of(
     """The lengths of the chunks of each chunking: single samples, pairs, one chunk, and random ones; or those given.
 
     Raises:
-        ValueError: If lengths that were given do not add up to the time.
+        TypeError, ValueError: If chunkings are no number, and not lists of lengths that add up to the time.
     """
-    if not isinstance(chunkings, int):
-        if not chunkings or any(sum(lengths) != time or min(lengths) < 0 for lengths in chunkings):
-            raise ValueError(f"chunkings must be lengths that add up to {time} samples, got {chunkings!r}")
+    if isinstance(chunkings, Sequence) and not isinstance(chunkings, str):
+        if not chunkings or not all(_add_up(lengths, time) for lengths in chunkings):
+            raise ValueError(
+                f"chunkings must be a number, or lists of lengths that add up to {time} samples each, got {chunkings!r}"
+            )
         return list(chunkings)
+    check_int("chunkings", chunkings, least=0)
     generator = torch.Generator().manual_seed(seed)
     random = [random_chunks(time, generator, empty) for _ in range(chunkings)]
     pairs = [2] * (time // 2) + [1] * (time % 2)
     return [[1] * time, pairs, [0, time, 0] if empty else [time], [time - 1, 1], *random]
+
+
+def _add_up(lengths: Any, time: int) -> bool:
+    lists = isinstance(lengths, Sequence) and all(isinstance(n, int) and n >= 0 for n in lengths)
+    return lists and sum(lengths) == time
 
 
 def brief_lengths(lengths: Sequence[int]) -> str:
