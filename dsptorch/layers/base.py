@@ -169,6 +169,11 @@ class Layer(FirstValues, ABC):
                 f"{type(self).__name__} holds a module without step(x, state) and cannot run in chunks; give that "
                 "module a step, or apply the layer to whole sequences"
             )
+        if state is not None and not isinstance(state, State):
+            raise TypeError(
+                f"{type(self).__name__} got a state of type {type(state).__name__}; step returns (output, state): pass "
+                "that state, or None to start anew"
+            )
         if state is not None and state.position.shape != x.shape[:1]:
             raise ValueError(
                 f"{type(self).__name__} got a chunk of {x.shape[0]} rows and a state of "

@@ -42,6 +42,15 @@ def test_refuses_the_state_of_another_batch():
                 layer.step(signal(2), state)
 
 
+def test_refuses_what_is_no_state():
+    """The whole result of a step, say."""
+    for name in STREAMING:
+        layer = build(name)
+        x = signal(width=layer.d_model)
+        with pytest.raises(TypeError, match=r"a state of type tuple; step returns \(output, state\)"):
+            layer.step(x, layer.step(x))
+
+
 def test_a_layer_without_a_memory_is_caught():
     with pytest.raises(AssertionError, match="in chunks of"):
         assert_streaming_equals_batch(broken(), signal())

@@ -116,6 +116,7 @@ REFUSALS = {
     "where": (7, lag, {}, TypeError, "glob on names"),
     "position": ("head", lag, {"position": "inside"}, ValueError, "'before' or 'after', got 'inside'"),
     "identity": ("head", lambda _: nn.ReLU(), {"identity": True}, TypeError, NO_LAYER),
+    "a layer": ("head", lag(), {}, TypeError, r"got a FIR; write lambda module: FIR\(\.\.\.\)"),
     "no module": ("head", lambda _: None, {}, TypeError, NO_MODULE),
     "twice": ("blocks.*", lambda _: SHARED_LAYER, {}, ValueError, rf"{NEW}\.1 one"),
     "part": ("blocks.*", lambda block: block.attn, {}, ValueError, rf"{NEW}\.0"),

@@ -89,6 +89,11 @@ def insert(
         raise ValueError(f"position must be 'before' or 'after', got {position!r}")
     if layout is not None and layout not in LAYOUTS:
         raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, got {layout!r}")
+    if isinstance(build, nn.Module):
+        raise TypeError(
+            f"build must be a function that makes a new layer for each place, got a {type(build).__name__}; write "
+            f"lambda module: {type(build).__name__}(...)"
+        )
     refuse_lost(model)
     targets = {name: module for name, module in find(model, where).items() if not is_inserted(name)}
     if not targets:
@@ -155,10 +160,8 @@ def remove(model: nn.Module, where: Where | None = None) -> list[str]:
         chosen = [name for name in chosen if name in inserted]
     foreign = [name for name in chosen if name not in inserted]
     if foreign or not chosen:
-        raise ValueError(
-            f"{where!r} matches {foreign[0] if foreign else 'nothing'} that was inserted; "
-            f"inserted layers are: {', '.join(inserted)}"
-        )
+        found = f"{foreign[0]}, which was not inserted" if foreign else "nothing that was inserted"
+        raise ValueError(f"{where!r} matches {found}; inserted layers are: {', '.join(inserted)}")
     _take_out(model, chosen)
     return chosen
 
