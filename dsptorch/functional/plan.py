@@ -177,10 +177,9 @@ class Product(Plan):
 
     def __init__(self, factors: tuple[Plan, ...]) -> None:
         support = reduce(lambda first, then: then.after(first), [f.support for f in reversed(factors)])
-        if len(factors) > 2:
-            cost, self.stages = _partition(factors)
-        else:
-            cost, self.stages = sum(f.cost for f in factors), factors
+        # The groups are kept, because equal plans are one object only while they live: each would be made again and
+        # again for all that contain it, in a time that doubles with each factor.
+        cost, self.stages, self._groups = _partition(factors)
         super().__init__(support, max(f.width for f in factors), sum(f.margin for f in factors), cost)
         self.factors = factors
 
@@ -248,17 +247,23 @@ def _joined(second: Plan, first: Plan) -> tuple[Plan, ...]:
     return second, first
 
 
-def _partition(factors: tuple[Plan, ...]) -> tuple[float, tuple[Plan, ...]]:
-    """The cheapest way to split the factors into groups, where a group of several factors is folded into one filter."""
+def _partition(factors: tuple[Plan, ...]) -> tuple[float, tuple[Plan, ...], list[Plan]]:
+    """The cheapest way to split the factors into groups, where a group of several factors is folded into one filter.
+
+    Returns:
+        The cost, the groups that were chosen, and all groups.
+    """
     best: list[tuple[float, tuple[Plan, ...]]] = [(0.0, ())]
+    groups: list[Plan] = []
     for stop in range(1, len(factors) + 1):
         options = [(best[stop - 1][0] + factors[stop - 1].cost, (*best[stop - 1][1], factors[stop - 1]))]
         for start in range(stop - 1):
             if stop - start < len(factors):
                 group = Product(factors[start:stop])
+                groups.append(group)
                 options.append((best[start][0] + group.cost, (*best[start][1], group)))
         best.append(min(options, key=lambda option: option[0]))
-    return best[-1]
+    return *best[-1], groups
 
 
 IDENTITY = Shift(0)

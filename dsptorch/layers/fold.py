@@ -31,6 +31,7 @@ from dsptorch.layers.wavelet import WaveletSynthesis, WaveletTree
 __all__ = ["fold_layer"]
 
 _LARGEST = 2**16  # taps of all phases of a channel: a larger filter is kept in parts
+_LONGEST_RUN = 32  # layers that are merged together: the time grows with the fourth power of their number
 
 
 def fold_layer(layer: Layer) -> Layer:
@@ -190,6 +191,9 @@ def _merged(members: list[Layer]) -> list[Layer]:
     run: list[FilterLayer] = []
     for member in [*members, None]:
         if _is_filter(member) and not member.lookahead:
+            if len(run) == _LONGEST_RUN:
+                done += _merged_run(run)
+                run = []
             run.append(member)
             continue
         done += _merged_run(run)

@@ -184,3 +184,18 @@ def test_prints_what_it_is():
     plan = hold(2) @ taps(0)
     assert repr(plan).startswith("DecimateHold(Shift(0), 2, Literal(0, Support(period=1, lags=(0, 1, 2)")
     assert "Scaled" in repr(plan.scaled(1))
+
+
+def test_a_product_makes_each_group_of_neighbours_once(monkeypatch):
+    """A time that doubles with each factor let the folding of twenty filters in a chain hang."""
+    made, init = [], Product.__init__
+
+    def counted(self, factors):
+        made.append(factors)
+        init(self, factors)
+
+    monkeypatch.setattr(Product, "__init__", counted)
+    count = 14
+    product = Product(tuple(taps(100 + i) for i in range(count)))
+    assert product.folds
+    assert len(made) == len(set(made)) == count * (count - 1) // 2

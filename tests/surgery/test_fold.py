@@ -134,6 +134,14 @@ def test_a_module_that_calls_its_hyperparameter_still_can(layer):
     assert not any(parameter.requires_grad for parameter in folded.parameters())
 
 
+def test_many_filters_in_a_chain_are_folded_in_pieces():
+    layer = Chain(*(FIR(WIDTH, 2, init=0.5 * draw(2, WIDTH, seed=i)) for i in range(70)))
+    x = draw(1, 9, WIDTH)
+    folded = fold(layer.double())
+    assert_close(folded(x.double()), layer(x.double()))
+    assert len(folded.layers) == 3
+
+
 def opened(blend):
     blend.gain.data.fill_(0.5)
     return blend
