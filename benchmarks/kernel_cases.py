@@ -7,7 +7,7 @@ import torch
 
 from dsptorch.functional.gpu.frames import rate_correlation, rate_filter
 from dsptorch.functional.gpu.periodic import periodic_correlation, periodic_filter
-from dsptorch.functional.gpu.recurrence import recurrence
+from dsptorch.functional.gpu.recurrence import gradients, recurrence
 
 __all__ = ["CASES"]
 
@@ -26,19 +26,20 @@ def _periodic(
         periodic_filter(x, weight, range(lags), 0, 2048, mark, mark, slot == "adjoint")
 
 
-def _recurrence(dtype: torch.dtype, varying: bool, segments: bool = False) -> None:
-    x = torch.empty(2, 4096, 1, 1024, dtype=dtype)
-    a = torch.empty(*[2, 4096] * varying, 1, 1, 1, 1024)
-    begins = torch.zeros(2, 4096, dtype=torch.bool) if segments else None
-    recurrence(x, a, None, begins, False, torch.empty(1024), True)
+def _recurrence(
+    dtype: torch.dtype, varying: bool, segments: bool = False, order: int = 1, n: int = 1
+) -> None:
+    batch, time, channels = 8, 2048, 1024
+    x = torch.empty(batch, time, n, channels, dtype=dtype)
+    a = torch.empty(*[batch, time] * varying, order, n, n, channels)
+    begins = torch.zeros(batch, time, dtype=torch.bool) if segments else None
+    recurrence(x, a, None, begins, False, torch.empty(channels), True)
 
 
-def _pairs(dtype: torch.dtype, coupled: bool, varying: bool, segments: bool = False) -> None:
-    n = 2 if coupled else 1
-    x = torch.empty(2, 4096, n, 1024, dtype=dtype)
-    a = torch.empty(*[2, 4096] * varying, 3 - n, n, n, 1024)
-    begins = torch.zeros(2, 4096, dtype=torch.bool) if segments else None
-    recurrence(x, a, None, begins, False, torch.empty(1024), True)
+def _gradients(dtype: torch.dtype, segments: bool = False) -> None:
+    v, a = torch.empty(8, 2048, 1, 1024, dtype=dtype), torch.empty(1, 1, 1, 1024)
+    begins = torch.zeros(8, 2048, dtype=torch.bool) if segments else None
+    gradients(v, a, None, begins, False, torch.empty(1024), v, v, dtype)
 
 
 def _frames(slot: str, dtype: torch.dtype, bands: int, numtaps: int, shared: bool) -> None:
@@ -73,14 +74,16 @@ CASES: Mapping[str, Callable[[], None]] = (
     | {
         "a number a channel, bf16": partial(_recurrence, HALF, False),
         "a number a channel, segments, fp32": partial(_recurrence, SINGLE, False, True),
+        "a number a channel, gradients, bf16": partial(_gradients, HALF),
+        "a number a channel, gradients, segments, fp32": partial(_gradients, SINGLE, True),
         "a number a sample, fp32": partial(_recurrence, SINGLE, True),
         "a number a sample, segments, fp32": partial(_recurrence, SINGLE, True, True),
     }
     | {
-        "resonator, bf16": partial(_pairs, HALF, True, False),
-        "resonator, a matrix a sample, segments, fp32": partial(_pairs, SINGLE, True, True, True),
-        "second order, fp32": partial(_pairs, SINGLE, False, False),
-        "second order, a number a sample, segments, fp32": partial(_pairs, SINGLE, False, True, True),
+        "resonator, bf16": partial(_recurrence, HALF, False, n=2),
+        "resonator, a matrix a sample, segments, fp32": partial(_recurrence, SINGLE, True, True, n=2),
+        "second order, fp32": partial(_recurrence, SINGLE, False, order=2),
+        "second order, a number a sample, segments, fp32": partial(_recurrence, SINGLE, True, True, order=2),
     }
     | {
         f"{name}, {slot}": partial(run, slot)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import Function
 
-from dsptorch.functional.gpu.recurrence import runs_on_kernels
+from dsptorch.functional.gpu.recurrence import gradients, has_gradients, runs_on_kernels
 from dsptorch.functional.operators import with_signature
 from dsptorch.functional.scan import scan
 from dsptorch.functional.time_shifts import (
@@ -191,6 +191,9 @@ class _Recurrence(Function):
             narrow = ctx.narrow and gradient.dtype == ctx.dtype
             of_x = recur_lags(gradient, matrices, None, borders, not ctx.reverse, gain, narrow)[0]
             return of_x.to(ctx.dtype), *(None,) * 6
+        if has_gradients(gradient, a):
+            found = gradients(gradient, a, state, begins, ctx.reverse, gain, y, x, ctx.dtype)
+            return *found[:3], None, None, found[3], None
         adjoint = recur_lags(gradient, matrices, None, borders, not ctx.reverse)[0]
         of_a: Tensor | None = None
         of_state: Tensor | None = None

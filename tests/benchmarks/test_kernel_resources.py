@@ -82,10 +82,10 @@ def run(tmp_path: Path, *arguments: str) -> None:
 SIZES_OF_ONE = """
 from kernel_resources import compiling
 import torch
-from dsptorch.functional.gpu import pairs, runs
+from dsptorch.functional.gpu import recurrence as sizes, runs
 from dsptorch.functional.gpu.frames import rate_correlation, rate_filter
 from dsptorch.functional.gpu.periodic import periodic_correlation, periodic_filter
-from dsptorch.functional.gpu.recurrence import recurrence
+from dsptorch.functional.gpu.recurrence import gradients, recurrence
 
 x, four, mark = torch.ones(1, 1, 1), torch.ones(1, 1, 1, 1), torch.zeros(1, 1, dtype=torch.int64)
 with compiling(90) as compiled:
@@ -103,16 +103,38 @@ with compiling(90) as compiled:
         for a in (four, torch.ones(1, 1, 1, 1, 1, 1)):
             for reverse in (False, True):
                 recurrence(four, a, x, begins, reverse, torch.ones(1), True)
+        gradients(four, four, x, begins, False, torch.ones(1), four, four, four.dtype)
         for n in (1, 2):
             u, state = torch.ones(1, 2, n, 1), torch.ones(1, n, 1) if n == 2 else None
             mark = None if begins is None else torch.zeros(1, 2).bool()
             for a in (torch.ones(3 - n, n, n, 1), torch.ones(1, 2, 3 - n, n, n, 1)):
-                for short in (1, 16):
-                    pairs.SHORTEST = short
+                for sizes.WHOLE in (1, 256):
                     recurrence(u, a, state, mark, False, torch.ones(1), False)
 names = {kernel.metadata.name for kernel in compiled}
-assert len(names) == 12, names
+assert len(names) == 8, names
 """
+
+
+LOADED_AHEAD = """
+from kernel_resources import CASES, compiling
+from dsptorch.functional.gpu import recurrence
+
+def ahead():
+    # The samples that a thread has asked for when it stores its first result; the last kernel reads the whole signal.
+    with compiling(90) as compiled:
+        CASES["a number a channel, bf16"]()
+    code = compiled[-1].asm["ptx"]
+    assert "shfl" not in code and ".shared" not in code, "a thread takes part in the work of another"
+    return code[: code.index("st.global")].count("ld.global.v2")
+
+assert ahead() >= 16, ahead()
+recurrence.LOADED = 1  # planted
+assert ahead() < 4, ahead()
+"""
+
+
+def test_a_recurrence_waits_for_many_samples_at_once(tmp_path):
+    run(tmp_path, "-c", LOADED_AHEAD)
 
 
 def test_sizes_of_one_compile(tmp_path):

@@ -1,12 +1,11 @@
 """How many kernels a layer launches, eager: the operations on tensors that the dispatcher sees, but views."""
 
-from importlib import import_module
-
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import dsptorch
+from tests.functional.gpu.planted import counted
 
 MOST = 3
 TWICE = ("aten::constant_pad_nd",)  # fills, and copies
@@ -63,20 +62,25 @@ def test_the_torch_path_launches_more(device, monkeypatch):
 def test_the_operator_of_a_filter_is_one_launch(device, monkeypatch, stem, name, channels):
     from dsptorch.functional.gpu.periodic import periodic_filter
 
-    kernels = import_module(f"dsptorch.functional.gpu.kernels.{stem}")
-    launched, kernel = [], getattr(kernels, name)
-
-    class Counted:
-        def __getitem__(self, grid):
-            launched.append(grid)
-            return kernel[grid]
-
-    monkeypatch.setattr(kernels, name, Counted())
+    launched = counted(monkeypatch, stem, name)
     x, weight = torch.ones(1, 5, channels, device=device), torch.ones(1, 2, 3, channels, device=device)
     with Launches() as launches:
         periodic_filter(x, weight, [0, 1, 2], 0, 5, None, None, False)
     assert len(launched) == 1
     assert launches.names == ["dsptorch::periodic_filter"]
+
+
+@pytest.mark.parametrize(("time", "number"), [(4, 1), (5, 3), (17, 5)])
+@pytest.mark.parametrize(("order", "n"), [(1, 1), (1, 2), (2, 1)])
+def test_a_recurrence_launches_three_unless_it_has_many_chunks(device, monkeypatch, time, number, order, n):
+    from dsptorch.functional.gpu import recurrence
+
+    monkeypatch.setattr(recurrence, "WHOLE", 4)
+    monkeypatch.setattr(recurrence, "SHORTEST", 2)
+    launched = counted(monkeypatch, "recurrence", "chunk_kernel")
+    x, a = torch.ones(1, time, n, 1, device=device), torch.ones(order, n, n, 1, device=device) / 2
+    recurrence.recurrence(x, a, None, None, False, None, False)
+    assert len(launched) == number
 
 
 class Traffic(TorchDispatchMode):

@@ -56,7 +56,6 @@ RUNS = {
     "frames": rates,
     "rate_windows": partial(by_windows, rates),
     "recurrence": recurrences,
-    "pairs": recurrences,
 }
 
 

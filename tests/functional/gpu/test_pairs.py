@@ -9,7 +9,7 @@ from torch import Tensor
 
 import dsptorch
 from dsptorch.functional import lfilter
-from dsptorch.functional.gpu import choice, pairs
+from dsptorch.functional.gpu import choice, recurrence
 from dsptorch.functional.recurrence import recur_lags
 from tests.functional.gpu.planted import plant
 from tests.strategies import fails, holds
@@ -67,8 +67,10 @@ def cases(draw):
 def check(case: Case, device: str, dtype: torch.dtype) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(choice, "PROGRAMS", case.programs)
-        patch.setattr(pairs, "CHANNELS", 2)
-        patch.setattr(pairs, "SHORTEST", 2)
+        patch.setattr(recurrence, "LANES", 4)
+        patch.setattr(recurrence, "WHOLE", 2)
+        patch.setattr(recurrence, "LOADED", 1)
+        patch.setattr(recurrence, "SHORTEST", 2)
         found = case.run(device, dtype)
         patch.setattr(choice, "DEVICES", set())
         expected = case.run("cpu", torch.float64)
@@ -82,23 +84,22 @@ def test_equals_the_torch_path(device):
 
 
 @pytest.mark.parametrize(
-    ("old", "new"),
+    ("stem", "old", "new"),
     [
-        ("p00 * q01 + p01 * q11", "p00 * q01 + p01 * q10"),
-        ("tl.load(a + a_k, mask, 0.0)", "tl.load(a, mask, 0.0)"),
-        ("v *= g", "v *= 1"),
-        ("time - 1 - order if REVERSE else order", "order"),
-        ("if COUPLED else before", "if COUPLED else first"),
-        ("tl.where(begun, v, second)", "second"),
-        ("p00, p01 = tl.where(begun, 0.0, p00)", "p00, p01 = p00"),
-        ("for _ in range(doublings)", "for _ in range(0 * doublings)"),
-        ("if STATE:", "if False:"),
-        ("m10 * before + m11 * second + other", "other"),
-        ("elif number == chunks - 1:", "elif number == 0:"),
+        ("matrices", "m[2] * y[0] + (m[3]", "m[1] * y[0] + (m[3]"),
+        ("matrices", "(m[1] * y[1] + u[0]), y[0]", "(m[1] * y[1] + u[0]), y[1]"),
+        ("matrices", "columns[1][0], columns[0][1]", "columns[0][1], columns[1][0]"),
+        ("matrices", "((whole[0], whole[2]), (whole[1], whole[3]))", "((whole[0], whole[1]), whole[2:])"),
+        ("matrices", "whole += zero + 1, zero", "whole += zero, zero"),
+        ("matrices", "tl.where(begun, others[i], numbers[i])", "tl.where(begun, others[0], numbers[i])"),
+        ("recurrence", "tl.load(a + a_k, mask)", "tl.load(a, mask)"),
+        ("recurrence", "sample += (tl.load(x + x_n, inside),)", "sample += (tl.load(x, inside),)"),
+        ("recurrence", "u[1] * g", "u[1]"),
+        ("recurrence", "((zero + 1, zero), (zero, zero + 1))", "((zero + 1, zero), (zero, zero))"),
     ],
 )
-def test_a_planted_bug_is_caught(device, monkeypatch, tmp_path, old, new):
-    plant(monkeypatch, tmp_path, "pairs", old, new)
+def test_a_planted_bug_is_caught(device, monkeypatch, tmp_path, stem, old, new):
+    plant(monkeypatch, tmp_path, stem, old, new)
     fails(lambda case: check(case, device, torch.float64), cases(), times=4)
 
 
@@ -107,11 +108,8 @@ def test_layers_and_lfilter_take_the_kernels(device, monkeypatch):
     layers = dsptorch.Resonator(3), dsptorch.Biquad(3), dsptorch.SOS(3, 2)
     runs = [layer.to(device) for layer in layers]
     runs.append(lambda x: lfilter(torch.tensor([1.0, 0.5]), torch.tensor([1.0, -0.5, 0.25]), x))
-    called = []
-    monkeypatch.setattr(
-        "dsptorch.functional.gpu.recurrence.run_pairs",
-        lambda *given: (called.append(1), pairs.run_pairs(*given)),
-    )
+    called, run_kernels = [], recurrence._run
+    monkeypatch.setattr(recurrence, "_run", lambda *given: (called.append(1), run_kernels(*given)))
     found = [run(x) for run in runs]
     assert len(called) >= len(runs)
     monkeypatch.setattr(choice, "DEVICES", set())

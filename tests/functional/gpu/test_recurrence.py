@@ -11,7 +11,7 @@ import dsptorch
 from dsptorch.functional import linear_recurrence
 from dsptorch.functional.gpu import choice, recurrence
 from dsptorch.functional.recurrence import recur
-from tests.functional.gpu.planted import plant
+from tests.functional.gpu.planted import counted, plant
 from tests.strategies import fails, holds
 from tests.tolerances import assert_close
 
@@ -26,7 +26,9 @@ class Case(NamedTuple):
     v: Tensor
     begins: Tensor | None
     programs: int
-    tile: int
+    whole: int
+    lanes: int
+    loaded: int
 
     def run(self, device: str, dtype: torch.dtype) -> list[Tensor]:
         """The output, the last state, and the gradients of all that has one."""
@@ -45,7 +47,7 @@ class Case(NamedTuple):
 @st.composite
 def cases(draw):
     """No sample, one, or more than a chunk; more channels than a tile; constant or not, with and without the rest."""
-    batch, time = draw(st.integers(1, 2)), draw(st.sampled_from([11, 5, 11, 1, 0]))
+    batch, time = draw(st.integers(1, 2)), draw(st.sampled_from([9, 5, 9, 1, 0]))
     channels = draw(st.sampled_from([1, 3]))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 99)))
 
@@ -62,14 +64,17 @@ def cases(draw):
         random(batch, time, low=0, high=4) == 0 if draw(st.sampled_from([True, False, True])) else None,
         draw(st.sampled_from([99, 1])),
         draw(st.sampled_from([2, 4])),
+        draw(st.sampled_from([16, 2, 16])),
+        draw(st.sampled_from([1, 16])),
     )
 
 
 def check(case: Case, device: str, dtype: torch.dtype) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(choice, "PROGRAMS", case.programs)
-        patch.setattr(recurrence, "TIME", case.tile)
-        patch.setattr(recurrence, "CHANNELS", 2)
+        patch.setattr(recurrence, "WHOLE", case.whole)
+        patch.setattr(recurrence, "LANES", case.lanes)
+        patch.setattr(recurrence, "LOADED", case.loaded)
         patch.setattr(recurrence, "SHORTEST", 2)
         found = case.run(device, dtype)
         patch.setattr(choice, "DEVICES", set())
@@ -87,22 +92,64 @@ def test_equals_the_torch_path(device):
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("return a2 * a1, a2 * b1 + b2", "return a2 * a1, a1 * b1 + b2"),
-        ("tl.where(f2 != 0, b2, a2 * b1 + b2)", "a2 * b1 + b2"),
-        ("for _ in range(doublings)", "for _ in range(0 * doublings)"),
-        ("time - 1 - order if REVERSE else order", "order"),
-        ("y += decay * state[None, :]", "y += 0"),
-        ("b *= g[None, :]", "b *= 1"),
-        ("product *= tl.sum(", "product = tl.sum("),
-        ("factor * state + end", "state + end"),
-        ("tl.where(factor == 0, factor, whole)", "whole"),
-        ("if STATE:", "if False:"),
-        ("tl.where(begun != 0, 0.0, decay * state[None, :])", "decay + state[None, :]"),
+        ("if REVERSE else", "if False else"),
+        ("(u[0] * g,)", "u"),
+        ("(chunks - 1) + number - 1)", "(chunks - 1) + 0 * number)"),
+        ("has_channel & (number == 0)", "has_channel"),
+        ("start + begin + k == time - 1", "start + begin + k == 0"),
+        ("columns = product(m, columns, zero)", "columns = columns"),
+        ("state = unless(border[0] != 0, state, u)", "state = state"),
+        ("any_begun |=", "any_begun &="),
+        ("tl.where(follows, state[0]", "tl.where(is_run, state[0]"),
+        ("other[1].to(SUM)", "other[0].to(SUM)"),
+        ("state[i] * g if gain", "state[i] * 1 if gain"),
+        ("now = coming\n", "now = coming if begin == 0 else now\n"),
     ],
 )
 def test_a_planted_bug_is_caught(device, monkeypatch, tmp_path, old, new):
     plant(monkeypatch, tmp_path, "recurrence", old, new)
     fails(lambda case: check(case, device, torch.float64), cases(), times=4)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("m[0] * y[0] + u[0],", "y[0] + u[0],"),
+        ("for _ in range(doublings)", "for _ in range(0 * doublings)"),
+        ("tl.where(begun, others[i], numbers[i])", "numbers[i]"),
+    ],
+)
+def test_a_bug_in_its_arithmetic_is_caught(device, monkeypatch, tmp_path, old, new):
+    plant(monkeypatch, tmp_path, "matrices", old, new)
+    fails(lambda case: check(case, device, torch.float64), cases(), times=4)
+
+
+def test_a_thread_takes_as_many_channels_as_it_loads_at_once(device, monkeypatch):
+    monkeypatch.setattr(recurrence, "MANY", 0)
+    x, a = torch.randn(2, 9, 48, device=device), torch.rand(16, device=device)
+    parts = {"aligned": x[..., :16], "apart": x[..., ::3], "behind": x[..., 1:17]}
+    numbers = {
+        name: recurrence._neighbours(part.unsqueeze(2), a[None, None, None]) for name, part in parts.items()
+    }
+    assert numbers == {"aligned": 4, "apart": 1, "behind": 1}
+    found = [linear_recurrence(part, a) for part in parts.values()]
+    monkeypatch.setattr(choice, "DEVICES", set())
+    for part, y in zip(parts.values(), found, strict=True):
+        assert_close(y, linear_recurrence(part, a))
+
+
+def test_the_gradients_take_three_launches_more(device, monkeypatch):
+    """Those that can be differentiated again are sums of products of the adjoint, and equal."""
+    monkeypatch.setattr(recurrence, "WHOLE", 4)
+    monkeypatch.setattr(recurrence, "SHORTEST", 2)
+    x, a, gain = (torch.rand(shape, device=device, requires_grad=True) for shape in [(2, 9, 3), (3,), (3,)])
+    y = recur(x, a, None, None, gain)[0].square().sum()
+    launched = counted(monkeypatch, "recurrence", "chunk_kernel")
+    found = torch.autograd.grad(y, (x, a, gain), retain_graph=True)
+    assert len(launched) == 3
+    for one, other in zip(found, torch.autograd.grad(y, (x, a, gain), create_graph=True), strict=True):
+        assert_close(one, other)
+        assert other.requires_grad
 
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
@@ -112,7 +159,8 @@ def test_a_border_between_signals_stops_what_is_not_finite(device, varying):
     x[:, 3:5], begins[:, 5] = float("inf"), True
     a = torch.full((1, 12, 2) if varying else (2,), 0.5, device=device)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recurrence, "TIME", 4)
+        patch.setattr(recurrence, "WHOLE", 4)
+        patch.setattr(recurrence, "SHORTEST", 2)
         y, last = recur(x, a, None, begins)
     assert y[:, :3].isfinite().all()
     assert y[:, 5:].isfinite().all()

@@ -1,183 +1,240 @@
-"""The linear recurrence of the first order, y[t] = a[t] y[t-1] + g x[t], one state a channel.
+"""Linear recurrences of one state a channel, of two coupled ones, or of one that depends on the two before it.
 
-Channels and rows are 64-bit numbers: times a stride, they may be more than 2^31.
+Time is cut into chunks, and a thread goes through a chunk sample by sample, the states of its channels in registers.
+The last states of all chunks obey a recurrence of the same kind, whose coefficients are those of whole chunks.
 
-Time is cut into chunks, and a chunk into tiles. `chunk_kernel` runs every chunk from rest and keeps its last state;
-`carry_kernel` leads these states from chunk to chunk; then `chunk_kernel` runs again, from the right states. Powers of
-a constant coefficient come from `power_kernel`, in float64: the error of a power is an error of the pole.
+A thread that waits for every sample by itself waits most of the time, and a compiler moves no load over a store. So
+each sample is loaded UNROLL samples before it is used. Channels and rows are 64-bit numbers: times a stride, they may
+be more than 2^31.
 """
 
 import triton
 import triton.language as tl
 
-
-@triton.jit
-def _joined(a1, b1, a2, b2):
-    return a2 * a1, a2 * b1 + b2
+from dsptorch.functional.gpu.kernels.matrices import bounded, cast, power, product, rows, stepped, unless
 
 
 @triton.jit
-def _joined_unless_begun(a1, b1, f1, a2, b2, f2):
-    # Not a product with 0: what is before a border may be infinite.
-    return tl.where(f2 != 0, a2, a2 * a1), tl.where(f2 != 0, b2, a2 * b1 + b2), f1 | f2
+def _read(places, strides, has_run, inside, ORDER: tl.constexpr, WIDTH: tl.constexpr, VARYING: tl.constexpr):
+    """A sample, its coefficients row by row, whether a signal begins, and others: what is outside is never stored."""
+    x, a, begins, others = places
+    x_n, a_k, a_i, a_j = strides
+    matrix = ()
+    sample = (tl.load(x, inside),)
+    if WIDTH == 2:
+        sample += (tl.load(x + x_n, inside),)
+    if VARYING:
+        matrix = _matrix(a, a_k, a_i, a_j, inside, ORDER, WIDTH)
+    return sample, matrix, _loaded(begins, has_run), _loaded(others, inside)
 
 
 @triton.jit
-def power_kernel(a, out, channels, doublings, a_c, BLOCK_T: tl.constexpr, BLOCK_C: tl.constexpr):
-    """a^1 ... a^BLOCK_T, and after them a^(BLOCK_T * 2^doublings): (BLOCK_T + 1, channels)."""
-    channel = (tl.program_id(0) * BLOCK_C + tl.arange(0, BLOCK_C)).to(tl.int64)
-    has_channel = channel < channels
-    factor = tl.load(a + channel * a_c, has_channel, 0.0).to(tl.float64)
-    power = tl.full((BLOCK_C,), 1.0, tl.float64)
-    for k in range(BLOCK_T):
-        power *= factor
-        tl.store(
-            out + k * channels + channel, bounded(power, 1e-31, 1.8e19).to(out.dtype.element_ty), has_channel
+def _loaded(places, mask):
+    found = ()
+    for i in tl.static_range(len(places)):
+        found += (tl.load(places[i], mask),)
+    return found
+
+
+@triton.jit
+def _matrix(a, a_k, a_i, a_j, mask, ORDER: tl.constexpr, WIDTH: tl.constexpr):
+    if WIDTH == 2:
+        numbers = (
+            tl.load(a, mask),
+            tl.load(a + a_j, mask),
+            tl.load(a + a_i, mask),
+            tl.load(a + a_i + a_j, mask),
         )
-    for _ in range(doublings):
-        power *= power
-    tl.store(
-        out + BLOCK_T * channels + channel,
-        bounded(power, 1e-31, 1.8e19).to(out.dtype.element_ty),
-        has_channel,
-    )
+    elif ORDER == 2:
+        numbers = tl.load(a, mask), tl.load(a + a_k, mask)
+    else:
+        numbers = (tl.load(a, mask),)
+    return numbers
 
 
 @triton.jit
-def bounded(power, LEAST: tl.constexpr, MOST: tl.constexpr):
-    """0 where it is next to nothing, and finite: 0 times infinity is NaN."""
-    power = tl.where(tl.abs(power) < LEAST, 0.0, power)
-    return tl.minimum(tl.maximum(power, -MOST), MOST)
+def _moved(places, steps):
+    x, a, begins, others = places
+    return x + steps[0], a + steps[1], _all_moved(begins, steps[2]), _all_moved(others, steps[3])
+
+
+@triton.jit
+def _all_moved(places, step):
+    found = ()
+    for i in tl.static_range(len(places)):
+        found += (places[i] + step,)
+    return found
 
 
 @triton.jit
 def chunk_kernel(  # noqa: PLR0912, PLR0915  # of constants, most of which the compiler takes once
     x,
     a,
-    powers,
     gain,
     begins,
-    states,
+    first,
+    before,
     out,
-    ends,
+    last,
     through,
+    seen,
+    past,
+    signal,
+    of_a,
+    of_gain,
     time,
     channels,
     chunk,
+    doublings,
     chunks,
+    runs,
     channel_tiles,
     x_b,
     x_t,
+    x_n,
     x_c,
     a_b,
     a_t,
+    a_k,
+    a_i,
+    a_j,
     a_c,
     gain_c,
+    ORDER: tl.constexpr,
+    WIDTH: tl.constexpr,
     VARYING: tl.constexpr,
-    GAIN: tl.constexpr,
-    SEGMENTS: tl.constexpr,
     REVERSE: tl.constexpr,
     FROM_REST: tl.constexpr,
     SUM: tl.constexpr,
-    BLOCK_T: tl.constexpr,
+    UNROLL: tl.constexpr,
+    BLOCK_R: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
-    """One chunk of some channels: all states into `out`, and the last of the signal into `ends`, (batch, channels).
+    """BLOCK_R of the `runs` = batch * chunks chunks, neighbours in time, of BLOCK_C channels. n = ORDER * WIDTH.
 
-    `states`, the state before each chunk, is (batch, chunks, channels). From rest, the last state of each chunk goes
-    into `ends`, of that shape too, and what the state before it is multiplied by until its end into `through`: 0 if a
-    signal begins in it.
+    All states go into `out`, and the last ones of the signal into `last`, (batch, WIDTH, channels). The states before
+    each chunk are `before`, (batch, chunks - 1, n, channels), and before the first one `first`, (batch, n, channels).
+
+    From rest, the last states of each chunk go into `last`, (batch, chunks, n, channels), and what a whole chunk
+    multiplies by into `through`: (batch, chunks, n, n, channels) if the coefficients vary, else (n, n, channels).
+    `seen`, (batch, chunks), is whether a signal begins in the chunk. All chunks are whole.
+
+    If this is the adjoint of a recurrence whose states are `past` and whose input is `signal`, both contiguous, the
+    gain is that of `out`, and the sums over each chunk of the gradients in `a` and in the gain go into `of_a` and
+    `of_gain`, (batch, chunks, channels).
     """
     program = tl.program_id(0)
-    channel = (program % channel_tiles * BLOCK_C + tl.arange(0, BLOCK_C)).to(tl.int64)
-    program = program // channel_tiles
-    number, row = program % chunks, (program // chunks).to(tl.int64)
-    has_channel = channel < channels
-    place = (row * chunks + number) * channels + channel
-    state = tl.zeros((BLOCK_C,), SUM)
-    product = tl.full((BLOCK_C,), 1.0, SUM)
+    channel = (program % channel_tiles * BLOCK_C + tl.arange(0, BLOCK_C)).to(tl.int64)[None, :]
+    tile = program // channel_tiles + 0 * runs  # of 64 bits where `runs` is
+    run = tile * BLOCK_R + tl.arange(0, BLOCK_R)[:, None]
+    number, row = run % chunks, (run // chunks).to(tl.int64)
+    has_run, has_channel = run < runs, channel < channels
+    start = number * chunk
+    size = tl.minimum(chunk, time - start)
+    at = (time - 1 - start if REVERSE else start).to(tl.int64)
+
+    states: tl.constexpr = ORDER * WIDTH
+    zero = tl.zeros((BLOCK_R, BLOCK_C), SUM)
+    any_begun = tl.zeros((BLOCK_R, BLOCK_C), tl.int32)
+    columns = ((zero + 1,),) if states == 1 else ((zero + 1, zero), (zero, zero + 1))
+    state = ()
+    for i in tl.static_range(states):
+        one = zero
+        if before is not None:
+            place = ((row * (chunks - 1) + number - 1) * states + i) * channels + channel
+            one += tl.load(before + place, has_run & has_channel & (number > 0), 0.0).to(SUM)
+        if first is not None:
+            place = (row * states + i) * channels + channel
+            one += tl.load(first + place, has_run & has_channel & (number == 0), 0.0).to(SUM)
+        state += (one,)
+
+    x += row * x_b + at * x_t + channel * x_c
+    a += channel * a_c
+    if VARYING:
+        a += row * a_b + at * a_t
+    else:
+        m = cast(_matrix(a, a_k, a_i, a_j, has_channel, ORDER, WIDTH), SUM)
+    if gain is not None:
+        g = tl.load(gain + channel * gain_c, has_channel).to(SUM)
+    place_y = (row * time + at) * (WIDTH * channels) + channel
+    y = out
     if not FROM_REST:
-        state += tl.load(states + place, has_channel, 0.0).to(SUM)
-    if not VARYING:
-        factor = tl.load(a + channel * a_c, has_channel, 0.0).to(SUM)
-        steps = tl.load(
-            powers + tl.arange(0, BLOCK_T)[:, None] * channels + channel[None, :], has_channel[None, :], 0.0
-        )
-    if GAIN:
-        g = tl.load(gain + channel * gain_c, has_channel, 0.0).to(SUM)
-    for start in range(number * chunk, tl.minimum(number * chunk + chunk, time), BLOCK_T):
-        order = start + tl.arange(0, BLOCK_T)
-        at = (time - 1 - order if REVERSE else order).to(tl.int64)
-        inside = (order < time)[:, None] & has_channel[None, :]
-        b = tl.load(x + row * x_b + at[:, None] * x_t + channel[None, :] * x_c, inside, 0.0).to(SUM)
-        if GAIN:
-            b *= g[None, :]
-        if VARYING:
-            # After the end, a state stays as it is.
-            now = tl.load(a + row * a_b + at[:, None] * a_t + channel[None, :] * a_c, inside, 1.0).to(SUM)
-        else:
-            now = tl.broadcast_to(factor[None, :], (BLOCK_T, BLOCK_C))
-        if SEGMENTS:
-            flag = tl.load(begins + row * time + at, order < time, 0).to(tl.int32)
-            begun = tl.broadcast_to(flag[:, None], (BLOCK_T, BLOCK_C))
-            decay, y, begun = tl.associative_scan((now, b, begun), 0, _joined_unless_begun)
-        else:
-            decay, y = tl.associative_scan((now, b), 0, _joined)
-        if not VARYING:
-            decay = steps
-        if SEGMENTS:
-            decay = tl.where(begun != 0, 0.0, decay)
-            y += tl.where(begun != 0, 0.0, decay * state[None, :])
-        else:
-            y += decay * state[None, :]
-        # Of the signal, or of the tile.
-        last = (order == tl.minimum(start + BLOCK_T, time) - 1)[:, None]
-        state = tl.sum(tl.where(last, y, 0.0), 0)
-        if FROM_REST:
-            product *= tl.sum(tl.where(last, decay, 0.0), 0)
-        else:
-            place_y = (row * time + at[:, None]) * channels + channel[None, :]
-            tl.store(out + place_y, y.to(out.dtype.element_ty), inside)
+        y += place_y
+    marks, others = (), ()
+    if begins is not None:
+        marks += (begins + row * time + at,)
+    if past is not None:
+        others += (past + place_y,)
+    if signal is not None:
+        others += (signal + place_y,)
+    sign: tl.constexpr = -1 if REVERSE else 1
+    y_step = sign * WIDTH * tl.cast(channels, tl.int64)
+    steps = sign * tl.cast(x_t, tl.int64), sign * tl.cast(a_t, tl.int64), sign, y_step
+    places, strides = (x, a, marks, others), (x_n, a_k, a_i, a_j)
+    sum_a, sum_gain = zero, zero
+
+    coming = ()
+    for k in tl.static_range(UNROLL):
+        is_run = has_run & (k < size)
+        coming += (_read(places, strides, is_run, is_run & has_channel, ORDER, WIDTH, VARYING),)
+        places = _moved(places, steps)
+    for begin in range(0, tl.minimum(chunk, time), UNROLL):
+        left = size - begin
+        now = coming
+        coming = ()
+        for k in tl.static_range(UNROLL):
+            sample, matrix, border, other = now[k]
+            is_run = has_run & (k < left)
+            u = cast(sample, SUM)
+            if gain is not None and past is None:
+                u = (u[0] * g,) if WIDTH == 1 else (u[0] * g, u[1] * g)
+            if ORDER == 2:
+                u += (zero,)
+            if VARYING:
+                m = cast(matrix, SUM)
+            follows = is_run
+            if begins is not None:
+                follows = is_run & (border[0] == 0)
+                if FROM_REST:
+                    any_begun |= tl.broadcast_to(border[0].to(tl.int32), (BLOCK_R, BLOCK_C))
+            if past is not None:
+                sum_a += tl.where(follows, state[0] * other[0].to(SUM), 0.0)
+            state = stepped(m, state, u)
+            if FROM_REST and VARYING:
+                columns = product(m, columns, zero)
+            if begins is not None:
+                # Not a product with 0: what is before a border may be infinite.
+                state = unless(border[0] != 0, state, u)
+            if signal is not None:
+                sum_gain += tl.where(is_run, state[0] * other[1].to(SUM), 0.0)
+            is_next = has_run & (k + UNROLL < left)
+            coming += (_read(places, strides, is_next, is_next & has_channel, ORDER, WIDTH, VARYING),)
+            places = _moved(places, steps)
+            if not FROM_REST:
+                for i in tl.static_range(WIDTH):
+                    value = state[i] * g if gain is not None and past is not None else state[i]
+                    tl.store(y + i * channels, value.to(out.dtype.element_ty), is_run & has_channel)
+                    if last is not None:
+                        place = (row * WIDTH + i) * channels + channel
+                        at_end = start + begin + k == time - 1
+                        tl.store(last + place, state[i], is_run & has_channel & at_end)
+                y += y_step
+
+    run, inside = run.to(tl.int64), has_run & has_channel
+    if past is not None:
+        tl.store(of_a + run * channels + channel, sum_a, inside)
+    if signal is not None:
+        tl.store(of_gain + run * channels + channel, sum_gain, inside)
     if FROM_REST:
-        tl.store(ends + place, state, has_channel)
-        tl.store(through + place, product, has_channel)
-    elif number == chunks - 1:
-        tl.store(ends + row * channels + channel, state, has_channel)
-
-
-@triton.jit
-def carry_kernel(
-    ends,
-    through,
-    states,
-    powers,
-    first,
-    channels,
-    chunks,
-    channel_tiles,
-    CONSTANT: tl.constexpr,
-    STATE: tl.constexpr,
-    BLOCK_C: tl.constexpr,
-):
-    """The state before each chunk, from those at the ends of chunks that were run from rest.
-
-    Not in the memory of these: another thread may still have to read one. The last row of `powers` is what a whole
-    chunk multiplies by, exactly, unless a signal begins in it.
-    """
-    program = tl.program_id(0)
-    channel = (program % channel_tiles * BLOCK_C + tl.arange(0, BLOCK_C)).to(tl.int64)
-    row = (program // channel_tiles).to(tl.int64)
-    has_channel = channel < channels
-    state = tl.zeros((BLOCK_C,), states.dtype.element_ty)
-    if STATE:
-        state += tl.load(first + row * channels + channel, has_channel, 0.0).to(state.dtype)
-    if CONSTANT:
-        whole = tl.load(powers + channel, has_channel, 0.0)
-    for number in range(chunks):
-        place = (row * chunks + number) * channels + channel
-        end = tl.load(ends + place, has_channel, 0.0)
-        factor = tl.load(through + place, has_channel, 0.0)
-        if CONSTANT:
-            factor = tl.where(factor == 0, factor, whole)
-        tl.store(states + place, state, has_channel)
-        state = tl.where(factor == 0, end, factor * state + end)
+        for i in tl.static_range(states):
+            tl.store(last + (run * states + i) * channels + channel, state[i], inside)
+        if seen is not None:
+            tl.store(seen + run + 0 * channel, any_begun != 0, inside & (channel == 0))
+        if VARYING:
+            numbers = bounded(rows(columns), 0.0, 1.8e19)
+            for i in tl.static_range(states * states):
+                tl.store(through + (run * states * states + i) * channels + channel, numbers[i], inside)
+        elif tile == 0:
+            whole = power(m, doublings)
+            for i in tl.static_range(states * states):
+                tl.store(through + i * channels + channel, whole[i].to(through.dtype.element_ty), has_channel)
