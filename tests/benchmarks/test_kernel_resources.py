@@ -111,7 +111,7 @@ with compiling(90) as compiled:
                 for sizes.WHOLE in (1, 256):
                     recurrence(u, a, state, mark, False, torch.ones(1), False)
 names = {kernel.metadata.name for kernel in compiled}
-assert len(names) == 8, names
+assert len(names) == 9, names
 """
 
 
