@@ -9,10 +9,11 @@ from torch import Tensor
 
 from dsptorch.functional.gpu.choice import check_times, device_of, launches, uses_kernels
 from dsptorch.functional.memo import is_transformed
+from dsptorch.functional.operators import operator
 from dsptorch.functional.powers import power_of_two
 from dsptorch.functional.time_shifts import shifted, unless_begun
 
-__all__ = ["gradients", "has_gradients", "recurrence", "runs_on_kernels"]
+__all__ = ["gradients", "has_gradients", "recurrence", "runs_on_kernels", "scan_adjoint"]
 
 KINDS = (1, 1, 1), (1, 2, 2), (2, 1, 1)  # order, states, states
 SHORTEST = 32  # samples of a chunk
@@ -60,7 +61,7 @@ def recurrence(
 def has_gradients(v: Tensor, a: Tensor) -> bool:
     """Whether `gradients` takes a recurrence: one number a channel, of a signal that is not empty.
 
-    It is not differentiable: a backward pass that is, or that is traced, runs the adjoint and sums its products.
+    They are not differentiable: a backward pass that is runs the adjoint, and sums its products.
     """
     plain = not (torch.is_grad_enabled() or is_transformed())
     return (
@@ -92,18 +93,52 @@ def gradients(
         x: Its input; None without a gain.
         dtype: That of the gradient in the input.
     """
-    wide = torch.promote_types(v.dtype, a.dtype)
-    out, end = v.new_empty(v.shape, dtype=dtype), v.new_empty(v.shape[0], *v.shape[2:], dtype=wide)
     borders = None if begins is None else shifted(begins, 1 if reverse else -1).contiguous()
-    factors = y.contiguous(), None if gain is None or x is None else x.contiguous()
+    of_x, of_a, of_gain, end = scan_adjoint(
+        v, a, borders, not reverse, gain, y, None if gain is None else x, dtype
+    )
+    of_a, found = of_a.view(a.shape), None if gain is None else of_gain
+    if state is None:
+        return of_x, of_a, None, found
+    of_a = of_a + unless_begun((end * state).unsqueeze(1), begins).sum((0, 1, 2))
+    return of_x, of_a, unless_begun((end * a[0, 0]).unsqueeze(1), begins).squeeze(1), found
+
+
+def _shape_of_scan_adjoint(
+    v: Tensor,
+    a: Tensor,
+    begins: Tensor | None,
+    reverse: bool,
+    gain: Tensor | None,
+    y: Tensor,
+    x: Tensor | None,
+    dtype: torch.dtype,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    wide = torch.promote_types(v.dtype, a.dtype)
+    of_a, of_gain = (v.new_empty(0 if part is None else v.shape[-1], dtype=wide) for part in (y, x))
+    last = v.new_empty(v.shape[0], *v.shape[2:], dtype=wide)
+    return v.new_empty(v.shape, dtype=dtype), of_a, of_gain, last
+
+
+@operator("scan_adjoint", _shape_of_scan_adjoint)
+def scan_adjoint(
+    v: Tensor,
+    a: Tensor,
+    begins: Tensor | None,
+    reverse: bool,
+    gain: Tensor | None,
+    y: Tensor,
+    x: Tensor | None,
+    dtype: torch.dtype,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The states of an adjoint times the gain, their sums with the factors y and x, and the last state."""
+    out = v.new_empty(v.shape, dtype=dtype)
+    end = v.new_empty(v.shape[0], *v.shape[2:], dtype=torch.promote_types(v.dtype, a.dtype))
+    factors = y.contiguous(), None if x is None else x.contiguous()
     with device_of(v):
-        sums = _run(v, a, None, borders, not reverse, gain, out, end, factors)
-    of_a, of_gain = (None if part is None else part.sum((0, 1)) for part in sums)
-    of_a = None if of_a is None else of_a.view(a.shape)
-    if state is None or of_a is None:
-        return out, of_a, None, of_gain
-    of_a += unless_begun((end * state).unsqueeze(1), begins).sum((0, 1, 2))
-    return out, of_a, unless_begun((end * a[0, 0]).unsqueeze(1), begins).squeeze(1), of_gain
+        sums = _run(v, a, None, begins, reverse, gain, out, end, factors)
+    of_a, of_gain = (end.new_empty(0) if part is None else part.sum((0, 1)) for part in sums)
+    return out, of_a, of_gain, end
 
 
 def _run(

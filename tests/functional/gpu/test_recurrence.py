@@ -152,6 +152,14 @@ def test_the_gradients_take_three_launches_more(device, monkeypatch):
         assert other.requires_grad
 
 
+@pytest.mark.parametrize("gained", [False, True])
+def test_the_sums_of_an_adjoint_are_a_torch_operator(device, gained):
+    v, y = torch.randn(2, 9, 1, 3, device=device), torch.randn(2, 9, 1, 3, device=device)
+    a, gain = torch.rand(1, 1, 1, 3, device=device), torch.rand(3, device=device) if gained else None
+    given = v, a, None, True, gain, y, y if gained else None, torch.bfloat16
+    torch.library.opcheck(recurrence.scan_adjoint, given)
+
+
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 @pytest.mark.parametrize("varying", [False, True])
 def test_a_border_between_signals_stops_what_is_not_finite(device, varying):
