@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -103,11 +103,11 @@ def longest_loop(cubin: bytes) -> int:
     return max((sum(a <= at <= b for at, _ in lines) for a, b in inner), default=0)
 
 
-def measure() -> dict[str, Any]:
+def measure(capabilities: Sequence[int]) -> dict[str, Any]:
     """The resources of each kernel of each case, for each target."""
     found: dict[str, Any] = {"triton": triton.__version__, "kernels": {}}
     for name, launch in CASES.items():
-        for capability in CAPABILITIES:
+        for capability in capabilities:
             with compiling(capability) as compiled, torch.no_grad():
                 launch()
             names: list[str] = []
@@ -121,15 +121,16 @@ def measure() -> dict[str, Any]:
 
 def table(found: dict[str, Any]) -> str:
     """The same as Markdown."""
+    targets = next(iter(found["kernels"].values()))
     lines = [
         "Each kernel as it is launched, compiled ahead of time: `python benchmarks/kernel_resources.py`",
         f"(Triton {found['triton']}). Registers and spilled bytes are of a thread, shared memory of a program. The",
         "loop is the longest one within which there is no other, in instructions.",
         "",
         "| kernel | case | threads | "
-        + " | ".join(f"sm_{c}: registers, spills, shared, loop" for c in CAPABILITIES)
+        + " | ".join(f"{c}: registers, spills, shared, loop" for c in targets)
         + " |",
-        "|---|---|---|" + "---|" * len(CAPABILITIES),
+        "|---|---|---|" + "---|" * len(targets),
     ]
     for key, row in found["kernels"].items():
         kernel, _, case = key.partition(": ")
@@ -147,8 +148,15 @@ def main() -> None:
     parser.add_argument(
         "--output", type=Path, default=RESULTS / "kernel_resources.json", help="and .md beside it"
     )
+    parser.add_argument(
+        "--capabilities",
+        type=int,
+        nargs="+",
+        default=CAPABILITIES,
+        help="of the targets (default: %(default)s)",
+    )
     args = parser.parse_args()
-    found = measure()
+    found = measure(args.capabilities)
     args.output.write_text(json.dumps(found, indent=1) + "\n")
     args.output.with_suffix(".md").write_text(table(found))
     print(table(found))
