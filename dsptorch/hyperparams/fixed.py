@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from dsptorch.functional.validate import has_values
 from dsptorch.hyperparams.precision import at_least_float32
 
 __all__ = ["FixedHyperparam"]
@@ -36,7 +37,7 @@ class FixedHyperparam(nn.Module):
         return self.value.clone()  # the caller may change it in place
 
     def extra_repr(self) -> str:  # noqa: D102
-        if self.value.is_meta:
+        if not has_values(self.value):
             return "?"
         shape = "" if self.value.numel() == 1 else f", shape={tuple(self.value.shape)}"
         return f"{'mean ' if shape else ''}{self.value.mean().item():.4g}{shape}"

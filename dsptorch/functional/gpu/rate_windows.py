@@ -5,6 +5,7 @@ filter needs in registers.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 from torch import Tensor
@@ -71,7 +72,8 @@ def takes_rate_windows(taps: Tensor | Sequence[int], up: int, down: int, channel
     return min(up, down) == 1 and channels >= runs.FEWEST and fits
 
 
-def _taps_of_places(shape: _Shape, coarser: bool, adjoint: bool) -> list[list[int]]:
+@cache
+def _taps_of_places(shape: _Shape, coarser: bool, adjoint: bool) -> tuple[tuple[int, ...], ...]:
     """For each output up to the next coarse sample, the tap that meets each sample of its window; -1 for none."""
     last, factor = shape.taps - 1, shape.factor
     if coarser:
@@ -80,7 +82,7 @@ def _taps_of_places(shape: _Shape, coarser: bool, adjoint: bool) -> list[list[in
         places = [[factor * k - p for k in range((last + factor - 1) // factor + 1)] for p in range(factor)]
     else:
         places = [[p + factor * k for k in range(last // factor, -1, -1)] for p in range(factor)]
-    return [[i if 0 <= i <= last else -1 for i in row] for row in places]
+    return tuple(tuple(i if 0 <= i <= last else -1 for i in row) for row in places)
 
 
 def filter_rate_windows(
@@ -119,7 +121,7 @@ def filter_rate_windows(
             *((strides[0], strides[1]) if adjoint else (strides[1], strides[0])),
             strides[2],
             strides[3],
-            TABLE=tuple(i for row in places for i in row),
+            TABLE=sum(places, ()),
             COARSER=coarser,
             SHARED=shared,
             SUM=sum_type(accumulation_dtype(signal, taps)),

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dsptorch.functional.gpu import runs
 from dsptorch.functional.gpu.choice import device_of, launches
+from dsptorch.functional.trilinear import accumulation_dtype
 
 __all__ = ["correlate_windows", "filter_windows", "takes_windows"]
 
@@ -67,7 +68,7 @@ def filter_windows(
             weight.stride(0) if weight.shape[0] > 1 else 0,
             *weight.stride()[1:],
             ADJOINT=adjoint,
-            SUM=sum_type(torch.promote_types(signal.dtype, weight.dtype)),
+            SUM=sum_type(accumulation_dtype(signal, weight)),
             **cut.options,
         )
     return out
